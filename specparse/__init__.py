@@ -1,0 +1,1 @@
+"""What would %prep do? Foreign code runs only here, and only in the sandbox."""

@@ -1,0 +1,115 @@
+"""The plan of a package's ``%prep``: plain frozen values, shared by every other module.
+
+File names are bytes, relative to the top of pkg-git, as git stores them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+Tool = Literal["git-am", "git-apply", "patch"]
+BaseKind = Literal["tag", "commit", "unknown"]
+
+
+class PlanError(Exception):
+    """No plan can be made. ``what`` happened, ``where``, and what to do ``next_step``."""
+
+    def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.next_step = next_step
+
+
+class SpecError(PlanError):
+    """The spec is at fault: it does not parse, its %prep does not end, or it breaks a limit."""
+
+
+class SandboxError(PlanError):
+    """This machine is at fault: the sandbox or rpm's binding cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The upstream revision on which the series starts.
+
+    ``rev`` is a tag name (``v4.15``), a possibly abbreviated commit id, or, when the kind is
+    ``unknown``, the empty string; ``how`` says in words what it was read from.
+    """
+
+    kind: BaseKind
+    rev: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One patch file applied by one command of ``%prep``, in the order of application."""
+
+    patch: bytes
+    tool: Tool
+    number: int | None = None  # N of PatchN; None for a Source or an undeclared file
+    strip: int = 1
+    fuzz: int = 0  # lines; 0 for git
+    reverse: bool = False
+    directory: bytes = b""  # below the top of the source tree; b"" is the top
+    options: tuple[str, ...] = ()  # other flags that change the result, e.g. ("--keep-cr",)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A declared patch that %prep does not apply to the tree, and why."""
+
+    patch: bytes
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unrepresented:
+    """Something that %prep does to the tree and that no commit of the series stands for."""
+
+    command: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What %prep would apply, and on which base."""
+
+    name: str
+    epoch: int | None
+    version: str
+    release: str
+    spec: bytes
+    arch: str
+    base: Base
+    base_patches: tuple[bytes, ...] = ()  # lookaside patches that only move the base
+    steps: tuple[Step, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    unrepresented: tuple[Unrepresented, ...] = ()
+    warnings: tuple[str, ...] = ()
+    comments: dict[bytes, str] = field(default_factory=dict)  # patch -> comment above its line
+    configs: dict[bytes, bytes] = field(default_factory=dict)  # configs/ as the trace left it
+
+
+class Tracer(Protocol):
+    """Makes the plan of one package: the port through which converter uses specparse."""
+
+    def __call__(
+        self,
+        package: Path,
+        spec: bytes,
+        *,
+        dist: str,
+        arch: str,
+        read_base: Callable[[bytes], bytes | None] | None = None,
+    ) -> Plan:
+        """Return the plan of ``spec`` (a path below ``package``, a directory of pkg-git's files).
+
+        ``dist`` is the release's dist tag with its dot (``.fc28``); ``read_base`` gives the
+        content of a file of the upstream base, for specs that look at it. Raises PlanError.
+        """
+        ...

@@ -1,0 +1,70 @@
+"""The rules of the architecture, checked like anything else: types, lint, imports, doors."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("specparse", "converter", "service")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+# Which first-party packages a package may import (ARCHITECTURE.md, "Import direction").
+MAY_IMPORT = {
+    "specparse": {"specparse"},
+    "converter": {"converter", "specparse.plan"},
+    "service": {"service", "converter", "specparse"},
+}
+
+# Which modules may import an outside thing (ARCHITECTURE.md, "Doors").
+DOORS = {
+    "pygit2": {"converter/odb.py"},
+    "git": {"converter/git.py"},
+    "rpm": {"specparse/worker.py"},
+    "koji": {"service/koji.py"},
+    "fedora_messaging": {"service/config.py", "service/consumer.py", "service/messages.py"},
+    "subprocess": {"converter/git.py", "specparse/sandbox.py", "specparse/worker.py"},
+    "sqlalchemy": {"service/journal.py"},
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_one_way_and_through_doors(path: Path) -> None:
+    name = path.relative_to(ROOT).as_posix()
+    package = name.split("/")[0]
+    for module in imports(path):
+        top = module.split(".")[0]
+        if top in PACKAGES and module not in PACKAGES:
+            assert any(
+                module == allowed or module.startswith(allowed + ".")
+                for allowed in MAY_IMPORT[package]
+            ), f"{name} imports {module}"
+        if top in DOORS and not (top == "koji" and package == "service" and module == "koji"):
+            assert name in DOORS[top], f"{name} imports {module}: its door is {DOORS[top]}"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["mypy"], ["ruff", "check", "."], ["ruff", "format", "--check", "."]],
+    ids=["mypy", "ruff-check", "ruff-format"],
+)
+def test_linters(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
