@@ -1,0 +1,224 @@
+"""Koji, asked over XML-RPC: what was built, when, and from which commit. Read-only, no login."""
+
+from __future__ import annotations
+
+import logging
+import re
+import xml.parsers.expat
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import koji
+import requests
+import tenacity
+
+from converter.errors import CannotConvert, RemoteUnavailable, WrongUsage
+
+log = logging.getLogger(__name__)
+
+COMPLETE: int = koji.BUILD_STATES["COMPLETE"]
+# Names under which the same host of pkg-git occurs in Koji's answers, older ones included.
+ALIASES = {"pkgs.fedoraproject.org": "src.fedoraproject.org"}
+PAGE = 100  # builds a call
+FULL_SHA = re.compile(r"[0-9a-f]{40}")
+
+
+class Nvr(NamedTuple):
+    """The three parts of a build's name."""
+
+    name: str
+    version: str
+    release: str
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.version}-{self.release}"
+
+
+class NoSuchBuild(CannotConvert):
+    """Koji does not know the build."""
+
+
+class SourceUnknown(CannotConvert):
+    """Koji does not say from which pkg-git commit it was built, or it was not our pkg-git."""
+
+
+@dataclass(frozen=True, slots=True)
+class KojiBuild:
+    """A build as Koji describes it. ``target`` is known only from a task: see Koji.build."""
+
+    id: int
+    nvr: str
+    name: str
+    version: str
+    release: str
+    epoch: int | None
+    source: str | None  # URL with fragment, e.g. git+https://src.fedoraproject.org/...#<sha>
+    commit: str | None  # the full sha in it, if it has one
+    target: str | None  # the build target, e.g. f41-candidate
+    state: int  # koji.BUILD_STATES
+    owner: str | None
+    completed: datetime | None
+    draft: bool
+    task: int | None
+
+
+def split_nvr(text: str) -> Nvr:
+    """Return the parts of a name-version-release, or raise WrongUsage.
+
+    Koji's hub accepts versions such as ``$(id)`` or ``../../x``; rpm (build/parsePreamble.c,
+    WHITELIST_NAME and ALLOWED_CHARS_VERREL) allows letters, digits and ``._+-`` in a name, and
+    ``._+~^`` in version and release, and no ``..`` in either. NVRs become file and ref names.
+    """
+    word = r"[A-Za-z0-9._+~^]"
+    match = re.fullmatch(rf"([A-Za-z0-9][A-Za-z0-9._+-]*)-([A-Za-z0-9]{word}*)-({word}+)", text)
+    if match is None or ".." in text or len(text) > 200:
+        raise WrongUsage(f"{text[:200]!r} is no name-version-release of an rpm")
+    return Nvr(*match.groups())
+
+
+def commit_of(source: str | None) -> str | None:
+    """Return the full commit id in a source URL's fragment, or None (a branch, nothing, ...)."""
+    fragment = (source or "").partition("#")[2]
+    return fragment if FULL_SHA.fullmatch(fragment) else None
+
+
+def same_repository(source: str, configured: str) -> bool:
+    """Tell whether a source URL names the configured pkg-git, by host and path only.
+
+    ``git+https://``, ``git://`` and ``https://`` are the same place to Koji, ``?`` separates an
+    unused directory, and before 2016 paths had no ``rpms/``. Nothing is ever fetched from
+    ``source``: it is compared, and the configured address is used.
+    """
+    place = _place(source)
+    return place is not None and place == _place(configured)
+
+
+def _place(url: str) -> tuple[str, str] | None:
+    if not url.isprintable() or any(c in url for c in " \\%"):
+        return None
+    try:
+        parts = urlsplit(url)
+        if parts.scheme.removeprefix("git+") not in {"https", "http", "git", "ssh"}:
+            return None
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    if parts.query or not host:
+        return None
+    path = parts.path.strip("/").removesuffix(".git").removeprefix("rpms/")
+    if not path or ".." in path.split("/"):
+        return None
+    return f"{ALIASES.get(host, host)}:{port or ''}", path
+
+
+class Koji:
+    """One hub. Every call has a time limit and a few attempts; then RemoteUnavailable."""
+
+    def __init__(self, hub_url: str, *, timeout: float = 60.0, attempts: int = 4) -> None:
+        self._url = hub_url
+        # koji's own retries are 30 times 20 s and its time limit 12 hours: ours replace them.
+        options = {"timeout": timeout, "anon_retry": False, "max_retries": 0}
+        self._session = koji.ClientSession(hub_url, opts=options)
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(
+                (requests.RequestException, xml.parsers.expat.ExpatError, koji.ServerOffline)
+            ),
+            stop=tenacity.stop_after_attempt(attempts),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=10),
+            reraise=True,
+        )
+
+    def build(self, nvr_or_id: str | int) -> KojiBuild:
+        """Return one build, its target included. Raises NoSuchBuild, WrongUsage, or TryAgain."""
+        if isinstance(nvr_or_id, str) and nvr_or_id.isascii() and nvr_or_id.isdigit():
+            nvr_or_id = int(nvr_or_id)
+        if isinstance(nvr_or_id, str):
+            split_nvr(nvr_or_id)
+        found = self._call("getBuild", nvr_or_id)
+        if found is None:
+            raise NoSuchBuild(
+                f"Koji has no build {nvr_or_id}", where=self._url, next_step="check the NVR"
+            )
+        build = _build(found)
+        request = self._call("getTaskRequest", build.task) if build.task is not None else None
+        return _with_request(found, request) if request else build
+
+    def builds(
+        self, package: str, since: datetime, *, limit: int | None = None, newest: bool = False
+    ) -> Iterator[KojiBuild]:
+        """Yield the package's complete builds that were finished, or promoted, after ``since``.
+
+        Oldest first, unless ``newest``. Drafts are left out until they are promoted: that is
+        announced by a message without an NVR, so it is only seen here. ``since`` is aware.
+        """
+        filters = {"packageID": package, "state": COMPLETE, "draft": False}
+        after = since.timestamp()
+        seen: set[int] = set()
+        order = "-completion_time,-build_id" if newest else "completion_time,build_id"
+        for bound in ("completeAfter", "promotedAfter"):
+            for answer in self._pages({**filters, bound: after}, order):
+                build = _build(answer)
+                if build.id not in seen:
+                    seen.add(build.id)
+                    yield build
+                    if limit is not None and len(seen) >= limit:
+                        return
+
+    def _pages(self, filters: dict[str, Any], order: str) -> Iterator[dict[str, Any]]:
+        offset = 0
+        while True:
+            options = {"order": order, "limit": PAGE, "offset": offset}
+            page = self._call("listBuilds", **filters, queryOpts=options)
+            yield from page
+            if len(page) < PAGE:
+                return
+            offset += PAGE
+
+    def _call(self, method: str, *args: Any, **options: Any) -> Any:
+        try:
+            return self._retrying(self._session.callMethod, method, *args, **options)
+        except (
+            requests.RequestException,
+            xml.parsers.expat.ExpatError,
+            koji.GenericError,
+        ) as error:
+            log.warning("koji: %s failed: %s", method, error)
+            raise RemoteUnavailable(
+                f"Koji did not answer {method}: {type(error).__name__}: {str(error)[:300]}",
+                where=self._url,
+                next_step="try again later",
+            ) from error
+
+
+def _build(answer: dict[str, Any]) -> KojiBuild:
+    """Read an answer of getBuild or listBuilds (kojihub.py, get_build and listBuilds)."""
+    nvr = Nvr(str(answer["name"]), str(answer["version"]), str(answer["release"]))
+    source = answer.get("source")
+    completed = answer.get("completion_ts")
+    return KojiBuild(
+        id=answer["build_id"],
+        nvr=str(nvr),
+        name=nvr.name,
+        version=nvr.version,
+        release=nvr.release,
+        epoch=None if answer.get("epoch") is None else int(answer["epoch"]),
+        source=source,
+        commit=commit_of(source),
+        target=None,
+        state=answer["state"],
+        owner=answer.get("owner_name"),
+        completed=None if completed is None else datetime.fromtimestamp(completed, UTC),
+        draft=bool(answer.get("draft")),
+        task=answer.get("task_id"),
+    )
+
+
+def _with_request(answer: dict[str, Any], request: list[Any]) -> KojiBuild:
+    """Add what only the task knows: the target, and for builds before 2016 the source."""
+    target = request[1] if len(request) > 1 and isinstance(request[1], str) else None
+    source = answer.get("source") or (request[0] if isinstance(request[0], str) else None)
+    build = _build({**answer, "source": source})
+    return replace(build, target=target)

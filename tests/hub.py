@@ -1,0 +1,218 @@
+"""A small local hub that speaks Koji's XML-RPC: its marshalling, argument encoding and faults.
+
+What it answers was read in kojihub.py (get_build, listBuilds, getTaskRequest) and the messages
+in koji-fedoramessaging.py (get_message_body).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import koji
+from koji import xmlrpcplus
+
+SHA = "1f3870be274f6c49b3e31a0c6728957f1f3870be"
+EPOCH = 1_500_000_000.0  # completion of the first build; each further one is a minute later
+
+
+class Hub:
+    """Serves builds on a port of its own until closed. ``with Hub() as hub: ... hub.url``"""
+
+    def __init__(self) -> None:
+        self.builds: list[dict[str, Any]] = []
+        self.requests: dict[int, list[Any]] = {}  # task id -> request
+        self.calls: list[str] = []
+        self.broken: Iterable[str | float] = ()  # per call: "503", "offline", "garbage", seconds
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status, answer = hub._respond(body)
+                self.send_response(status)
+                self.send_header("Content-Type", "text/xml")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}/kojihub"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def __enter__(self) -> Hub:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def add(
+        self,
+        nvr: str,
+        *,
+        commit: str = SHA,
+        source: str | None = "git+https://src.fedoraproject.org/rpms/{name}.git#{commit}",
+        target: str | None = "rawhide",
+        state: int = 1,
+        request: list[Any] | None = None,
+        **others: Any,
+    ) -> dict[str, Any]:
+        """Add one build and return it as getBuild answers; ``others`` overrides any field."""
+        name, version, release = nvr.rsplit("-", 2)
+        number = 1000 + len(self.builds)
+        done = EPOCH + 60.0 * len(self.builds)
+        if source is not None:
+            source = source.format(name=name, commit=commit)
+        build: dict[str, Any] = {
+            "id": number,
+            "build_id": number,
+            "package_id": 8,
+            "package_name": name,
+            "name": name,
+            "version": version,
+            "release": release,
+            "epoch": None,
+            "nvr": nvr,
+            "draft": False,
+            "state": state,
+            "task_id": number + 50_000_000,  # beyond 2**31 on no hub yet, but i8 is exercised
+            "owner_id": 5_000_000_000,
+            "owner_name": "jforbes",
+            "volume_id": 0,
+            "volume_name": "DEFAULT",
+            "creation_ts": done - 3600,
+            "creation_time": _time(done - 3600),
+            "start_ts": None,
+            "start_time": None,
+            "completion_ts": done,
+            "completion_time": _time(done),
+            "promotion_ts": None,
+            "promotion_time": None,
+            "source": source,
+            "extra": {"source": {"original_url": source}},
+            "cg_id": None,
+            "cg_name": None,
+        } | others
+        self.builds.append(build)
+        if build["task_id"] is not None:
+            self.requests[build["task_id"]] = request or [source, target, {}]
+        return build
+
+    def message(self, build: dict[str, Any], **others: Any) -> dict[str, Any]:
+        """Return the body of the message that says the build is complete."""
+        request = self.requests.get(build["task_id"])
+        task = None
+        if build["task_id"] is not None:
+            task = {
+                "id": build["task_id"],
+                "method": "build",
+                "arch": "noarch",
+                "host_id": 7,
+                "host_name": "buildvm-01",
+                "owner": build["owner_name"],
+                "request": request,
+                "result": None,
+                "children": [],
+            }
+        return {
+            "base_url": "https://koji.fedoraproject.org",
+            "files_base_url": "https://kojipkgs.fedoraproject.org/work",
+            "name": build["name"],
+            "version": build["version"],
+            "release": build["release"],
+            "epoch": build["epoch"],
+            "attribute": "state",
+            "old": 0,
+            "new": build["state"],
+            "build_id": build["build_id"],
+            "task_id": build["task_id"],
+            "task": task,
+            "request": request,
+            "owner": build["owner_name"],
+            "instance": "primary",
+            "url": f"https://koji.fedoraproject.org/koji/buildinfo?buildID={build['build_id']}",
+            "creation_time": build["creation_time"],
+            "completion_time": build["completion_time"],
+        } | others
+
+    # What the hub's XML-RPC methods answer.
+
+    def getBuild(self, buildInfo: int | str, strict: bool = False) -> dict[str, Any] | None:
+        for build in self.builds:
+            if buildInfo in (build["id"], build["nvr"]):
+                return build
+        if strict:
+            raise koji.GenericError(f"No such build: {buildInfo!r}")
+        return None
+
+    def getTaskRequest(self, taskId: int) -> list[Any]:
+        if taskId not in self.requests:
+            raise koji.GenericError("No such task")
+        return self.requests[taskId]
+
+    def listBuilds(
+        self,
+        packageID: str | None = None,
+        state: int | None = None,
+        draft: bool | None = None,
+        completeAfter: float | None = None,
+        promotedAfter: float | None = None,
+        queryOpts: dict[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        found = [
+            build
+            for build in self.builds
+            if packageID in (None, build["name"])
+            and state in (None, build["state"])
+            and draft in (None, build["draft"])
+            and _after(build["completion_ts"], completeAfter)
+            and _after(build["promotion_ts"], promotedAfter)
+        ]
+        options = queryOpts or {}
+        for key in reversed([key for key in options.get("order", "").split(",") if key]):
+            found.sort(key=lambda b: b[key.lstrip("-")], reverse=key.startswith("-"))
+        offset = options.get("offset", 0)
+        end = offset + options["limit"] if "limit" in options else None
+        return [{k: v for k, v in build.items() if k != "id"} for build in found[offset:end]]
+
+    def _respond(self, body: bytes) -> tuple[int, bytes]:
+        parser, unmarshaller = xmlrpcplus.getparser()
+        parser.feed(body)
+        parser.close()
+        method = unmarshaller.getmethodname()
+        args, options = koji.decode_args(*unmarshaller.close())
+        self.calls.append(method)
+        broken, *rest = [*self.broken, ""]
+        self.broken = rest[:-1]
+        if broken == "503":
+            return 503, b"try later"
+        if broken == "garbage":
+            return 200, b"<html>welcome to the proxy"
+        if isinstance(broken, float):
+            time.sleep(broken)
+        try:
+            if broken == "offline":
+                raise koji.ServerOffline("database outage")
+            if method not in {"getBuild", "getTaskRequest", "listBuilds"}:
+                raise koji.GenericError(f"Invalid method: {method}")
+            answer = xmlrpcplus.dumps((getattr(self, method)(*args, **options),), methodresponse=1)
+        except koji.GenericError as error:
+            answer = xmlrpcplus.dumps(koji.Fault(error.faultCode, str(error)))
+        return 200, answer.encode()
+
+
+def _after(moment: float | None, bound: float | None) -> bool:
+    return bound is None or (moment is not None and moment > bound)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
