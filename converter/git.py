@@ -1,0 +1,166 @@
+"""The git program: the one door to it, run through GitPython.
+
+Nobody's taste may change a result: the user's and the system's configuration are not read, except
+by commands that talk to a remote (proxies, credential helpers and ``insteadOf`` live there).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # no `git version` at import
+
+from git.cmd import Git as Program
+from git.exc import GitCommandNotFound
+
+from converter.errors import CannotWork
+
+_SEALED = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+_ALWAYS = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",  # never ext:: or fd::
+}
+# git(1), "Environment variables": these would point git at other repositories or identities.
+_LEAKS = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_QUARANTINE_PATH",
+    "GIT_WORK_TREE",
+)
+
+
+class GitFailed(Exception):
+    """git ended with an exit status that was not expected; ``message`` is its own last word."""
+
+    def __init__(self, args: tuple[str, ...], status: int, stderr: bytes) -> None:
+        words = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines()]
+        words = [line for line in words if line]
+        fatal = [line for line in words if line.startswith(("fatal:", "error:"))]
+        self.message = (fatal or words or [f"exit status {status}"])[0]
+        self.command = args
+        self.status = status
+        self.stderr = stderr
+        super().__init__(f"git {args[0] if args else ''}: {self.message}")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a finished git command said."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Running:
+    """A git command at work, with its pipes."""
+
+    def __init__(self, process: subprocess.Popen[bytes], args: tuple[str, ...]) -> None:
+        assert process.stdin and process.stdout and process.stderr
+        self._process = process
+        self._args = args
+        self.stdin: IO[bytes] = process.stdin
+        self.stdout: IO[bytes] = process.stdout
+
+    def kill(self) -> None:
+        """End the command at once; what it wrote is dropped."""
+        _kill(self._process)
+        self._close()
+
+    def wait(self) -> None:
+        """Wait for the command's end. Raises GitFailed unless it ended with 0."""
+        assert self._process.stderr
+        stderr = self._process.stderr.read()
+        status = self._process.wait()
+        self._close()
+        if status != 0:
+            raise GitFailed(self._args, status, stderr)
+
+    def _close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # unsent data of a process that is gone
+                    pipe.close()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+class Git:
+    """git, run in one repository (or in none, for commands that need no repository)."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+
+    def run(
+        self,
+        *args: str,
+        input: bytes = b"",
+        ok: Container[int] = (0,),
+        network: bool = False,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Done:
+        """Run ``git ARGS`` to its end.
+
+        ``ok`` are the exit statuses that are an answer; ``network`` lets git read the user's
+        configuration; ``timeout`` is in seconds. Raises GitFailed, TimeoutError, CannotWork.
+        """
+        process = self._popen(args, network, env)
+        try:
+            stdout, stderr = process.communicate(input, timeout)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            process.communicate()
+            raise TimeoutError(f"git {args[0]} took more than {timeout:g} seconds") from None
+        if process.returncode not in ok:
+            raise GitFailed(args, process.returncode, stderr)
+        return Done(process.returncode, stdout, stderr)
+
+    def start(self, *args: str) -> Running:
+        """Start ``git ARGS``; the caller feeds it, and ends it with wait() or kill()."""
+        return Running(self._popen(args, False, None), args)
+
+    def _popen(
+        self, args: tuple[str, ...], network: bool, env: Mapping[str, str] | None
+    ) -> subprocess.Popen[bytes]:
+        for name in _LEAKS:
+            os.environ.pop(name, None)
+        repository = [f"--git-dir={self._path}"] if self._path else []
+        # The owner of a mirror is often another account (git-config(1), safe.directory).
+        command = ["git", "-c", "safe.directory=*", *repository, *args]
+        try:
+            started = Program(os.fspath(self._path) if self._path else None).execute(
+                command,
+                istream=subprocess.PIPE,
+                as_process=True,
+                start_new_session=True,  # so that its children end with it
+                env={**_ALWAYS, **({} if network else _SEALED), **(env or {})},
+            )
+        except GitCommandNotFound:
+            raise CannotWork(
+                "git is not installed", next_step="install git 2.30 or newer"
+            ) from None
+        process = started.proc
+        assert process is not None
+        started.proc = None  # this object would end the process when it is collected
+        return process
