@@ -1,0 +1,83 @@
+"""Mails by example; the differential tests hold the same code against git itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from converter.mail import Mail, MailError, parse, split
+
+DIFF = b"diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n"
+MAIL = (
+    b"From e6807f3efca28b30decfecb1732a56c7db1137ee Mon Sep 17 00:00:00 2001\n"
+    b"From: =?UTF-8?q?J=C3=BCrgen?= Doe <j@example.com>\n"
+    b"Date: Mon, 29 Jan 2018 22:08:37 -0800\n"
+    b"Subject: [PATCH 1/3] foo: do\n it all\n\n"
+    b"Body.\n\nSigned-off-by: me\n---\n f | 2 +-\n\n"
+) + DIFF
+
+
+def test_a_mail_of_format_patch() -> None:
+    assert parse(MAIL) == Mail(
+        name="Jürgen Doe".encode(),
+        email=b"j@example.com",
+        date=b"1517292517 -0800",
+        message=b"foo: do it all\n\nBody.\n\nSigned-off-by: me\n",
+        diff=b"---\n f | 2 +-\n\n" + DIFF,
+    )
+    assert parse(MAIL).subject == b"foo: do it all"
+
+
+def test_several_mails_in_a_file() -> None:
+    assert split(MAIL * 3) == (MAIL, MAIL, MAIL)
+
+
+def test_a_raw_diff_is_no_mail() -> None:
+    assert split(DIFF) == ()
+    assert split(b"") == ()
+
+
+def test_carriage_returns_go_unless_kept() -> None:
+    crlf = MAIL.replace(b"\n", b"\r\n")
+    assert split(crlf) == (MAIL,)
+    assert split(crlf, ["--keep-cr"]) == (crlf,)
+
+
+@pytest.mark.parametrize(
+    ("options", "subject"),
+    [
+        ([], b"x: y"),
+        (["-b"], b"[RHEL9] x: y"),
+        (["-k"], b"[PATCH] [RHEL9] Re: x: y"),
+        (["-qk"], b"[PATCH] [RHEL9] Re: x: y"),
+    ],
+)
+def test_brackets_as_the_call_treats_them(options: list[str], subject: bytes) -> None:
+    mail = MAIL.replace(b"[PATCH 1/3] foo: do\n it all", b"[PATCH] [RHEL9] Re: x: y")
+    if options == ["-b"]:
+        mail = mail.replace(b"Re: ", b"")
+    assert parse(mail, options).subject == subject
+
+
+def test_no_date_is_left_to_the_caller() -> None:
+    assert parse(MAIL.replace(b"Date: ", b"Dated: ")).date == b""
+    assert parse(MAIL, ["--ignore-date"]).date == b""
+
+
+@pytest.mark.parametrize(
+    ("mail", "why"),
+    [
+        (MAIL.replace(b"From: ", b"Form: "), "empty ident name"),
+        (MAIL.replace(b"Mon, 29 Jan 2018 22:08:37 -0800", b"once upon a time"), "invalid date"),
+        (MAIL.replace(b"UTF-8?q", b"x-klingon?q"), "cannot convert from x-klingon"),
+        (MAIL.replace(b"?q?", b"?z?"), "encoded word"),
+        (b" \n", "empty patch"),
+    ],
+)
+def test_what_git_am_refuses(mail: bytes, why: str) -> None:
+    with pytest.raises(MailError, match=why):
+        parse(mail)
+
+
+def test_signoff_needs_a_committer() -> None:
+    with pytest.raises(MailError, match="signoff"):
+        parse(MAIL, ["--signoff"])
