@@ -1,0 +1,103 @@
+"""Other people's repositories: a path is read in place, a URL through a mirror of our own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from converter.errors import RepositoryUnusable, WrongUsage
+from converter.odb import Repository
+
+_URL = re.compile(r"(?:https?|ssh|git|file)://[^\s]+|[A-Za-z0-9._-]+@[A-Za-z0-9._-]+:[^\s:][^\s]*")
+
+
+def is_url(location: str) -> bool:
+    """Tell a URL from a path. Raises WrongUsage for a form that git would run a program for.
+
+    ``ext::``, ``fd::`` and other remote helpers (gitremote-helpers(7)), and options in disguise.
+    """
+    if location.startswith("-") or "::" in location or "\0" in location:
+        raise WrongUsage(
+            f"not a repository: {location!r}",
+            next_step="give a path or an https, http, ssh or git URL",
+        )
+    return _URL.fullmatch(location) is not None
+
+
+class Mirror:
+    """A repository to read from, by path or by URL; a URL is fetched only when something lacks."""
+
+    def __init__(self, location: str, cache: Path) -> None:
+        """Name a repository; it is opened, or cloned below ``cache``, when first used.
+
+        Raises WrongUsage for an address that git would run a program for.
+        """
+        self.location = location
+        self._remote = is_url(location)
+        self._path = (
+            cache / (quote(location, safe="@+=,.-") + ".git")
+            if self._remote
+            else Path(location).expanduser()
+        )
+        self._fetched = False
+        self._opened: Repository | None = None
+
+    @property
+    def repository(self) -> Repository:
+        """The repository. Raises RepositoryUnusable for a bad path, RemoteUnavailable for a URL."""
+        if self._opened is None:
+            if self._remote and not self._path.exists():
+                self._clone()
+            self._opened = Repository(self._path)
+        return self._opened
+
+    def commit_id(self, rev: str) -> str | None:
+        """Return the commit that ``rev`` names, after a fetch where it was not known before."""
+        found = self.repository.commit_id(rev)
+        if found is None and self._remote and not self._fetched:
+            self.fetch()
+            found = self.repository.commit_id(rev)
+        return found
+
+    def fetch(self) -> None:
+        """Bring the mirror up to date. Raises RemoteUnavailable. A path is left as it is."""
+        if not self._remote:
+            return
+        with _locked(self._path):
+            self.repository.git.run("fetch", "--quiet", "--tags", "--prune", "origin", network=True)
+        self._fetched = True
+        self._opened = None  # libgit2 looks for new packs when it opens
+
+    def _clone(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RepositoryUnusable(
+                f"cannot keep a mirror: {error.strerror}",
+                where=str(self._path.parent),
+                next_step="make the cache directory writable",
+            ) from None
+        with _locked(self._path):
+            if self._path.exists():  # another process was quicker
+                return
+            beside = self._path.with_suffix(".new")
+            shutil.rmtree(beside, ignore_errors=True)
+            repository = Repository.create(beside)
+            repository.git.run("remote", "add", "--mirror=fetch", "origin", self.location)
+            repository.git.run("fetch", "--quiet", "--tags", "origin", network=True)
+            os.replace(beside, self._path)
+        self._fetched = True
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the mirror for one process of this machine at a time."""
+    with open(path.with_suffix(".lock"), "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,542 @@
+"""The object database: the one door to libgit2, and bulk writing through ``git fast-import``.
+
+Trees are read lazily, one directory at a time, so that work is proportional to the paths that a
+patch touches and never to the size of upstream.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import pygit2
+from pygit2.enums import ConfigLevel, FileMode, ObjectType
+
+from converter.errors import RepositoryUnusable, TryAgain
+from converter.git import Git, GitFailed, Running
+from converter.tree import File
+
+NULL_ID = "0" * 40
+
+# libgit2 ignores GIT_CONFIG_GLOBAL and would read the user's configuration: nobody's taste may
+# change an object id.
+for _level in (ConfigLevel.GLOBAL, ConfigLevel.XDG, ConfigLevel.SYSTEM, ConfigLevel.PROGRAMDATA):
+    pygit2.settings.search_path[_level] = ""
+pygit2.settings.owner_validation = False  # a mirror may belong to another account
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who and when, as a commit object states it."""
+
+    name: bytes
+    email: bytes
+    date: bytes  # git's raw form: b"1517219317 -0800"
+
+    def __bytes__(self) -> bytes:
+        return b"%s <%s> %s" % (self.name, self.email, self.date)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit, read."""
+
+    id: str
+    tree: str
+    parents: tuple[str, ...]
+    author: Identity
+    message: bytes
+
+    @property
+    def subject(self) -> bytes:
+        return self.message.split(b"\n", 1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file in a tree: its mode and its object id."""
+
+    path: bytes
+    mode: int
+    id: str
+
+
+class Repository:
+    """A git repository, read through libgit2; refs move in transactions of ``git update-ref``."""
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path``. Raises RepositoryUnusable when it is not a repository."""
+        try:
+            self._repo = pygit2.Repository(os.fspath(path))
+        except (pygit2.GitError, OSError) as error:
+            raise RepositoryUnusable(
+                f"not a git repository: {error}",
+                where=str(path),
+                next_step="give the path of a git repository, or one that does not exist yet",
+            ) from None
+        self.path = Path(self._repo.path)
+        self.git = Git(self.path)
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Open ``path``, made as an empty bare repository first where nothing is there."""
+        try:
+            if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+                pygit2.init_repository(os.fspath(path), bare=True)
+        except (pygit2.GitError, OSError) as error:
+            raise RepositoryUnusable(
+                f"cannot create the repository: {error}",
+                where=str(path),
+                next_step="choose a --repo that can be written",
+            ) from None
+        return cls(path)
+
+    def borrow(self, other: Repository) -> None:
+        """Read the objects of ``other`` through alternates instead of copying them.
+
+        gitrepository-layout(5), objects/info/alternates.
+        """
+        objects = os.fsencode((other.path / "objects").resolve())
+        alternates = self.path / "objects" / "info" / "alternates"
+        try:
+            known = alternates.read_bytes().splitlines() if alternates.exists() else []
+            if objects not in known and other.path.resolve() != self.path.resolve():
+                alternates.parent.mkdir(exist_ok=True)
+                alternates.write_bytes(b"".join(line + b"\n" for line in [*known, objects]))
+        except OSError as error:
+            raise RepositoryUnusable(
+                f"cannot be written: {error.strerror}",
+                where=str(self.path),
+                next_step="make the repository writable, or choose another --repo",
+            ) from None
+        self._repo = pygit2.Repository(os.fspath(self.path))  # alternates are read once
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def commit_id(self, rev: str) -> str | None:
+        """Return the full id of the commit that ``rev`` names, or None where there is none."""
+        try:
+            found = self._repo.revparse_single(rev)
+            return str(found.peel(pygit2.Commit).id)
+        except (KeyError, ValueError, pygit2.GitError):
+            return None
+
+    def commit(self, id: str) -> Commit:
+        """Read the commit ``id``; raises KeyError where there is none."""
+        commit = self._repo[id]
+        assert isinstance(commit, pygit2.Commit)
+        author = commit.author
+        sign, minutes = ("-", -author.offset) if author.offset < 0 else ("+", author.offset)
+        zone = f"{sign}{minutes // 60:02}{minutes % 60:02}"
+        return Commit(
+            id=str(commit.id),
+            tree=str(commit.tree_id),
+            parents=tuple(map(str, commit.parent_ids)),
+            author=Identity(author.raw_name, author.raw_email, f"{author.time} {zone}".encode()),
+            message=commit.raw_message,
+        )
+
+    def ref(self, name: str) -> str | None:
+        """Return the object id that the ref ``name`` holds, unpeeled, or None."""
+        try:
+            return str(self._repo.references[name].target)
+        except KeyError:
+            return None
+
+    def refs(self, prefix: str) -> dict[str, str]:
+        """Return name -> object id (unpeeled) of the refs below ``prefix``."""
+        out = self.git.run("for-each-ref", "--format=%(objectname) %(refname)", prefix).stdout
+        pairs = (line.split(" ", 1) for line in out.decode().splitlines())
+        return {name: id for id, name in pairs}
+
+    def tag_message(self, id: str) -> bytes | None:
+        """Return the message of the annotated tag object ``id``; None for any other object."""
+        tag = self._repo.get(id)
+        return tag.raw_message if isinstance(tag, pygit2.Tag) else None
+
+    def tree(self, commit: str) -> GitTree:
+        """Return the tree of the commit ``commit``."""
+        return GitTree(self._repo, self.commit(commit).tree)
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def write_blob(self, data: bytes) -> str:
+        with self._writing():
+            return str(self._repo.create_blob(data))
+
+    def write_tag(self, target: str, name: str, tagger: Identity, message: bytes) -> str:
+        """Write an annotated tag object (no ref) for the commit ``target``; return its id."""
+        data = b"object %s\ntype commit\ntag %s\ntagger %s\n\n%s" % (
+            target.encode(),
+            name.encode(),
+            bytes(tagger),
+            message,
+        )
+        with self._writing():
+            return str(self._repo.write(ObjectType.TAG, data))
+
+    def write_commit(
+        self,
+        tree: str,
+        parents: Iterable[str],
+        author: Identity,
+        committer: Identity,
+        message: bytes,
+    ) -> str:
+        """Write a commit object (no ref); return its id."""
+        lines = [b"tree " + tree.encode(), *(b"parent " + p.encode() for p in parents)]
+        lines += [b"author " + bytes(author), b"committer " + bytes(committer), b"", message]
+        with self._writing():
+            return str(self._repo.write(ObjectType.COMMIT, b"\n".join(lines)))
+
+    def move_refs(self, moves: Mapping[str, tuple[str | None, str | None]]) -> None:
+        """Move refs (name -> (old id, new id); None is "absent"), all of them or none.
+
+        Raises TryAgain when a ref no longer holds its old id (git-update-ref(1), --stdin).
+        """
+        lines = [
+            f"update {name} {new or NULL_ID} {old or NULL_ID}\n"
+            for name, (old, new) in moves.items()
+            if old != new
+        ]
+        if not lines:
+            return
+        try:
+            self.git.run(
+                "update-ref", "--stdin", input="".join(["start\n", *lines, "commit\n"]).encode()
+            )
+        except GitFailed as error:
+            raise TryAgain(
+                f"a ref was moved by somebody else: {error.message}",
+                where=str(self.path),
+                next_step="run the same command again",
+            ) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (pygit2.GitError, OSError) as error:
+            raise RepositoryUnusable(
+                f"cannot be written: {error}",
+                where=str(self.path),
+                next_step="make room or make the repository writable, then run it again",
+            ) from None
+
+
+class GitTree:
+    """A tree object with the files below it; a converter.tree.Tree."""
+
+    def __init__(self, repo: pygit2.Repository, id: str) -> None:
+        self._repo = repo
+        self.id = id
+        self._trees: dict[bytes, pygit2.Tree | None] = {b"": self._as_tree(repo[id])}
+
+    @staticmethod
+    def _as_tree(obj: object) -> pygit2.Tree | None:
+        return obj if isinstance(obj, pygit2.Tree) else None
+
+    def _directory(self, path: bytes) -> pygit2.Tree | None:
+        if path not in self._trees:
+            entry = self._lookup(path)
+            self._trees[path] = (
+                self._as_tree(self._repo[entry.id])
+                if entry is not None and entry.filemode == FileMode.TREE
+                else None
+            )
+        return self._trees[path]
+
+    def _lookup(self, path: bytes) -> pygit2.Object | None:
+        parent, _, name = path.rpartition(b"/")
+        tree = self._directory(parent)
+        if tree is None or not name:
+            return None
+        try:
+            return tree[os.fsdecode(name)]  # FSConverter takes any bytes this way
+        except KeyError:
+            return None
+
+    def entry(self, path: bytes) -> Entry | None:
+        """Return the file (not directory) at ``path``."""
+        found = self._lookup(path)
+        if found is None or found.filemode == FileMode.TREE:
+            return None
+        return Entry(path, int(found.filemode), str(found.id))
+
+    def is_dir(self, path: bytes) -> bool:
+        return self._directory(path) is not None
+
+    def get(self, path: bytes) -> File | None:
+        """Return the file at ``path``. Raises RepositoryUnusable when its blob is missing."""
+        entry = self.entry(path)
+        if entry is None:
+            return None
+        if entry.mode == FileMode.COMMIT:
+            return File(entry.mode, entry.id.encode())
+        return File(entry.mode, self.blob(entry))
+
+    def blob(self, entry: Entry) -> bytes:
+        try:
+            blob = self._repo[entry.id]
+        except KeyError:
+            raise RepositoryUnusable(
+                f"upstream lacks the content of {os.fsdecode(entry.path)} (blob {entry.id})",
+                where=self._repo.path,
+                next_step="complete the upstream mirror with git fetch, or name another --upstream",
+            ) from None
+        assert isinstance(blob, pygit2.Blob)
+        return blob.data
+
+    def children(self, directory: bytes) -> Iterator[tuple[bytes, bool]]:
+        """Yield (path, is it a directory) for each child of ``directory``."""
+        prefix = directory + b"/" if directory else b""
+        for child in self._directory(directory) or ():
+            yield prefix + (child.raw_name or b""), child.filemode == FileMode.TREE
+
+    def walk(self, directory: bytes = b"") -> Iterator[Entry]:
+        """Yield each file below ``directory``, in git's order."""
+        for path, is_dir in self.children(directory):
+            if is_dir:
+                yield from self.walk(path)
+            else:
+                entry = self.entry(path)
+                assert entry is not None
+                yield entry
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A file of the stage: its mode, and where fast-import has its content."""
+
+    mode: int
+    source: bytes  # a mark (b":12"), or the commit id of a gitlink
+
+
+class Stage:
+    """A tree with edits over it, written as commits by one ``git fast-import``.
+
+    Contents of touched files are kept while they fit in ``cache_bytes``; after that they are read
+    back from fast-import, so that memory does not grow with the number of patches. Nothing is
+    visible to others before close(), and no ref is moved at all.
+    """
+
+    def __init__(self, repo: Repository, base: str, *, cache_bytes: int = 48 << 20) -> None:
+        self._repo = repo
+        self._base = repo.tree(base)
+        self._parent = base.encode()
+        self._files: dict[bytes, _Written | None] = {}
+        self._live: dict[bytes, int] = {}  # touched directory -> files that the stage holds below
+        self._cache: OrderedDict[bytes, bytes] = OrderedDict()
+        self._cache_room = cache_bytes
+        self._mark = 0
+        self._ref = f"refs/srcgit/work/{os.urandom(8).hex()}".encode()
+        self._process: Running | None = None
+
+    # -- the process -----------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self._process = self._repo.git.start(
+            "-c",
+            "fastimport.unpackLimit=0",  # one pack, not hundreds of loose files
+            "fast-import",
+            "--quiet",
+            "--done",
+            "--date-format=raw-permissive",
+            "--depth=10",
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        if kind is not None:
+            process.kill()
+            return
+        self._finish(process)
+
+    def _finish(self, process: Running) -> None:
+        try:
+            # A ref reset to the null id is not written: the pack is kept, no ref is left behind.
+            process.stdin.write(b"reset %s\nfrom %s\n\ndone\n" % (self._ref, NULL_ID.encode()))
+            process.stdin.close()
+        except OSError:
+            pass  # fast-import died: its exit status and stderr say why
+        process.wait()
+
+    @property
+    def _pipe(self) -> tuple[IO[bytes], IO[bytes]]:
+        assert self._process is not None, "used outside its with statement"
+        return self._process.stdin, self._process.stdout
+
+    def _send(self, data: bytes) -> None:
+        stdin, _ = self._pipe
+        try:
+            stdin.write(data)
+        except BrokenPipeError:
+            self._died()
+
+    def _answer(self) -> bytes:
+        stdin, stdout = self._pipe
+        try:
+            stdin.flush()
+        except BrokenPipeError:
+            self._died()
+        line = stdout.readline()
+        if not line:
+            self._died()
+        return line.rstrip(b"\n")
+
+    def _died(self) -> None:
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.wait()  # raises with what fast-import said
+        raise RepositoryUnusable("git fast-import ended early", where=str(self._repo.path))
+
+    # -- a converter.tree.Tree ------------------------------------------------------------
+
+    def get(self, path: bytes) -> File | None:
+        if path not in self._files:
+            if any(self._shadowed(path)):
+                return None
+            return self._base.get(path)
+        written = self._files[path]
+        if written is None:
+            return None
+        if written.mode == FileMode.COMMIT:
+            return File(written.mode, written.source)
+        data = self._cache.get(written.source)
+        if data is None:
+            data = self._read_back(written.source)
+            self._remember(written.source, data)
+        else:
+            self._cache.move_to_end(written.source)
+        return File(written.mode, data)
+
+    def is_dir(self, path: bytes) -> bool:
+        if self._live.get(path):
+            return True
+        if self._files.get(path) is not None or not self._base.is_dir(path):
+            return False
+        if path not in self._live:
+            return True
+        # Some of its files were deleted: git has no empty directories.
+        return any(
+            self.is_dir(child) if is_dir else self._files.get(child, child) is not None
+            for child, is_dir in self._base.children(path)
+        )
+
+    def _shadowed(self, path: bytes) -> Iterator[bool]:
+        """Yield whether each parent of ``path`` was replaced by a file."""
+        parent = path.rpartition(b"/")[0]
+        while parent:
+            yield self._files.get(parent) is not None
+            parent = parent.rpartition(b"/")[0]
+
+    def _read_back(self, mark: bytes) -> bytes:
+        self._send(b"cat-blob %s\n" % mark)
+        size = int(self._answer().split(b" ")[2])  # <sha> blob <size>
+        _, stdout = self._pipe
+        data = stdout.read(size)
+        stdout.read(1)
+        return data
+
+    def _remember(self, mark: bytes, data: bytes) -> None:
+        self._cache[mark] = data
+        self._cache_room -= len(data)
+        while self._cache_room < 0 and len(self._cache) > 1:
+            _, old = self._cache.popitem(last=False)
+            self._cache_room += len(old)
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def commit(
+        self,
+        changes: Mapping[bytes, File | None],
+        author: Identity,
+        committer: Identity,
+        message: bytes,
+    ) -> int:
+        """Write one commit on top of the last; return its mark, for ids()."""
+        edits = []
+        for path, file in changes.items():
+            if file is None:
+                edits.append(b"D %s\n" % _quoted(path))
+                self._set(path, None)
+        for path, file in changes.items():
+            if file is not None:
+                written = self._write(file)
+                edits.append(b"M %o %s %s\n" % (written.mode, written.source, _quoted(path)))
+                self._set(path, written)
+        self._mark += 1
+        self._send(
+            b"commit %s\nmark :%d\nauthor %s\ncommitter %s\ndata %d\n%s\nfrom %s\n%s\n"
+            % (
+                self._ref,
+                self._mark,
+                bytes(author),
+                bytes(committer),
+                len(message),
+                message,
+                self._parent,
+                b"".join(edits),
+            )
+        )
+        self._parent = b":%d" % self._mark
+        return self._mark
+
+    def _write(self, file: File) -> _Written:
+        if file.mode == FileMode.COMMIT:
+            return _Written(file.mode, file.data)
+        self._mark += 1
+        mark = b":%d" % self._mark
+        self._send(b"blob\nmark %s\ndata %d\n%s\n" % (mark, len(file.data), file.data))
+        self._remember(mark, file.data)
+        return _Written(file.mode, mark)
+
+    def _set(self, path: bytes, written: _Written | None) -> None:
+        old = self._files.get(path)
+        if old is not None and old.source in self._cache:
+            self._cache_room += len(self._cache.pop(old.source))
+        self._files[path] = written
+        change = (written is not None) - (old is not None)
+        parent = path.rpartition(b"/")[0]
+        while parent:
+            self._live[parent] = self._live.get(parent, 0) + change
+            parent = parent.rpartition(b"/")[0]
+
+    def ids(self, marks: Iterable[int]) -> list[str]:
+        """Return the object ids of commits by their marks."""
+        wanted = list(marks)
+        found: list[str] = []
+        for start in range(0, len(wanted), 1000):  # 41 bytes an answer: stays in the pipe's 64 KiB
+            batch = wanted[start : start + 1000]
+            self._send(b"".join(b"get-mark :%d\n" % mark for mark in batch))
+            found += [self._answer().decode() for _ in batch]
+        return found
+
+    def tree_id(self) -> str:
+        """Return the id of the tree of the last commit."""
+        if self._parent[:1] != b":":
+            return self._base.id
+        self._send(b'ls %s ""\n' % self._parent)
+        return self._answer().split(b"\t")[0].split(b" ")[2].decode()  # 040000 tree <sha>\t
+
+
+def _quoted(path: bytes) -> bytes:
+    """Return ``path`` as git-fast-import(1) wants it: C-style quotes where it needs them."""
+    if path[:1] != b'"' and b"\n" not in path and b"\\" not in path:
+        return path
+    body = path.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
+    return b'"%s"' % body

@@ -1,0 +1,272 @@
+"""pkg-git at a commit, read from the object database; who introduced each file, and when."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from converter.errors import PkgGitInvalid, WrongUsage
+from converter.mirror import Mirror
+from converter.odb import Commit, Entry, GitTree, Identity, Repository
+from converter.text import text
+
+_DEVELOPMENT = ("rawhide", "main", "master")
+_RELEASE_BRANCH = re.compile(r"f(\d+)(?:/master)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a file of pkg-git comes from: a commit, its author, what it said."""
+
+    commit: str
+    author: Identity
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Who added a file, and who gave it the content that it has."""
+
+    introduced: Origin
+    changed: Origin
+
+
+class PkgGit:
+    """The package's own repository: a spec, loose patches, a ``sources`` file."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.url = mirror.location
+        self._mirror = mirror
+
+    @property
+    def repository(self) -> Repository:
+        return self._mirror.repository
+
+    def resolve(self, rev: str) -> str:
+        """Return the full id of the commit ``rev``. Raises PkgGitInvalid when there is none."""
+        found = self._mirror.commit_id(rev)
+        if found is None:
+            raise PkgGitInvalid(
+                f"pkg-git has no commit {rev!r}",
+                where=self.url,
+                next_step="check the commit id; a local repository may need a git fetch",
+            )
+        return found
+
+    def at(self, commit: str) -> Package:
+        return Package(self, commit)
+
+    def holders(self, commit: str) -> list[str]:
+        """Return the branches (without refs/heads/ or refs/remotes/x/) that hold ``commit``."""
+        out = self.repository.git.run(
+            "for-each-ref",
+            f"--contains={commit}",
+            "--format=%(refname)",
+            "refs/heads",
+            "refs/remotes",
+        ).stdout.decode("utf-8", "replace")
+        return sorted({re.sub(r"^refs/(heads/|remotes/[^/]+/)", "", ref) for ref in out.split()})
+
+    def dist_of(self, commit: str) -> str:
+        """Derive the dist tag from the branches that hold ``commit``.
+
+        The lowest fNN names it: a later release branches off after the commit. Where only the
+        development branch has it, the next release is meant. Raises WrongUsage when unknown.
+        """
+        holders = self.holders(commit)
+        releases = _releases(holders)
+        if releases:
+            return f".fc{min(releases)}"
+        if any(name in _DEVELOPMENT for name in holders):
+            everyone = _releases(
+                re.sub(r"^refs/(heads/|remotes/[^/]+/)", "", ref)
+                for prefix in ("refs/heads", "refs/remotes")
+                for ref in self.repository.refs(prefix)
+            )
+            if everyone:
+                return f".fc{max(everyone) + 1}"
+        raise WrongUsage(
+            f"no fNN branch of pkg-git tells the release of commit {commit[:12]}",
+            where=self.url,
+            next_step="say it with --dist .fcNN or --nvr NVR",
+        )
+
+    def branch_of(self, commit: str, dist: str, target: str | None = None) -> str:
+        """Derive the published branch from the branches that hold ``commit`` and the build target.
+
+        Rawhide's commits are in rawhide and in every release branched off later, so rawhide wins
+        where it holds the commit, unless the build target (``f41-candidate``, ``f41-build-...``)
+        names a release that holds it, too: a release fast-forwarded to rawhide's commit.
+        Raises WrongUsage when no branch answers.
+        """
+        holders = self.holders(commit)
+        release = dist.removeprefix(".").replace("fc", "f", 1)
+        held = {f"f{number}" for number in _releases(holders)}
+        targeted = re.match(r"(f\d+)-(?!rebuild)", target or "")
+        if targeted and targeted[1] in held:
+            return targeted[1]
+        if any(name in _DEVELOPMENT for name in holders):
+            return "rawhide"
+        if release in held:
+            return release
+        if held:
+            return min(held, key=lambda name: int(name[1:]))
+        if len(holders) == 1:
+            return holders[0]
+        raise WrongUsage(
+            f"no branch of pkg-git that holds commit {commit[:12]} names the release "
+            f"({', '.join(holders) or 'no branch holds it'})",
+            where=self.url,
+            next_step="say it with --branch NAME",
+        )
+
+
+def _releases(branches: Iterable[str]) -> set[int]:
+    return {int(m[1]) for name in branches if (m := _RELEASE_BRANCH.fullmatch(name))}
+
+
+class Package:
+    """The files of one commit of pkg-git."""
+
+    def __init__(self, pkg_git: PkgGit, commit: str) -> None:
+        self.commit: Commit = pkg_git.repository.commit(commit)
+        self._url = pkg_git.url
+        self._repository = pkg_git.repository
+        self._tree: GitTree = pkg_git.repository.tree(commit)
+        self.files: Mapping[bytes, Entry] = {e.path: e for e in self._tree.walk()}
+
+    def read(self, path: bytes) -> bytes | None:
+        """Return the content of ``path``, links inside the package followed once; None if absent."""
+        file = self._tree.get(path)
+        if file is not None and file.mode == 0o120000:
+            target = os.path.normpath(os.path.join(os.path.dirname(path), file.data))
+            file = self._tree.get(target)
+        return None if file is None or file.mode == 0o160000 else file.data
+
+    def spec(self, name: str | None) -> bytes:
+        """Return the path of the spec: at the top or in SPECS/; of several, the one named ``name``.
+
+        Raises PkgGitInvalid where there is none or no telling which.
+        """
+        specs = [
+            path
+            for path in self.files
+            if path.endswith(b".spec") and os.path.dirname(path) in (b"", b"SPECS")
+        ]
+        named = [p for p in specs if name and os.path.basename(p) == os.fsencode(name) + b".spec"]
+        chosen = specs if len(specs) == 1 else named
+        if len(chosen) == 1:
+            return chosen[0]
+        names = ", ".join(sorted(p.decode("utf-8", "backslashreplace") for p in specs))
+        raise PkgGitInvalid(
+            f"several specs: {names}" if specs else "no spec",
+            where=f"{self._url}#{self.commit.id}",
+            next_step="name the package with --nvr" if specs else "give a commit that has a spec",
+        )
+
+    def export(self, directory: Path) -> None:
+        """Write the files below ``directory``, an existing empty one; links stay links.
+
+        Raises PkgGitInvalid for a tree that git itself would not check out.
+        """
+        top = os.fsencode(directory)
+        files = [e for e in self.files.values() if e.mode != 0o160000]
+        try:
+            for entry in sorted(files, key=lambda e: e.mode == 0o120000):  # links last: no way out
+                if any(part in (b"", b".", b"..") for part in entry.path.split(b"/")):
+                    raise FileExistsError
+                target = os.path.join(top, entry.path)
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                data = self._tree.blob(entry)
+                if entry.mode == 0o120000:
+                    os.symlink(data, target)
+                    continue
+                with open(target, "xb") as file:
+                    file.write(data)
+                if entry.mode & 0o111:
+                    os.chmod(target, 0o755)
+        except (FileExistsError, NotADirectoryError):
+            raise PkgGitInvalid(
+                f"pkg-git holds an impossible file name: {text(entry.path)!r}",
+                where=f"{self._url}#{self.commit.id}",
+                next_step="look at the commit with git fsck",
+            ) from None
+
+    def history(self) -> History:
+        """Start reading who introduced each file; the answer is awaited when first asked for."""
+        return History(self._repository, self.commit.id, self.files)
+
+
+class History:
+    """Who introduced and who last changed each file, from one pass of ``git log --raw``.
+
+    Runs beside other work. Newest first, so the first commit that gave a file its present content
+    is the one that last changed it, and the first that added it is the one that introduced it.
+    """
+
+    def __init__(self, repository: Repository, commit: str, files: Mapping[bytes, Entry]) -> None:
+        self._repository = repository
+        self._commit = commit
+        self._files = files
+        self._changed: dict[bytes, str] = {}
+        self._introduced: dict[bytes, str] = {}
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            self._scan()
+        except BaseException as error:  # handed to the thread that asks
+            self._failure = error
+
+    def _scan(self) -> None:
+        process = self._repository.git.start(
+            "log", "--raw", "-z", "--no-renames", "--no-abbrev", "--format=%x01%H", self._commit
+        )
+        process.stdin.close()
+        wanted = {path: entry.id.encode() for path, entry in self._files.items()}
+        commit, fields, rest = "", b"", b""
+        while wanted and (chunk := process.stdout.read(1 << 18)):
+            *tokens, rest = (rest + chunk).split(b"\0")
+            for token in tokens:
+                if not fields:  # a commit's line, or the first half of a file's
+                    token = token.lstrip(b"\n")
+                    if token[:1] == b"\x01":
+                        commit = token[1:41].decode("ascii")
+                    else:
+                        fields = token
+                else:
+                    path, seen, fields = token, fields, b""
+                    blob = wanted.get(path)
+                    if blob is None:
+                        continue
+                    if path not in self._changed and seen[56:96] == blob:
+                        self._changed[path] = commit
+                    if seen[97:98] == b"A":
+                        self._introduced[path] = commit
+                        if path in self._changed:
+                            del wanted[path]
+        if wanted:
+            process.wait()
+        else:
+            process.kill()
+
+    def of(self, path: bytes) -> Provenance | None:
+        """Return the provenance of ``path``; None when no commit (only a merge) shows it."""
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        changed = self._changed.get(path)
+        introduced = self._introduced.get(path, changed)
+        if changed is None or introduced is None:
+            return None
+        return Provenance(self._origin(introduced), self._origin(changed))
+
+    def _origin(self, commit: str) -> Origin:
+        read = self._repository.commit(commit)
+        return Origin(commit, read.author, read.message)

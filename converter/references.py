@@ -1,0 +1,60 @@
+"""Bugs and upstream commits that a patch, its comment and its changelog speak of (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+_CVE = re.compile(r"\bCVE-(?:19|20)\d{2}-\d{4,7}\b", re.IGNORECASE)
+# "rhbz 1317383 1317384", "rhbz#123", "BZ: 123": one word, then one or more numbers
+_RHBZ = re.compile(
+    r"\b(?:rhbz|bz|bugzilla)\b[\s#:]*((?:\d{5,8}(?:[\s,#]+(?=\d{5,8}\b))?)+)", re.IGNORECASE
+)
+_URL = re.compile(
+    r"bugzilla\.(?:redhat\.com|(kernel\.org))/(?:show_bug\.cgi\?id=)?(\d+)", re.IGNORECASE
+)
+
+# Documentation/process/stable-kernel-rules.rst, options 2 and 3; git-cherry-pick(1), -x
+_BACKPORT = re.compile(
+    r"^\s*\[?\s*(?:upstream\s+commit|commit)\s+([0-9a-f]{7,40})(?:\s+upstream)?\.?\s*\]?\s*$"
+    r"|\(cherry[ -]picked\s+from\s+commit\s+([0-9a-f]{7,40})\)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_UPSTREAM_WORD = re.compile(r"upstream", re.IGNORECASE)
+_STATUS = re.compile(
+    r"^\s*(?:upstream[- ]status|patch-status)\s*:\s*(\S.*?)\s*$", re.IGNORECASE | re.MULTILINE
+)
+_STABLE = re.compile(
+    r"^\s*cc\s*:.*\bstable@(?:vger\.)?kernel\.org|\bqueued? (?:up )?(?:for|in) [\w.]*stable",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def references(texts: Iterable[str]) -> dict[str, Any]:
+    """Return what ``texts`` refer to.
+
+    ``bugs``: sorted ids (``CVE-2015-8104``, ``rhbz#1278496``, ``kernel.org#12``); ``upstream``:
+    commit ids that the patch is a backport of, in order; ``status``: the ``Upstream-status:``
+    lines; ``stable``: whether it is marked for the stable kernels.
+    """
+    bugs: set[str] = set()
+    upstream: dict[str, None] = {}
+    status: dict[str, None] = {}
+    stable = False
+    for text in texts:
+        bugs.update(found.upper() for found in _CVE.findall(text))
+        for numbers in _RHBZ.findall(text):
+            bugs.update(f"rhbz#{number}" for number in re.findall(r"\d+", numbers))
+        bugs.update(f"{site or 'rhbz'}#{number}" for site, number in _URL.findall(text))
+        for match in _BACKPORT.finditer(text):
+            if match[2] or _UPSTREAM_WORD.search(match[0]):
+                upstream[match[1] or match[2]] = None
+        status.update(dict.fromkeys(_STATUS.findall(text)))
+        stable = stable or _STABLE.search(text) is not None
+    return {
+        "bugs": sorted(bugs),
+        "upstream": list(upstream),
+        "status": list(status),
+        "stable": stable,
+    }

@@ -1,0 +1,158 @@
+"""Reading and bulk writing: every tree is what git itself would have made of the same edits."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from converter.errors import RepositoryUnusable, TryAgain
+from converter.git import Git
+from converter.odb import Identity, Repository, Stage
+from converter.tree import File
+from tests.builders import Source
+
+ME = Identity(b"Me", b"me@example.com", b"1500000000 +0000")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    made = Source(tmp_path_factory.mktemp("odb") / "repo.git")
+    made.commit({"a": "1", "d/b": "2", "d/e/c": "3", "x y": "4"}, "base\n")
+    return made
+
+
+def staged(repo: Repository, base: str, *edits: dict[bytes, File | None]) -> tuple[list[str], str]:
+    with Stage(repo, base) as stage:
+        marks = [stage.commit(edit, ME, ME, b"edit\n") for edit in edits]
+        return stage.ids(marks), stage.tree_id()
+
+
+NAMES = st.sampled_from(
+    [b"a", b"d", b"d/b", b"d/e", b"d/e/c", b"n", b"n/m", b'"q"\n\\', b"x y", b"\xff"]
+)
+FILES = st.one_of(
+    st.none(),
+    st.builds(File, st.sampled_from([0o100644, 0o100755, 0o120000]), st.binary(max_size=8)),
+)
+
+
+def consistent(edit: dict[bytes, File | None], tree: dict[bytes, File]) -> bool:
+    """Tell whether ``edit`` leaves no path that is both a file and a directory."""
+    after = {**tree, **edit}
+    kept = [path for path, file in after.items() if file is not None]
+    deleted_only = all(path in tree for path, file in edit.items() if file is None)
+    return deleted_only and not any(b.startswith(a + b"/") for a in kept for b in kept)
+
+
+@settings(
+    max_examples=int(os.environ.get("SRCGIT_EXAMPLES", "60")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(edits=st.lists(st.dictionaries(NAMES, FILES, max_size=4), max_size=5))
+def test_a_stage_writes_the_trees_that_git_would(
+    source: Source, edits: list[dict[bytes, File | None]]
+) -> None:
+    repo = Repository(source.path)
+    base = source.rev("main")
+    assert base
+    tree: dict[bytes, File] = {}
+    for entry in repo.tree(base).walk():
+        file = repo.tree(base).get(entry.path)
+        assert file
+        tree[entry.path] = file
+    with Stage(repo, base, cache_bytes=8) as stage:  # small: contents are read back
+        for edit in edits:
+            if not consistent(edit, tree):
+                continue
+            stage.commit(edit, ME, ME, b"edit\n")
+            tree = {p: f for p, f in {**tree, **edit}.items() if f is not None}
+            for path in {*tree, *edit}:
+                assert stage.get(path) == tree.get(path)
+            for path in {p.rpartition(b"/")[0] for p in {*tree, *edit}}:
+                assert stage.is_dir(path) == (
+                    not path or any(p.startswith(path + b"/") for p in tree)
+                )
+        written = stage.tree_id()
+    index = {"GIT_INDEX_FILE": str(source.path / "test-index")}
+    lines = []
+    for path, file in tree.items():
+        id = source.git.run("hash-object", "-w", "--stdin", input=file.data).stdout.strip()
+        lines.append(b"%o %s\t%s\0" % (file.mode, id, path))
+    source.git.run("read-tree", "--empty", env=index)
+    source.git.run("update-index", "-z", "--index-info", input=b"".join(lines), env=index)
+    assert source.git.run("write-tree", env=index).stdout.decode().strip() == written
+
+
+def test_nothing_but_objects_is_left(source: Source) -> None:
+    repo = Repository(source.path)
+    before = source.git.run("for-each-ref").stdout
+    base = source.rev("main")
+    assert base
+    ids, tree = staged(repo, base, {b"new": File(0o100644, b"x")})
+    assert source.git.run("for-each-ref").stdout == before
+    assert repo.commit(ids[0]).tree == tree
+    assert source.git.run("fsck", "--full", "--strict").status == 0
+
+
+def test_a_stage_that_fails_leaves_nothing_behind(source: Source) -> None:
+    repo = Repository(source.path)
+    base = source.rev("main")
+    assert base
+    packs = sorted((source.path / "objects/pack").iterdir())
+    with pytest.raises(KeyError), Stage(repo, base) as stage:
+        stage.commit({b"new": File(0o100644, b"never")}, ME, ME, b"x\n")
+        raise KeyError
+    assert sorted((source.path / "objects/pack").iterdir()) == packs
+
+
+def test_the_same_edits_give_the_same_ids(source: Source, tmp_path: Path) -> None:
+    base = source.rev("main")
+    assert base
+    other = Repository.create(tmp_path / "other.git")
+    other.borrow(Repository(source.path))
+    edit: dict[bytes, File | None] = {b"d/b": None, b"z": File(0o100755, b"#!")}
+    assert staged(Repository(source.path), base, edit) == staged(other, base, edit)
+
+
+def test_refs_move_together_or_not_at_all(source: Source) -> None:
+    repo = Repository(source.path)
+    base = source.rev("main")
+    repo.move_refs({"refs/heads/t1": (None, base)})
+    with pytest.raises(TryAgain):
+        repo.move_refs({"refs/heads/t2": (None, base), "refs/heads/t1": (None, base)})
+    assert repo.ref("refs/heads/t2") is None
+    repo.move_refs({"refs/heads/t1": (base, None)})
+    assert repo.ref("refs/heads/t1") is None
+
+
+def test_what_is_no_repository_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "directory" / "full").write_text("x")
+    for path in (tmp_path / "file", tmp_path / "directory", tmp_path / "absent"):
+        with pytest.raises(RepositoryUnusable):
+            Repository(path)
+    with pytest.raises(RepositoryUnusable):
+        Repository.create(tmp_path / "file")
+    with pytest.raises(RepositoryUnusable):
+        Repository.create(tmp_path / "directory")
+
+
+def test_configuration_of_the_user_changes_no_id(
+    source: Source, sealed: Path, tmp_path: Path
+) -> None:
+    (sealed / ".gitconfig").write_text(
+        "[i18n]\n\tcommitEncoding = latin1\n[core]\n\tbigFileThreshold = 1\n"
+    )
+    base = source.rev("main")
+    assert base
+    one = staged(Repository(source.path), base, {b"u": File(0o100644, b"same")})
+    Git().run("init", "-q", "--bare", str(tmp_path / "o.git"))
+    other = Repository(tmp_path / "o.git")
+    other.borrow(Repository(source.path))
+    assert staged(other, base, {b"u": File(0o100644, b"same")}) == one
