@@ -1,0 +1,220 @@
+"""The journal, on SQLite and on a real PostgreSQL: added once, claimed by one, never lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+import threading
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from converter.errors import Fate, WrongUsage
+from service.journal import REFUSED_KEPT, Journal, JournalUnusable, Row
+
+
+def row(number: int, key: str = "kernel.fc41") -> Row:
+    return Row(f"kernel-6.12.{number}-200.fc41", "kernel", key, koji_id=5_000_000_000 + number)
+
+
+def test_a_build_is_added_once(journal: Journal) -> None:
+    assert journal.add(row(1), 10.0)
+    assert not journal.add(replace(row(1), via="backfill", commit="0" * 40), 20.0)
+    found = journal.find(row(1).nvr)
+    assert found is not None
+    assert (found.added, found.due, found.via, found.state) == (10.0, 10.0, "message", "waiting")
+    assert journal.counts() == {"waiting": 1}
+
+
+def test_the_one_due_longest_is_claimed_first_and_nothing_before_it_is_due(
+    journal: Journal,
+) -> None:
+    journal.add(row(2, "a"), 20.0)
+    journal.add(row(1, "b"), 10.0)
+    assert journal.claim("w", 60, now=5.0) is None
+    first = journal.claim("w", 60, now=30.0)
+    second = journal.claim("w", 60, now=30.0)
+    assert first and second
+    assert (first.nvr, second.nvr) == (row(1).nvr, row(2).nvr)
+    assert (first.attempts, first.owner, first.lease, first.state) == (1, "w", 90.0, "running")
+
+
+def test_builds_of_one_branch_are_claimed_one_at_a_time(journal: Journal) -> None:
+    journal.add(row(1), 1.0)
+    journal.add(row(2), 2.0)
+    held = journal.claim("one", 60, now=10.0)
+    assert held and journal.claim("two", 60, now=10.0) is None
+    assert journal.settle(held, "done", "", {}, now=11.0)
+    other = journal.claim("two", 60, now=11.0)
+    assert other and other.nvr == row(2).nvr
+
+
+def test_an_expired_lease_is_due_at_once_and_its_old_owner_can_change_nothing(
+    journal: Journal,
+) -> None:
+    journal.add(row(1), 1.0)
+    old = journal.claim("one", 60, now=10.0)
+    assert old and journal.extend(old, 60, now=50.0)
+    assert journal.claim("two", 60, now=109.0) is None
+    new = journal.claim("two", 60, now=111.0)
+    assert new and new.attempts == 2
+    assert not journal.extend(old, 60, now=112.0)
+    assert not journal.settle(old, "failed", "too late", {}, now=112.0)
+    assert not journal.release(old)
+    assert journal.settle(new, "done", "", {"commit": "c" * 40}, now=113.0)
+    found = journal.find(new.nvr)
+    assert found and (found.state, found.commit, found.settled) == ("done", "c" * 40, 113.0)
+
+
+def test_the_same_owner_cannot_settle_an_older_claim_of_its_own(journal: Journal) -> None:
+    journal.add(row(1), 1.0)
+    old = journal.claim("one", 60, now=10.0)
+    new = journal.claim("one", 60, now=100.0)
+    assert old and new
+    assert not journal.settle(old, "done", "", {})
+    assert journal.settle(new, "done", "", {})
+
+
+def test_a_build_that_waits_is_due_when_told_and_one_given_back_is_due_at_once(
+    journal: Journal,
+) -> None:
+    journal.add(row(1), 1.0)
+    held = journal.claim("one", 60, now=10.0)
+    assert held and journal.settle(held, "waiting", "no network", {"x": 1}, due=500.0)
+    assert journal.claim("one", 60, now=499.0) is None
+    held = journal.claim("one", 60, now=501.0)
+    assert held and (held.attempts, held.outcome, held.evidence) == (2, "no network", {"x": 1})
+    assert journal.release(held)
+    held = journal.claim("one", 60, now=501.0)
+    assert held and held.attempts == 2
+
+
+def test_a_settled_build_can_be_ordered_again_a_running_one_cannot(journal: Journal) -> None:
+    journal.add(row(1), 1.0)
+    held = journal.claim("one", 60, now=10.0)
+    assert held and not journal.again(held.nvr)
+    journal.settle(held, "failed", "does not apply", {"hunk": 3})
+    assert journal.again(held.nvr, 20.0) and not journal.again("no-such-1")
+    held = journal.claim("one", 60, now=21.0)
+    assert held and (held.attempts, held.added) == (1, 20.0)
+
+
+def test_what_is_to_be_announced_stays_until_it_was(journal: Journal) -> None:
+    journal.add(row(1), 1.0)
+    held = journal.claim("one", 60, now=10.0)
+    assert held and journal.settle(held, "done", "", {}, announce=True)
+    [waiting] = journal.to_announce()
+    journal.announced(waiting)
+    assert journal.to_announce() == []
+
+
+def test_refused_messages_are_kept_short_and_storable(journal: Journal) -> None:
+    journal.refuse("org.x", "bad\0schema \udc80", b"\0\xff" + b"a" * 10_000_000, 3.0)
+    [kept] = journal.refused()
+    assert (kept.size, kept.at, len(kept.excerpt)) == (10_000_002, 3.0, 2000)
+    assert "\0" not in kept.why + kept.excerpt
+    assert REFUSED_KEPT * 2000 < 100e6
+
+
+def test_signs_of_life_are_one_per_name(journal: Journal) -> None:
+    journal.sign("w1", "converting kernel-1-1")
+    journal.sign("w1", "no sandbox", halted=True)
+    [sign] = journal.signs()
+    assert (sign.name, sign.doing, sign.halted) == ("w1", "no sandbox", True)
+
+
+def claim_all(url: str, name: str, start: threading.Barrier, got: list[str]) -> None:
+    journal = Journal(url)
+    start.wait()
+    misses = 0
+    while misses < 20:
+        held = journal.claim(name, 60)
+        if held is None:
+            misses += 1
+            continue
+        with journal._transaction(reading=True) as connection:
+            running = [r.key for r in journal._rows(connection, _select_running())]
+        assert len(running) == len(set(running)), running
+        got.append(held.nvr)
+        assert journal.settle(held, "done", "", {})
+    journal.close()
+
+
+def _select_running():  # type: ignore[no-untyped-def]
+    import sqlalchemy as sa
+
+    from service import journal
+
+    return sa.select(journal._builds).where(journal._builds.c.state == "running")
+
+
+def test_many_workers_get_each_build_once_and_never_two_of_a_branch(journal_url: str) -> None:
+    journal = Journal(journal_url)
+    for number in range(40):
+        journal.add(row(number, f"kernel.fc{number % 3}"))
+    got: list[str] = []
+    start = threading.Barrier(4)
+    workers = [
+        threading.Thread(target=claim_all, args=(journal_url, f"w{n}", start, got))
+        for n in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert Counter(got) == Counter(row(number).nvr for number in range(40))
+    journal.close()
+
+
+def add_and_die(url: str) -> None:
+    Journal(url).add(row(7))
+    os._exit(9)
+
+
+def test_an_added_build_survives_the_death_of_its_process(journal_url: str) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=add_and_die, args=(journal_url,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 9
+    journal = Journal(journal_url)
+    assert journal.find(row(7).nvr)
+    journal.close()
+
+
+def test_two_processes_may_start_on_an_empty_database_at_once(journal_url: str) -> None:
+    made: list[Journal] = []
+    threads = [threading.Thread(target=lambda: made.append(Journal(journal_url))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 5
+    for journal in made:
+        journal.close()
+
+
+def test_a_journal_of_another_schema_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    Journal(f"sqlite:///{path}").close()
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE srcgit_schema SET version = 99")
+    connection.commit()
+    connection.close()
+    with pytest.raises(JournalUnusable, match="schema 99"):
+        Journal(f"sqlite:///{path}")
+
+
+def test_no_server_means_this_machine_cannot_work() -> None:
+    with pytest.raises(JournalUnusable) as caught:
+        Journal("postgresql+psycopg://nobody:secret@127.0.0.1:1/none")
+    assert caught.value.fate is Fate.STOP
+    assert "secret" not in caught.value.where
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "no url", "sqlite+nothing:///x"])
+def test_an_impossible_url_is_wrong_usage(url: str) -> None:
+    with pytest.raises(WrongUsage):
+        Journal(url)
