@@ -13,7 +13,6 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from converter.errors import WrongUsage
@@ -196,9 +195,8 @@ class _Section:
     def _packages(self, state: Path) -> Mapping[str, Package]:
         tables = self.table("packages")
         if not tables.values:
-            return MappingProxyType({"kernel": _package("kernel", _Section({}, self.file), state)})
-        found = {name: _package(name, tables.table(name), state) for name in tables.values}
-        return MappingProxyType(found)
+            return {"kernel": _package("kernel", _Section({}, self.file), state)}
+        return {name: _package(name, tables.table(name), state) for name in tables.values}
 
 
 def _package(name: str, section: _Section, state: Path) -> Package:

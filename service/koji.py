@@ -8,14 +8,15 @@ import xml.parsers.expat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import koji
 import requests
 import tenacity
 
-from converter.errors import CannotConvert, RemoteUnavailable, WrongUsage
+from converter.build import Nvr
+from converter.errors import CannotConvert, RemoteUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -24,17 +25,6 @@ COMPLETE: int = koji.BUILD_STATES["COMPLETE"]
 ALIASES = {"pkgs.fedoraproject.org": "src.fedoraproject.org"}
 PAGE = 100  # builds a call
 FULL_SHA = re.compile(r"[0-9a-f]{40}")
-
-
-class Nvr(NamedTuple):
-    """The three parts of a build's name."""
-
-    name: str
-    version: str
-    release: str
-
-    def __str__(self) -> str:
-        return f"{self.name}-{self.version}-{self.release}"
 
 
 class NoSuchBuild(CannotConvert):
@@ -63,20 +53,6 @@ class KojiBuild:
     completed: datetime | None
     draft: bool
     task: int | None
-
-
-def split_nvr(text: str) -> Nvr:
-    """Return the parts of a name-version-release, or raise WrongUsage.
-
-    Koji's hub accepts versions such as ``$(id)`` or ``../../x``; rpm (build/parsePreamble.c,
-    WHITELIST_NAME and ALLOWED_CHARS_VERREL) allows letters, digits and ``._+-`` in a name, and
-    ``._+~^`` in version and release, and no ``..`` in either. NVRs become file and ref names.
-    """
-    word = r"[A-Za-z0-9._+~^]"
-    match = re.fullmatch(rf"([A-Za-z0-9][A-Za-z0-9._+-]*)-([A-Za-z0-9]{word}*)-({word}+)", text)
-    if match is None or ".." in text or len(text) > 200:
-        raise WrongUsage(f"{text[:200]!r} is no name-version-release of an rpm")
-    return Nvr(*match.groups())
 
 
 def commit_of(source: str | None) -> str | None:
@@ -136,7 +112,7 @@ class Koji:
         if isinstance(nvr_or_id, str) and nvr_or_id.isascii() and nvr_or_id.isdigit():
             nvr_or_id = int(nvr_or_id)
         if isinstance(nvr_or_id, str):
-            split_nvr(nvr_or_id)
+            Nvr.parse(nvr_or_id)  # Koji's hub itself accepts anything
         found = self._call("getBuild", nvr_or_id)
         if found is None:
             raise NoSuchBuild(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -13,6 +14,9 @@ from service.journal import Journal
 from tests import postgres
 
 _numbers = count()
+
+# Children of the tests' workers are forked from a process that has the costly imports done.
+multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.service.fakes"])
 
 
 @pytest.fixture(scope="session")
