@@ -1,15 +1,15 @@
 """Dates as ``git am`` reads them: a mail's Date field becomes ``seconds zone`` (pure).
 
 The rules are those of ``parse_date()`` in git's date.c (2.39): every word and number is guessed at
-on its own, what makes no sense is skipped. Two of its inputs are not in the mail, so that a fixed
-value stands for them here: the local zone (UTC) and the current time, which only serves to refuse
-dates of the form ``10/11/2012`` that lie in the future (no date is refused for that).
+on its own, what makes no sense is skipped. Two of its inputs are not in the mail: the local zone,
+for which UTC stands here, and the current time, see ``parse``.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 _MONTHS = (
     b"JANUARY", b"FEBRUARY", b"MARCH", b"APRIL", b"MAY", b"JUNE",
@@ -55,6 +55,7 @@ class _Broken:
     second: int = _UNKNOWN
     zone: int = _UNKNOWN  # minutes east of UTC
     is_utc: bool = False  # the fields came from seconds since 1970
+    now: int | None = None
 
     def nothing_known(self) -> bool:
         return (self.year & self.month & self.day & self.hour & self.minute & self.second) < 0
@@ -72,24 +73,28 @@ class _Broken:
         days = year * 365 + (year + 1) // 4 + _DAYS_BEFORE[self.month] + day
         return days * 86400 + self.hour * 3600 + self.minute * 60 + self.second
 
-    def set_date(self, year: int, month: int, day: int, *, at_once: bool) -> bool:
-        """set_date(): whether these make a date. ``at_once``: month and day stick even if not."""
+    def set_date(self, year: int, month: int, day: int, *, sure: bool) -> bool:
+        """set_date(): whether these make a date, and, unless the order is ``sure``, no future one."""
         year, month, day = _int(year), _int(month), _int(day)
         if not (0 < month < 13 and 0 < day < 32):
             return False
-        if at_once:
-            self.month, self.day = month - 1, day
-        if year == -1:
-            if at_once:
-                return True
-        elif 1970 <= year < 2100:
+        if sure:
+            self.month, self.day = month - 1, day  # they stay, whatever the year
+        if 1970 <= year < 2100:
             year -= 1900
-        elif 70 < year < 100:
+        elif year == -1 or 70 < year < 100:
             pass
         elif year < 38:
             year += 100
         else:
             return False
+        if not sure and self.now is not None:
+            this_year = time.gmtime(self.now).tm_year - 1900
+            checked = replace(
+                self, year=this_year if year == -1 else year, month=month - 1, day=day
+            ).seconds()
+            if checked is not None and checked != -1 and self.now + 10 * 86400 < checked:
+                return False
         if year != -1:
             self.year = year
         self.month, self.day = month - 1, day
@@ -102,8 +107,13 @@ class _Broken:
         return True
 
 
-def parse(text: bytes) -> bytes | None:
-    """Return ``text`` as git stores a date (``1517219317 -0800``), or None where git refuses it."""
+def parse(text: bytes, now: int | None = None) -> bytes | None:
+    """Return ``text`` as git stores a date (``1517219317 -0800``), or None where git refuses it.
+
+    git takes ``10/11/2012`` for another order of day and month, or refuses it, if it lies ahead of
+    the current time by more than ten days. That needs ``now`` (seconds since 1970); without it the
+    answer depends on nothing but the text.
+    """
     usual = _RFC2822.fullmatch(text)
     if usual is not None and usual[2] in _MONTH_NUMBER:
         day, year, hour, minute, second = (int(usual[n]) for n in (1, 3, 4, 5, 6))
@@ -122,7 +132,7 @@ def parse(text: bytes) -> bytes | None:
         raw = _object_header_date(text[1:])
         if raw is not None:
             return _raw(*raw)
-    broken = _Broken()
+    broken = _Broken(now=now)
     at = 0
     text = text.partition(b"\n")[0]
     while at < len(text):
@@ -234,7 +244,7 @@ def _number(text: bytes, at: int, broken: _Broken) -> int:
         if used:
             return used
     if size == 8:
-        broken.set_date(number // 10000, number % 10000 // 100, number % 100, at_once=True)
+        broken.set_date(number // 10000, number % 10000 // 100, number % 100, sure=True)
         return size
     if size == 6:
         if broken.set_time(number // 10000, number % 10000 // 100, number % 100):
@@ -306,14 +316,14 @@ def _numbers(number: int, text: bytes, at: int, end: int, broken: _Broken) -> in
             end = _skip_fraction(text, end)
         return end - at
     year_first = number > 70 and (
-        broken.set_date(number, second, third, at_once=True)
-        or broken.set_date(number, third, second, at_once=True)
+        broken.set_date(number, second, third, sure=True)
+        or broken.set_date(number, third, second, sure=True)
     )
     if (
         year_first
-        or (between != b"." and broken.set_date(third, number, second, at_once=False))
-        or broken.set_date(third, second, number, at_once=False)
-        or (between == b"." and broken.set_date(third, number, second, at_once=False))
+        or (between != b"." and broken.set_date(third, number, second, sure=False))
+        or broken.set_date(third, second, number, sure=False)
+        or (between == b"." and broken.set_date(third, number, second, sure=False))
     ):
         return end - at
     return 0
