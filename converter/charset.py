@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 
 # glibc's names (`iconv -l`) of what mails use, each with Python's codec of the same table. A name
@@ -56,32 +57,28 @@ def to_utf8(text: bytes, charset: bytes) -> bytes:
     return text.decode(codec).encode()
 
 
-# What commit.c's find_invalid_utf8() passes: well-formed UTF-8 (RFC 3629) without noncharacters,
-# which are U+FDD0..U+FDEF and the last two of each plane.
-_NONCHARACTER = (
-    rb"\xef\xb7[\x90-\xaf]|\xef\xbf[\xbe\xbf]|[\xf0-\xf4][\x8f\x9f\xaf\xbf]\xbf[\xbe\xbf]"
+# U+FDD0..U+FDEF and the last two of each plane (commit.c, find_invalid_utf8()).
+_NONCHARACTER = re.compile(
+    "[\ufdd0-\ufdef"
+    + "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
+    + "]"
 )
-_HAS_NONCHARACTER = re.compile(_NONCHARACTER)
-_GOOD_OR_BAD = re.compile(
-    rb"(?P<good>(?:[\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|(?!" + _NONCHARACTER + rb")(?:"
-    rb"\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|"
-    rb"\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}))++)"
-    rb"|.",
-    re.DOTALL,
-)
+
+
+def _one_byte_as_latin1(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return chr(error.object[error.start]), error.start + 1
+
+
+codecs.register_error("srcgit-latin-1", _one_byte_as_latin1)
 
 
 def repaired_utf8(text: bytes) -> bytes:
-    """verify_utf8() of commit.c: a byte that is not part of good UTF-8 is taken as Latin-1."""
+    """verify_utf8() of commit.c: each byte that is not part of good UTF-8 is taken as Latin-1.
+
+    Well-formed noncharacters are not good there.
+    """
     if text.isascii():
         return text
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        pass
-    else:
-        if not _HAS_NONCHARACTER.search(text):
-            return text
-    return _GOOD_OR_BAD.sub(
-        lambda found: found["good"] or found[0].decode("latin-1").encode(), text
-    )
+    decoded = text.decode("utf-8", "srcgit-latin-1")
+    return _NONCHARACTER.sub(lambda found: found[0].encode().decode("latin-1"), decoded).encode()

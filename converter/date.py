@@ -294,10 +294,10 @@ def _set_from_seconds(number: int, broken: _Broken) -> bool:
     shifted = (5 * day_of_year + 2) // 153
     month = (shifted + 2) % 12
     year = year_of_era + era * 400 + (month < 2) - 1900
-    if year != _int(year):
-        return False
-    broken.year, broken.month, broken.day = year, month, day_of_year - (153 * shifted + 2) // 5 + 1
     broken.hour, broken.minute, broken.second = rest // 3600, rest % 3600 // 60, rest % 60
+    if year != _int(year):
+        return False  # the time of day stays, as glibc's __offtime() leaves it
+    broken.year, broken.month, broken.day = year, month, day_of_year - (153 * shifted + 2) // 5 + 1
     broken.is_utc = True
     return True
 
