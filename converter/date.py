@@ -37,7 +37,7 @@ _RFC2822 = re.compile(
 )
 _MONTH_NUMBER = {name[:3].capitalize(): number for number, name in enumerate(_MONTHS)}
 
-_ALNUM = re.compile(rb"[A-Za-z0-9]+")
+_ALNUM = re.compile(rb"[A-Za-z0-9]{1,11}")  # no name is longer than 10
 _ALPHA = re.compile(rb"[A-Za-z]+")
 _DIGITS = re.compile(rb"[0-9]+")
 _STRTOL = re.compile(rb"[ \t-\r]*[+-]?[0-9]+")

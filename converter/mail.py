@@ -20,6 +20,7 @@ from converter.charset import UnknownCharset, repaired_utf8, to_utf8
 
 _SPACE = b" \t\n\r"  # git's isspace() (ctype.c): no vertical tab, no form feed
 _MAX_BOUNDARIES = 5  # mailinfo.h
+MAX_FIELD = 1 << 20  # bytes of one header field; git has no limit, but no mail comes near
 
 
 class MailError(ValueError):
@@ -736,6 +737,8 @@ def _attribute(field: bytes, name: bytes) -> bytes | None:
 def _decoded_field(value: bytes) -> bytes:
     """parse_header(), decode_header(): RFC 2047's encoded words become UTF-8."""
     value = value.partition(b"\0")[0].lstrip(_SPACE)
+    if len(value) > MAX_FIELD:
+        raise MailError(f"a header field of more than {MAX_FIELD} bytes")
     at = value.find(b"=?")
     if at < 0:
         return value

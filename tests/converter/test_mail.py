@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+import timeit
+
 import pytest
 
 from converter.mail import Mail, MailError, parse, split
 
+SENDER = b"From: A U Thor <author@example.com>\n"
 DIFF = b"diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n"
 MAIL = (
     b"From e6807f3efca28b30decfecb1732a56c7db1137ee Mon Sep 17 00:00:00 2001\n"
@@ -81,3 +86,54 @@ def test_what_git_am_refuses(mail: bytes, why: str) -> None:
 def test_signoff_needs_a_committer() -> None:
     with pytest.raises(MailError, match="signoff"):
         parse(MAIL, ["--signoff"])
+
+
+MUCH = 200_000
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "mail",
+    [
+        b"Subject: x\n" + b" folded\n" * MUCH,
+        b"Subject: " + b"=?utf-8?q?a?= " * MUCH,
+        b"Subject: " + b"[x] re: " * MUCH,
+        b"Subject: " + b"[" * MUCH,
+        b"From: " + b"(" * MUCH + b'"\\' * MUCH + b"@x\n",
+        b"From: " + b"<" * MUCH + b"@" * MUCH + b">" * MUCH + b"\n",
+        b"Date: " + b"a1" * MUCH + b"\n",
+        b"Date: " + b"+05: " * MUCH + b"\n",
+        b"Date: " + b"9" * MUCH + b"-1.1:1/" * MUCH + b"\n",
+        b"X: y\n" * MUCH,
+        b"Content-Type: a; charset=b\n" * MUCH,
+        b"Content-Transfer-Encoding: quoted-printable\n\n" + b"soft=\n" * MUCH,
+        b"Content-Transfer-Encoding: quoted-printable\n\n" + b"=3D" * MUCH,
+        b"Content-Transfer-Encoding: base64\n\n" + b"eHh4\n" * MUCH,
+        b"Content-Type: text/plain; format=flowed\n\n" + b"flows \n" * MUCH,
+        b"Content-Type: multipart/mixed; boundary=-\n\n" + b"---\n\nx\n" * MUCH,
+        b"X: y\n\nSubject: z\n" + b" more\n" * MUCH,
+        b"X: y\n\n" + b"\n" * MUCH + b" \n" * MUCH + b"--- " * MUCH,
+        b"X: y\n\n" + b"---" + b" " * MUCH + b"x\n" + b"-- >8 --\n" * MUCH,
+        b"X: y\n\n" + b"x" * 50_000_000,
+        b"X: y\n\n" + b"\xe9" * 1_000_000,
+    ],
+    ids=lambda mail: mail[:40].decode("latin-1").replace("\n", "|"),
+)
+def test_no_blow_up(mail: bytes) -> None:
+    start = time.perf_counter()
+    for options in ([], ["--scissors", "-b"]):
+        with contextlib.suppress(MailError):
+            parse(SENDER + mail, options)
+    assert time.perf_counter() - start < 5
+
+
+def test_many_mails_in_a_file() -> None:
+    assert len(split(MAIL * 50_000)) == 50_000
+    assert len(split(b"From x 10:00:0\n" * MUCH + b"From " * MUCH)) == 1
+
+
+def test_a_typical_mail_takes_little_time() -> None:
+    """Well under 0.2 ms each (about 0.02 ms where this was written)."""
+    mails = split(MAIL * 200)
+    best = min(timeit.repeat(lambda: [parse(mail) for mail in mails], number=1, repeat=5))
+    assert best / 200 < 0.0002
