@@ -277,15 +277,14 @@ def _mercurial_date(seconds: int, west: int) -> bytes:
     hours, minutes = divmod(abs(west) // 60, 60)
     east = -(hours * 60 + minutes) if west > 0 else hours * 60 + minutes
     try:
-        shown = time.strftime("%d %m %Y %H:%M:%S", time.gmtime(seconds + east * 60))
+        at = time.gmtime(seconds + east * 60)
     except (OverflowError, OSError, ValueError) as error:
         raise MailError("timestamp too large in a Mercurial patch") from error
-    day, month, rest = shown.split(" ", 2)
-    name = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][
-        int(month) - 1
-    ]
-    sign = "-" if west > 0 else "+"
-    return f"{int(day)} {name} {rest} {sign}{hours:02}{minutes:02}".encode()
+    day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"][at.tm_wday]
+    month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][at.tm_mon - 1]
+    clock = f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}"
+    zone = f"{'-' if east < 0 else '+'}{hours:02}{minutes:02}"
+    return f"{day}, {at.tm_mday} {month} {at.tm_year} {clock} {zone}".encode()
 
 
 # --- a mail into what a commit needs ---
