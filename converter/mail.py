@@ -414,8 +414,12 @@ class _Reader:
         return line
 
     def _fields(self, *, overwrite: bool) -> bytes:
-        """read_one_header_line() until it fails; returns the line that is no field."""
+        """read_one_header_line() until it fails; returns the line that is no field.
+
+        Where the mail ends with a field, git is left with that, and takes it for the body's line.
+        """
         data = self.data
+        line = b""
         while self.at < len(data):
             line = self._next().rstrip(_SPACE)
             if not line or not _FIELD.match(line):
@@ -428,7 +432,7 @@ class _Reader:
             name, colon, value = line.partition(b":")
             if colon:
                 self._field(name.lower(), value, overwrite=overwrite)
-        return b""
+        return line
 
     def _field(self, name: bytes, value: bytes, *, overwrite: bool) -> None:
         """check_header() for a field of the mail or of one of its parts."""
