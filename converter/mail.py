@@ -281,7 +281,9 @@ def _mercurial_date(seconds: int, west: int) -> bytes:
     except (OverflowError, OSError, ValueError) as error:
         raise MailError("timestamp too large in a Mercurial patch") from error
     day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"][at.tm_wday]
-    month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][at.tm_mon - 1]
+    month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][
+        at.tm_mon - 1
+    ]
     clock = f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}"
     zone = f"{'-' if east < 0 else '+'}{hours:02}{minutes:02}"
     return f"{day}, {at.tm_mday} {month} {at.tm_year} {clock} {zone}".encode()

@@ -1,6 +1,6 @@
 """Mails made at random, read by converter.mail and by git: the same values or the same refusal.
 
-The number of mails is ``SRCGIT_EXAMPLES`` (default 150, about half a minute together).
+The number of mails is ``SRCGIT_EXAMPLES`` (default 250, about half a minute together).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from converter.charset import repaired_utf8
 from converter.mail import Mail, MailError, parse, split
 from tests.oracle.git_mail import Judge, Refused, run
 
-EXAMPLES = int(os.environ.get("SRCGIT_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("SRCGIT_EXAMPLES", "250"))
 many = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -486,7 +486,7 @@ def halves(data: bytes) -> Iterator[bytes]:
         yield data[:at]
 
 
-@settings(max_examples=20 * EXAMPLES, deadline=None, database=None)
+@settings(max_examples=10 * EXAMPLES, deadline=None, database=None)
 @given(st.one_of(mails(), files(), st.binary(max_size=200)), OPTIONS)
 def test_nothing_but_its_own_error(data: bytes, options: list[str]) -> None:
     try:
