@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from converter.errors import RepositoryUnusable, WrongUsage
+from converter.errors import RemoteUnavailable, RepositoryUnusable, WrongUsage
+from converter.git import GitFailed
 from converter.odb import Repository
 
 _URL = re.compile(r"(?:https?|ssh|git|file)://[^\s]+|[A-Za-z0-9._-]+@[A-Za-z0-9._-]+:[^\s:][^\s]*")
@@ -28,6 +29,9 @@ def is_url(location: str) -> bool:
             next_step="give a path or an https, http, ssh or git URL",
         )
     return _URL.fullmatch(location) is not None
+
+
+_FIXED = re.compile(r"[0-9a-f]{6,40}|refs/tags/.*")
 
 
 class Mirror:
@@ -48,6 +52,13 @@ class Mirror:
         self._fetched = False
         self._opened: Repository | None = None
 
+    @classmethod
+    def of(cls, location: str, repository: Repository) -> Mirror:
+        """Give ``repository``, made here, the name ``location`` by which people know its content."""
+        made = cls(str(repository.path), repository.path)
+        made.location, made._opened = location, repository
+        return made
+
     @property
     def repository(self) -> Repository:
         """The repository. Raises RepositoryUnusable for a bad path, RemoteUnavailable for a URL."""
@@ -58,19 +69,24 @@ class Mirror:
         return self._opened
 
     def commit_id(self, rev: str) -> str | None:
-        """Return the commit that ``rev`` names, after a fetch where it was not known before."""
-        found = self.repository.commit_id(rev)
+        """Return the commit that ``rev`` names, after a fetch where it was not known before.
+
+        A branch may have moved since the last fetch; a commit id or a tag has not.
+        """
+        found = self.repository.commit_id(rev) if _FIXED.fullmatch(rev) else None
         if found is None and self._remote and not self._fetched:
             self.fetch()
-            found = self.repository.commit_id(rev)
-        return found
+        return found or self.repository.commit_id(rev)
 
     def fetch(self) -> None:
         """Bring the mirror up to date. Raises RemoteUnavailable. A path is left as it is."""
         if not self._remote:
             return
+        repository = self.repository
+        if self._fetched:  # cloned just now
+            return
         with _locked(self._path):
-            self.repository.git.run("fetch", "--quiet", "--tags", "--prune", "origin", network=True)
+            self._talk(repository, "fetch", "--quiet", "--tags", "--prune", "origin")
         self._fetched = True
         self._opened = None  # libgit2 looks for new packs when it opens
 
@@ -90,9 +106,19 @@ class Mirror:
             shutil.rmtree(beside, ignore_errors=True)
             repository = Repository.create(beside)
             repository.git.run("remote", "add", "--mirror=fetch", "origin", self.location)
-            repository.git.run("fetch", "--quiet", "--tags", "origin", network=True)
+            self._talk(repository, "fetch", "--quiet", "--tags", "origin")
             os.replace(beside, self._path)
         self._fetched = True
+
+    def _talk(self, repository: Repository, *args: str) -> None:
+        try:
+            repository.git.run(*args, network=True)
+        except GitFailed as error:
+            raise RemoteUnavailable(
+                error.message,
+                where=self.location,
+                next_step="check the address and the network, then run it again",
+            ) from error
 
 
 @contextmanager

@@ -170,6 +170,23 @@ class Repository:
         with self._writing():
             return str(self._repo.create_blob(data))
 
+    def write_tree(self, files: Mapping[bytes, File]) -> str:
+        """Write ``files`` as a tree; return its id. For small trees: every entry is written."""
+        below: dict[bytes, dict[bytes, File]] = {}
+        with self._writing():
+            builder = self._repo.TreeBuilder()
+            for path, file in files.items():
+                name, _, rest = path.partition(b"/")
+                if rest:
+                    below.setdefault(name, {})[rest] = file
+                else:
+                    id = self._repo.create_blob(file.data)
+                    builder.insert(os.fsdecode(name), id, FileMode(file.mode))
+            for name, inside in below.items():
+                id = pygit2.Oid(hex=self.write_tree(inside))
+                builder.insert(os.fsdecode(name), id, FileMode.TREE)
+            return str(builder.write())
+
     def write_tag(self, target: str, name: str, tagger: Identity, message: bytes) -> str:
         """Write an annotated tag object (no ref) for the commit ``target``; return its id."""
         data = b"object %s\ntype commit\ntag %s\ntagger %s\n\n%s" % (
