@@ -18,6 +18,7 @@ from typing import Any
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError
+
 from tests.postgres import free_port
 
 TOPIC = "org.fedoraproject.prod.buildsys.build.state.change"
