@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 
 from converter.errors import CannotWork, WrongUsage
 from service.consumer import LARGEST, Intake
-from service.journal import Journal, JournalUnusable
+from service.journal import Journal, JournalUnusable, Row
 from service.messages import announcement
 
 log = logging.getLogger(__name__)
@@ -145,13 +145,25 @@ class Bus:
         try:
             rows = yield threads.deferToThread(self._journal.to_announce, self._name)
             for row in rows:
-                message = announcement(row)
-                sent = api.twisted_publish(message)
-                sent.addTimeout(PUBLISH, clock)
-                yield sent
+                message = _message(row)
+                if message is not None:
+                    sent = api.twisted_publish(message)
+                    sent.addTimeout(PUBLISH, clock)
+                    yield sent
                 yield threads.deferToThread(self._journal.announced, row)
         except (JournalUnusable, defer.TimeoutError, BusError) as error:
             log.warning("cannot announce for now: %r", error)
+
+
+def _message(row: Row) -> Message | None:
+    """Return the announcement of a row; None, on record, if srcgit cannot make one."""
+    try:
+        message = announcement(row)
+        message.validate()
+    except Exception:  # a bug must not hold up the announcements after it
+        log.exception("a bug in srcgit: %s cannot be announced", row.nvr)
+        return None
+    return message
 
 
 class BusUnusable(CannotWork):

@@ -25,7 +25,7 @@ from service.koji import COMPLETE, commit_of, same_repository
 log = logging.getLogger(__name__)
 
 TOPIC = re.compile(r"org\.fedoraproject\.[^.]+\.buildsys\.build\.state\.change")
-LARGEST = 1_000_000  # bytes of a message; Koji's are a few thousand
+LARGEST = 250_000  # bytes of a message; Koji's have a few thousand, and refused ones get logged
 # Rows of one key are converted one at a time. It need not be the branch, which only pkg-git and
 # the target tell: builds of one release mostly share one, and pushes with leases do the rest.
 FEDORA = re.compile(r"\.fc[0-9]+")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from pika.exceptions import AMQPError
 
 from tests.postgres import free_port
 
+logging.getLogger("pika").setLevel(logging.CRITICAL)  # of attempts while the broker starts
 TOPIC = "org.fedoraproject.prod.buildsys.build.state.change"
 SCHEMA = "koji_fedoramessaging.build.BuildStateChangeV1"
 # Debian's and Fedora's wrapper in /usr/sbin changes to the rabbitmq user; this is the program.

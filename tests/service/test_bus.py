@@ -78,7 +78,7 @@ class Daemon:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.service.daemon", self.config, self.repository],
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"},
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
