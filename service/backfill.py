@@ -197,7 +197,7 @@ def queue_again(nvr: str, journal: Journal, row: Row) -> str:
     return "being converted now"
 
 
-def spec_reader(pkg_git: PkgGit, plan: Callable[[str, str], Nvr]) -> Name:
+def spec_reader(plan: Callable[[str, str], Nvr]) -> Name:
     """Return a Name by ``plan``; commits whose spec does not parse have none."""
 
     def name(commit: str, dist: str) -> Nvr | None:

@@ -75,13 +75,11 @@ class Bus:
         self._failure: CannotWork | None = None
         self._consumers: list[consumer_module.Consumer] = []
 
-    def run(self, path: Path | None, before_stop: Callable[[], None]) -> None:
+    def run(self, before_stop: Callable[[], None]) -> None:
         """Run until SIGTERM or SIGINT; ``before_stop`` is then called once, in a thread.
 
-        ``path`` is fedora-messaging's configuration. Raises CannotWork when the broker or the
-        journal ends it, WrongUsage for a configuration that the library refuses.
+        Call configure() first. Raises CannotWork when the broker or the journal ends it.
         """
-        configure(path)
         library.get_message = read
         FedoraMessagingFactoryV2.maxDelay = RECONNECT
         consuming = api.twisted_consume(self._callback)
@@ -171,7 +169,7 @@ class BusUnusable(CannotWork):
 
 
 def configure(path: Path | None) -> None:
-    """Have fedora-messaging read its configuration. Raises WrongUsage."""
+    """Have fedora-messaging read ``path``, its configuration and ours. Raises WrongUsage."""
     try:
         fedora_messaging.config.conf.load_config(str(path) if path else None)
         fedora_messaging.config.conf.setup_logging()

@@ -9,16 +9,21 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+from converter.errors import TryAgain
 from service import worker
-from service.bus import Bus
+from service.bus import Bus, configure
 from service.config import Config
 from service.consumer import Intake
 from service.journal import Journal
 from service.worker import Convert, Worker
 
 log = logging.getLogger(__name__)
+
+
+Prepare = Callable[[Callable[[str], None]], None]
 
 
 def process_name() -> str:
@@ -38,13 +43,19 @@ def make_worker(config: Config, journal: Journal, convert: Convert, name: str) -
     )
 
 
-def listen(config: Config, path: Path | None, convert: Convert) -> None:
+def listen(
+    config: Config, path: Path | None, convert: Convert, prepare: Prepare | None = None
+) -> None:
     """Take messages in and work on what is due, until SIGTERM or SIGINT.
 
-    ``path`` is the configuration file, of which fedora-messaging reads its part. A conversion
-    under way at the end is dropped and its build given back. Raises CannotWork, WrongUsage.
+    ``path`` is the configuration file, of which fedora-messaging reads its part. ``prepare`` may
+    take as long as it needs: it ends before the first message is asked for. A conversion under
+    way at the end is dropped and its build given back. Raises CannotWork, WrongUsage.
     """
+    configure(path)
     worker.preload()
+    if prepare:
+        _prepare(prepare)
     journal = Journal(config.journal)
     name = process_name()
     stop = threading.Event()
@@ -66,7 +77,14 @@ def listen(config: Config, path: Path | None, convert: Convert) -> None:
     for thread in threads:
         thread.start()
     try:
-        bus.run(path, end)
+        bus.run(end)
     finally:
         end()
         journal.close()
+
+
+def _prepare(prepare: Prepare) -> None:
+    try:
+        prepare(log.info)
+    except TryAgain as error:  # each conversion will try for itself
+        log.warning("%s [%s]", error.what, error.where)
