@@ -113,4 +113,4 @@ class Judge:
         return Mail(name, email, date, message, patch)
 
 
-MAILINFO = ("-k", "-b", "-m", "--scissors", "--no-scissors")
+MAILINFO = ("--scissors", "--no-scissors")  # the options that change the patch
