@@ -1,0 +1,400 @@
+"""A recording of %prep becomes steps (pure). What it cannot express is listed, never guessed."""
+
+from __future__ import annotations
+
+import getopt
+import posixpath
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from specparse.plan import Skipped, Step, Unrepresented
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a tool: where it ran and what it was given.
+
+    ``archive`` is the archive whose unpacked tree it ran in, ``directory`` is below that tree's
+    top. A file of the source directory is written ``@`` and its path in pkg-git.
+    """
+
+    tool: str
+    archive: str
+    directory: str
+    input: str
+    argv: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        words = shlex.join([self.tool, *self.argv])
+        return words + (f" < {self.input.removeprefix('@')}" if self.input.startswith("@") else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What %prep did, in order, and the patches that the spec declares."""
+
+    calls: tuple[Call, ...]
+    declared: tuple[tuple[str, int | None], ...]  # file, N of PatchN
+    fakes: frozenset[str]  # files that come from the lookaside cache
+    archive: str  # the main one
+    changes: tuple[str, ...]  # other commands that may change the tree
+
+
+@dataclass(frozen=True, slots=True)
+class Interpretation:
+    """The steps of the main tree, what they leave out, and what only moves the base."""
+
+    steps: tuple[Step, ...]
+    base_patches: tuple[bytes, ...]
+    skipped: tuple[Skipped, ...]
+    unrepresented: tuple[Unrepresented, ...]
+    warnings: tuple[str, ...]
+
+
+# patch(1), "OPTIONS"; the long options without the hyphens that getopt wants left out
+_PATCH_SHORT = "bB:cd:D:eEfF:g:i:lnNo:p:r:RstTuvV:x:Y:z:Z"
+_PATCH_LONG = [
+    "backup",
+    "prefix=",
+    "context",
+    "directory=",
+    "ifdef=",
+    "ed",
+    "remove-empty-files",
+    "force",
+    "fuzz=",
+    "get=",
+    "input=",
+    "ignore-whitespace",
+    "normal",
+    "forward",
+    "output=",
+    "strip=",
+    "reject-file=",
+    "reverse",
+    "quiet",
+    "silent",
+    "batch",
+    "set-time",
+    "unified",
+    "version",
+    "version-control=",
+    "debug=",
+    "basename-prefix=",
+    "suffix=",
+    "set-utc",
+    "dry-run",
+    "verbose",
+    "binary",
+    "help",
+    "backup-if-mismatch",
+    "no-backup-if-mismatch",
+    "posix",
+    "quoting-style=",
+    "reject-format=",
+    "read-only=",
+    "merge",
+    "follow-symlinks",
+]
+# options that change what the tree becomes, and that the engine knows by these names
+_PATCH_KEPT = {
+    "-E": "-E",
+    "--remove-empty-files": "-E",
+    "-l": "-l",
+    "--ignore-whitespace": "-l",
+    "-N": "-N",
+    "--forward": "-N",
+    "--binary": "--binary",
+    "-f": "-f",
+    "--force": "-f",
+    "-t": "-t",
+    "--batch": "-t",
+}
+_PATCH_UNKNOWN = {
+    "-D",
+    "--ifdef",
+    "-o",
+    "--output",
+    "-e",
+    "--ed",
+    "-n",
+    "--normal",
+    "-c",
+    "--context",
+}
+
+_AM_SHORT = "sikbmcq3uC:p:S"
+_AM_LONG = [
+    "signoff",
+    "interactive",
+    "keep",
+    "keep-non-patch",
+    "keep-cr",
+    "no-keep-cr",
+    "scissors",
+    "no-scissors",
+    "quiet",
+    "3way",
+    "no-3way",
+    "utf8",
+    "no-utf8",
+    "whitespace=",
+    "directory=",
+    "exclude=",
+    "include=",
+    "patch-format=",
+    "reject",
+    "message-id",
+    "no-message-id",
+    "committer-date-is-author-date",
+    "ignore-date",
+    "ignore-space-change",
+    "ignore-whitespace",
+    "no-verify",
+    "rerere-autoupdate",
+    "continue",
+    "resolved",
+    "skip",
+    "abort",
+    "quit",
+    "resolvemsg=",
+    "no-gpg-sign",
+]
+_AM_KEPT = {
+    "-k": "-k", "--keep": "-k", "-b": "-b", "--keep-non-patch": "-b", "--keep-cr": "--keep-cr",
+    "-c": "-c", "--scissors": "-c", "--no-scissors": "--no-scissors", "-m": "-m",
+    "--message-id": "-m", "-s": "-s", "--signoff": "-s", "--ignore-whitespace": "--ignore-whitespace",
+    "--ignore-space-change": "--ignore-whitespace", "-3": "-3", "--3way": "-3",
+}  # fmt: skip
+_AM_KEPT_VALUE = {"-C": "-C", "--whitespace": "--whitespace=", "--exclude": "--exclude=",
+                  "--include": "--include=", "--directory": "--directory="}  # fmt: skip
+
+_APPLY_SHORT = "p:RC:zqvN3"
+_APPLY_LONG = [
+    "stat",
+    "numstat",
+    "summary",
+    "check",
+    "index",
+    "cached",
+    "intent-to-add",
+    "3way",
+    "build-fake-ancestor=",
+    "reverse",
+    "reject",
+    "recount",
+    "inaccurate-eof",
+    "verbose",
+    "quiet",
+    "unidiff-zero",
+    "whitespace=",
+    "directory=",
+    "exclude=",
+    "include=",
+    "no-add",
+    "allow-binary-replacement",
+    "binary",
+    "ignore-space-change",
+    "ignore-whitespace",
+    "apply",
+    "unsafe-paths",
+    "allow-overlap",
+]
+_APPLY_KEPT = {
+    "--recount": "--recount", "--unidiff-zero": "--unidiff-zero", "-3": "-3", "--3way": "-3",
+    "--ignore-whitespace": "--ignore-whitespace", "--ignore-space-change": "--ignore-whitespace",
+    "--inaccurate-eof": "--inaccurate-eof", "--no-add": "--no-add", "--reject": "--reject",
+    "--allow-overlap": "--allow-overlap",
+}  # fmt: skip
+
+_GIT_VALUE = {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path"}
+# git commands that leave the files of the work tree as they are
+_GIT_QUIET = {
+    "init", "config", "add", "commit", "status", "log", "rev-parse", "gc", "tag", "branch", "diff",
+    "describe", "show", "rev-list", "ls-files", "symbolic-ref", "version", "--version", "remote",
+    "update-index", "write-tree", "cat-file", "archive", "var", "help", "notes", "update-ref",
+    "get-tar-commit-id", "hash-object", "--help", "maintenance", "repack", "prune",
+}  # fmt: skip
+
+
+def interpret(recording: Recording) -> Interpretation:
+    """Return what the recorded calls mean for the tree of the main archive."""
+    made = _Interpreter(recording)
+    for call in recording.calls:
+        made.take(call)
+    return made.finish()
+
+
+class _Interpreter:
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._numbers: dict[str, int | None] = {}
+        for name, number in recording.declared:
+            self._numbers.setdefault(name, number)
+        self._steps: list[Step] = []
+        self._base_patches: list[bytes] = []
+        self._elsewhere: dict[str, str] = {}  # patch -> why it is no step
+        self._unrepresented: list[Unrepresented] = []
+        self._warnings: list[str] = []
+
+    def take(self, call: Call) -> None:
+        try:
+            if call.tool == "patch":
+                self._patch(call)
+            elif call.tool == "git":
+                self._git(call)
+            elif call.tool in ("quilt", "hg"):
+                self._leave_out(call, f"{call.tool} is not understood")
+        except getopt.GetoptError as error:
+            self._leave_out(call, str(error))
+
+    def _patch(self, call: Call) -> None:
+        options, operands = getopt.gnu_getopt(list(call.argv), _PATCH_SHORT, _PATCH_LONG)
+        found = dict(options)
+        if "--dry-run" in found or "--version" in found or "--help" in found or "-v" in found:
+            return
+        unknown = _PATCH_UNKNOWN & found.keys()
+        if unknown:
+            self._leave_out(call, f"patch {' '.join(sorted(unknown))} is not understood")
+            return
+        source = _first(found, "-i", "--input") or (
+            operands[1] if len(operands) > 1 else call.input
+        )
+        if operands and not (len(operands) > 1):
+            self._leave_out(call, "the file to patch is named: the patch's own names do not count")
+            return
+        if len(operands) > 1:
+            self._leave_out(call, "the file to patch is named: the patch's own names do not count")
+            return
+        step = Step(
+            patch=b"",
+            tool="patch",
+            strip=_number(_first(found, "-p", "--strip"), default=None, call=call),
+            fuzz=_number(_first(found, "-F", "--fuzz"), default=2, call=call),
+            reverse="-R" in found or "--reverse" in found,
+            directory=_below(call.directory, _first(found, "-d", "--directory") or ""),
+            options=tuple(dict.fromkeys(_PATCH_KEPT[o] for o, _ in options if o in _PATCH_KEPT)),
+        )
+        self._add(call, source, step)
+
+    def _git(self, call: Call) -> None:
+        argv = list(call.argv)
+        directory = call.directory
+        while argv and argv[0].startswith("-"):
+            word = argv.pop(0)
+            if word == "-C" and argv:
+                directory = _below(directory, argv[0]).decode("utf-8", "surrogateescape")
+            if word in _GIT_VALUE and argv:
+                argv.pop(0)
+        if not argv:
+            return
+        command, *rest = argv
+        if command == "am":
+            self._git_am(call, rest)
+        elif command == "apply":
+            self._git_apply(call, rest, directory)
+        elif command not in _GIT_QUIET:
+            self._leave_out(call, f"git {command} is not understood")
+
+    def _git_am(self, call: Call, rest: Sequence[str]) -> None:
+        options, operands = getopt.gnu_getopt(list(rest), _AM_SHORT, _AM_LONG)
+        found = dict(options)
+        if {"--abort", "--skip", "--quit", "--continue", "--resolved"} & found.keys():
+            return
+        strip = _number(found.get("-p"), default=1, call=call)
+        kept = [_AM_KEPT[o] for o, _ in options if o in _AM_KEPT]
+        kept += [_AM_KEPT_VALUE[o] + value for o, value in options if o in _AM_KEPT_VALUE]
+        # git am works from the top of its work tree, wherever it is started.
+        for source in operands or [call.input]:
+            self._add(call, source, Step(b"", "git-am", strip=strip, options=tuple(kept)))
+
+    def _git_apply(self, call: Call, rest: Sequence[str], directory: str) -> None:
+        options, operands = getopt.gnu_getopt(list(rest), _APPLY_SHORT, _APPLY_LONG)
+        found = dict(options)
+        quiet = {"--stat", "--numstat", "--summary", "--check", "--cached"} & found.keys()
+        if quiet and "--apply" not in found:
+            return
+        kept = [_APPLY_KEPT[o] for o, _ in options if o in _APPLY_KEPT]
+        kept += [_AM_KEPT_VALUE[o] + value for o, value in options if o in _AM_KEPT_VALUE]
+        step = Step(
+            b"",
+            "git-apply",
+            strip=_number(found.get("-p"), default=1, call=call),
+            reverse="-R" in found or "--reverse" in found,
+            directory=_below(directory, ""),
+            options=tuple(kept),
+        )
+        for source in operands or [call.input]:
+            self._add(call, source, step)
+
+    def _add(self, call: Call, source: str, step: Step) -> None:
+        """Add ``step`` for the file ``source``, if it is a patch of the main tree."""
+        if source == "empty":
+            return
+        if not source.startswith("@"):
+            self._leave_out(call, f"its input is no file of pkg-git: {source}")
+            return
+        name = source[1:]
+        base = posixpath.basename(name)
+        if call.archive != self._recording.archive:
+            self._elsewhere[name] = f"applied to the tree of {call.archive or 'no archive'}"
+            self._leave_out(call, f"works on {call.archive or 'a directory of its own'}")
+            return
+        if base in self._recording.fakes:
+            self._base_patches.append(_bytes(name))
+            return
+        self._steps.append(replace(step, patch=_bytes(name), number=self._numbers.get(name)))
+
+    def _leave_out(self, call: Call, why: str) -> None:
+        self._unrepresented.append(Unrepresented(call.line[:500], why))
+
+    def finish(self) -> Interpretation:
+        applied = {step.patch for step in self._steps} | set(self._base_patches)
+        skipped = [
+            Skipped(
+                _bytes(name), self._elsewhere.get(name, "declared, and %prep does not apply it")
+            )
+            for name in self._numbers
+            if _bytes(name) not in applied
+        ]
+        self._unrepresented += [
+            Unrepresented(command, "changes the tree and is no patch")
+            for command in self._recording.changes
+        ]
+        return Interpretation(
+            tuple(self._steps),
+            tuple(self._base_patches),
+            tuple(skipped),
+            tuple(self._unrepresented),
+            tuple(self._warnings),
+        )
+
+
+def _first(found: dict[str, str], *names: str) -> str | None:
+    return next((found[name] for name in names if name in found), None)
+
+
+def _number(word: str | None, *, default: int | None, call: Call) -> int:
+    if word is None:
+        if default is None:
+            raise getopt.GetoptError("patch without -p guesses the names")
+        return default
+    if not re.fullmatch(r"\d{1,3}", word):
+        raise getopt.GetoptError(f"not a number: {word}")
+    return int(word)
+
+
+def _below(directory: str, inside: str) -> bytes:
+    joined = posixpath.normpath(posixpath.join(directory, inside)) if inside else directory
+    if joined in (".", ""):
+        return b""
+    if joined.startswith(("/", "..")):
+        raise getopt.GetoptError(f"leads out of the tree: {inside}")
+    return _bytes(joined)
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")

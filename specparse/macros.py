@@ -1,0 +1,46 @@
+"""Fedora's build-time macros for a release and an architecture: a table (pure)."""
+
+from __future__ import annotations
+
+import re
+
+# Inside the sandbox. Fixed, so that nothing of this machine enters a plan.
+BUILD = "/tmp/build"
+SOURCES = f"{BUILD}/SOURCES"
+
+
+def macros(dist: str, arch: str) -> dict[str, str]:
+    """Return macro -> body for a build with the dist tag ``dist`` (``.fc28``) on ``arch``.
+
+    redhat-rpm-config and the kernel's own macros are not needed to parse: what a spec does not
+    get from here stays as it is written, and rpm says so where that matters.
+    """
+    table = {
+        "dist": dist,
+        "_topdir": BUILD,
+        "_sourcedir": SOURCES,
+        "_specdir": SOURCES,
+        "_builddir": f"{BUILD}/BUILD",
+        "_buildrootdir": f"{BUILD}/BUILDROOT",
+        "buildroot": f"{BUILD}/BUILDROOT/root",
+        "_tmppath": "/tmp",
+        "_target_cpu": arch,
+        "_arch": {"i686": "i386", "armv7hl": "arm", "ppc64le": "ppc64le"}.get(arch, arch),
+        "_host_cpu": arch,
+        # bare names, so that the stand-ins are found
+        "__patch": "patch",
+        "__git": "git",
+        "__quilt": "quilt",
+        "__hg": "hg",
+        "__make": "make",
+        # release and changelog that rpmautospec computes when a package is built
+        "autorelease": "1%{?dist}",
+        "autochangelog": "* Thu Jan 01 1970 x <x@x> - 0",
+    }
+    if fedora := re.fullmatch(r"\.fc(\d+)", dist):
+        table |= {"fedora": fedora[1], f"fc{fedora[1]}": "1"}
+    elif rhel := re.fullmatch(r"\.el(\d+).*", dist):
+        table |= {"rhel": rhel[1], f"el{rhel[1]}": "1"}
+    elif dist.startswith(".eln"):
+        table |= {"rhel": "11", "eln": dist[4:] or "1"}
+    return table

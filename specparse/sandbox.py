@@ -1,0 +1,204 @@
+"""The sandbox: bubblewrap as a list of mounts and limits. The only process starter of specparse.
+
+bwrap(1), setpriv(1) and prlimit(1) are named in one command line, which an error can print for
+the reader to run by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from specparse.plan import SandboxError
+
+_SYSTEM = ("/usr", "/etc/alternatives", "/etc/rpm", "/etc/ld.so.cache", "/etc/ld.so.conf.d")
+_MERGED = ("bin", "lib", "lib32", "lib64", "sbin")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a program may use: seconds, bytes, processes."""
+
+    wall: float = 20  # seconds; the largest kernel spec takes one
+    cpu: int = 60  # seconds of one process
+    memory: int = 2 << 30  # bytes of address space of one process
+    file: int = 512 << 20  # bytes of one file
+    processes: int = 400
+    output: int = 128 << 20  # bytes on standard output
+    disk: int = 1 << 30  # bytes in /tmp, where no directory is bound there
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a program ended: its exit status (negative: a signal), output, and the limit it broke."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+    broke: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """No network, the system read-only, an empty /tmp, a user and processes of its own.
+
+    ``read_only`` and ``writable`` are (path on this machine, path inside). Without ``confined``
+    only the limits hold: for a person who says --no-sandbox.
+    """
+
+    read_only: tuple[tuple[Path, str], ...] = ()
+    writable: tuple[tuple[Path, str], ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    directory: str = "/tmp"
+    confined: bool = True
+
+    def command(self, *program: str) -> list[str]:
+        """Return the whole command line. Raises SandboxError when a tool of it is missing."""
+        limits = self.limits
+        limited = [
+            _tool("prlimit", "util-linux"),
+            f"--nproc={limits.processes}",
+            f"--as={limits.memory}",
+            f"--fsize={limits.file}",
+            f"--cpu={limits.cpu}",
+            "--core=0",
+        ]
+        if not self.confined:
+            return [*limited[:1], *limited[2:], "--", *program]
+        words = [
+            _tool("bwrap", "bubblewrap"),
+            "--unshare-all",
+            "--unshare-user",
+            "--die-with-parent",
+            "--new-session",
+            "--clearenv",
+            "--hostname",
+            "srcgit",
+            "--cap-drop",
+            "ALL",
+        ]
+        for path in _SYSTEM:
+            words += ["--ro-bind-try", path, path]
+        for name in _MERGED:
+            link = Path("/", name)
+            if link.is_symlink():
+                words += ["--symlink", f"usr/{name}", f"/{name}"]
+            elif link.is_dir():
+                words += ["--ro-bind", str(link), str(link)]
+        words += ["--proc", "/proc", "--dev", "/dev", "--size", str(limits.disk), "--tmpfs", "/tmp"]
+        for outside, inside in self.writable:
+            words += ["--bind", str(outside), inside]
+        for outside, inside in self.read_only:
+            words += ["--ro-bind", str(outside), inside]
+        for name, value in {
+            "PATH": "/usr/bin:/usr/sbin",
+            "LC_ALL": "C.UTF-8",
+            **self.environment,
+        }.items():
+            words += ["--setenv", name, value]
+        words += ["--chdir", self.directory, "--", *limited, "--", *program]
+        return [*_other_user(), *words]
+
+    def run(self, *program: str, input: bytes = b"") -> Done:
+        """Run ``program`` to its end or to the first limit. Raises SandboxError.
+
+        Everything that it started ends with it (pid_namespaces(7)).
+        """
+        command = self.command(*program)
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env=None if self.confined else {"PATH": os.defpath, **self.environment},
+                cwd=None if self.confined else self.directory,
+            )
+        except OSError as error:
+            raise SandboxError(
+                f"the sandbox cannot be started: {error.strerror}", next_step="install bubblewrap"
+            ) from error
+        with process:
+            try:
+                return self._watched(process, input, shlex.join(command))
+            finally:
+                _end(process)
+
+    def _watched(self, process: subprocess.Popen[bytes], input: bytes, command: str) -> Done:
+        assert process.stdin and process.stdout and process.stderr
+        end = time.monotonic() + self.limits.wall
+        out: dict[object, bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
+        broke = ""
+        with selectors.DefaultSelector() as ready:
+            ready.register(process.stdout, selectors.EVENT_READ)
+            ready.register(process.stderr, selectors.EVENT_READ)
+            try:
+                process.stdin.write(input)
+                process.stdin.close()
+            except BrokenPipeError:
+                pass  # its exit status says why
+            while ready.get_map() and not broke:
+                left = end - time.monotonic()
+                if left <= 0:
+                    broke = f"{self.limits.wall:g} seconds"
+                for key, _ in ready.select(max(left, 0)):
+                    data = os.read(key.fd, 1 << 16)
+                    out[key.fileobj] += data
+                    if not data:
+                        ready.unregister(key.fileobj)
+                    if len(out[key.fileobj]) > self.limits.output:
+                        broke = f"{self.limits.output >> 20} MiB of output"
+        if broke:
+            _end(process)
+        else:
+            try:
+                process.wait(max(end - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                broke = f"{self.limits.wall:g} seconds"
+                _end(process)
+        done = Done(process.wait(), bytes(out[process.stdout]), bytes(out[process.stderr]), broke)
+        if done.stderr.startswith((b"bwrap: ", b"setpriv: ", b"prlimit: ")):
+            said = done.stderr.decode("utf-8", "replace").splitlines()[0]
+            raise SandboxError(
+                f"the sandbox cannot be had: {said}",
+                next_step=f"allow user namespaces, or run by hand to see why: {command}",
+            )
+        return done
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        process.kill()
+
+
+def _tool(name: str, package: str) -> str:
+    path = shutil.which(name, path="/usr/bin:/bin:/usr/sbin:/sbin")
+    if path is None:
+        raise SandboxError(f"{name} is not installed", next_step=f"install the package {package}")
+    return path
+
+
+def _other_user() -> list[str]:
+    """Root is not bound by RLIMIT_NPROC, so it becomes somebody with no other process."""
+    if os.geteuid() != 0:
+        return []
+    someone = 1_000_000_000 + os.getpid()
+    return [
+        _tool("setpriv", "util-linux"),
+        f"--reuid={someone}",
+        f"--regid={someone}",
+        "--clear-groups",
+        "--inh-caps=-all",
+    ]

@@ -1,0 +1,57 @@
+"""The stand-in for patch, git, quilt, hg and make: records argv, place and input as one line.
+
+A shell script, since a hundred calls are made for one old kernel: starting Python would take the
+most of a plan's time.
+"""
+
+from __future__ import annotations
+
+RECORD = "/tmp/record"  # fields end in NUL: tool, archive, directory, input, count, arguments...
+MARKER = ".srcgit-archive"  # in the top directory of each unpacked archive: its name
+STANDINS = ("patch", "git", "quilt", "hg", "make")
+
+SCRIPT = rf"""#!/bin/sh
+tool=${{0##*/}}
+top=$PWD archive=
+while [ -n "$top" ] && [ ! -e "$top/{MARKER}" ]; do top=${{top%/*}}; done
+[ -n "$top" ] && read -r archive < "$top/{MARKER}"
+directory=${{PWD#"$top"}}
+input=
+reads=
+case $tool in
+patch)
+    reads=yes
+    for word; do
+        case $word in -i | -i?* | --input*) reads= ;; esac
+    done
+    ;;
+git)
+    case " $* " in *" apply "* | *" am "*) reads=yes ;; esac
+    ;;
+esac
+if [ -n "$reads" ]; then
+    input=$(/usr/bin/readlink /proc/self/fd/0)
+    case $input in
+    pipe:*)
+        input=/tmp/input.$$
+        /usr/bin/cat > "$input"
+        ;;
+    esac
+fi
+printf '%s\0' "$tool" "$archive" "$directory" "$input" "$#" "$@" >> {RECORD}
+case $tool in
+git)
+    case $1 in init) /usr/bin/mkdir -p .git ;; esac
+    ;;
+patch)
+    # What a patch that is not applied yet would answer.
+    case " $* " in *" --dry-run "*)
+        case " $* " in *" -R "* | *" --reverse "*) exit 1 ;; esac
+    esac
+    ;;
+make)
+    case " $* " in *" Makefile.config "*) [ -x /usr/bin/make ] && exec /usr/bin/make "$@" ;; esac
+    ;;
+esac
+exit 0
+"""

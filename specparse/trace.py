@@ -1,0 +1,176 @@
+"""pkg-git's files and a release's macros become a Plan: the sandbox is started here, once."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from specparse import interpret, macros, upstream
+from specparse.interpret import Call, Recording
+from specparse.plan import Plan, SandboxError, SpecError
+from specparse.sandbox import Done, Limits, Sandbox
+
+_PYTHON = "/usr/bin/python3"  # the system's: rpm's binding is a package of the system
+_ARCHIVE = re.compile(r"\.(?:tar(?:\.\w+)?|tgz|tbz2?|txz|zip|crate|gem)$")
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxedTracer:
+    """A specparse.plan.Tracer; ``sandboxed`` is False only for a person who asked for it."""
+
+    sandboxed: bool = True
+    limits: Limits = field(default_factory=Limits)
+
+    def __call__(
+        self,
+        package: Path,
+        spec: bytes,
+        *,
+        dist: str,
+        arch: str,
+        read_base: Callable[[bytes], bytes | None] | None = None,
+    ) -> Plan:
+        """Return the plan of ``spec``. Raises SpecError, SandboxError."""
+        request = {
+            "spec": os.fsdecode(spec),
+            "arch": arch,
+            "macros": macros.macros(dist, arch),
+        }
+        here = Path(__file__).parent
+        sandbox = Sandbox(
+            read_only=((package, "/package"), (here, "/srcgit/specparse")),
+            limits=self.limits,
+            confined=self.sandboxed,
+        )
+        done = sandbox.run(
+            _PYTHON, "-I", "-B", "/srcgit/specparse/worker.py", input=json.dumps(request).encode()
+        )
+        return plan(_reply(done), package, spec, arch)
+
+
+def _reply(done: Done) -> dict[str, Any]:
+    """Return the worker's answer. Raises SpecError, SandboxError."""
+    if done.broke:
+        raise SpecError(
+            f"parsing the spec and tracing its %prep took more than {done.broke}",
+            next_step="look for a loop or a wait in the spec",
+        )
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    if done.status != 0:
+        if any("No module named 'rpm'" in line for line in said):
+            raise SandboxError(
+                f"rpm's Python binding is missing for {_PYTHON}",
+                next_step="install python3-rpm",
+            )
+        raise SpecError(
+            f"the spec ended its parser (status {done.status}): {said[-1] if said else 'no word'}",
+            next_step="it may use too much memory or time; look at its macros",
+        )
+    try:
+        reply = json.loads(done.stdout)
+    except ValueError:
+        raise SpecError("the spec disturbed its parser: the answer is no JSON") from None
+    if not isinstance(reply, dict):
+        raise SpecError("the spec disturbed its parser: the answer is no object")
+    if "refused" in reply:
+        what, where = reply["refused"]
+        raise SpecError(what, where=where, next_step="such a commit cannot be built")
+    return reply
+
+
+def plan(reply: dict[str, Any], package: Path, spec: bytes, arch: str) -> Plan:
+    """Return the plan that the worker's answer amounts to. Raises SpecError."""
+    calls = tuple(
+        Call(r["tool"], r["archive"], r["directory"], r["input"], tuple(r["argv"]))
+        for r in reply["records"]
+    )
+    fakes = frozenset(os.path.basename(name) for name in reply["fakes"])
+    archive = _main_archive(reply, calls, fakes)
+    if reply["end"] not in ("end", "exit 0"):
+        status, command = (reply["errors"] or [[0, ""]])[-1]
+        raise SpecError(
+            f"%prep does not get to its end: {_short(command) or 'it stopped'} (status {status})",
+            next_step="a file that it wants may be missing from the commit",
+        )
+    declared = [(name, number) for name, number, is_patch in reply["sources"] if is_patch]
+    recording = Recording(calls, tuple(declared), fakes, archive, tuple(reply["changes"]))
+    meaning = interpret.interpret(recording)
+    text = _read(package, spec)
+    gitrev = _read(package, b"gitrev").decode("ascii", "replace") or None
+    base, warnings = upstream.base(
+        archive,
+        [os.fsdecode(name) for name in meaning.base_patches],
+        gitrev=gitrev,
+        changelog=text.decode("utf-8", "replace").partition("%changelog")[2][:4000],
+    )
+    return Plan(
+        name=reply["name"],
+        epoch=reply["epoch"],
+        version=reply["version"],
+        release=reply["release"],
+        spec=spec,
+        arch=arch,
+        base=base,
+        base_patches=meaning.base_patches,
+        steps=meaning.steps,
+        skipped=meaning.skipped,
+        unrepresented=meaning.unrepresented,
+        warnings=(*reply["notes"], *meaning.warnings, *warnings),
+        comments=comments(text, [name for name, _ in declared]),
+        configs={
+            os.fsencode(name): base64.b64decode(data) for name, data in reply["configs"].items()
+        },
+    )
+
+
+def _main_archive(reply: dict[str, Any], calls: tuple[Call, ...], fakes: frozenset[str]) -> str:
+    """Return the first archive that is declared: Source0, or the lowest that there is."""
+    archives = [
+        (number if number is not None else 0, os.path.basename(name))
+        for name, number, is_patch in reply["sources"]
+        if not is_patch and _ARCHIVE.search(name)
+    ]
+    used = {call.archive for call in calls}
+    known = [name for _, name in sorted(archives)]
+    return next((name for name in known if name in used), known[0] if known else "")
+
+
+def comments(spec: bytes, patches: list[str]) -> dict[bytes, str]:
+    """Return patch -> the comment lines right above its Patch line."""
+    found: dict[bytes, str] = {}
+    above: list[str] = []
+    wanted = {os.path.basename(name) for name in patches}
+    for line in spec.decode("utf-8", "replace").splitlines():
+        if line.startswith("#"):
+            above.append(line.lstrip("# ").rstrip())
+            continue
+        declared = re.match(r"Patch\d*\s*:\s*(\S+)", line)
+        if declared:
+            name = declared[1].rpartition("/")[2]
+            told = "\n".join(above).strip()
+            if name in wanted and told:
+                found.setdefault(os.fsencode(name), told)
+        above = []
+    return found
+
+
+def _read(package: Path, name: bytes) -> bytes:
+    """Read a file of the package, which may be a link to anywhere: those are not followed."""
+    try:
+        with open(
+            os.open(os.path.join(os.fsencode(package), name), os.O_RDONLY | os.O_NOFOLLOW), "rb"
+        ) as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _short(command: str) -> str:
+    first = command.strip().splitlines()[0] if command.strip() else ""
+    return first[:200]

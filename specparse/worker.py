@@ -1,0 +1,481 @@
+"""Inside the sandbox: rpm parses the spec, then %prep is run with recording stand-ins.
+
+Started as a script by the system's Python, which has rpm's binding; the standard library and the
+two modules beside it are all that it uses. Reads a request from standard input and answers on
+standard output, both JSON; file names travel with surrogateescape.
+"""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tarfile
+import zlib
+from typing import Any
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from specparse.macros import BUILD, SOURCES
+from specparse.standin import MARKER, RECORD, SCRIPT, STANDINS
+
+PACKAGE = "/package"
+ERRORS, TRACE, END = "/tmp/errors", "/tmp/trace", "/tmp/end"
+_SUFFIXES = r"\.(?:tar(?:\.(?:gz|bz2|xz|zst|lzma|Z))?|tgz|tbz2?|txz|zip|crate|gem)$"
+_ARCHIVE = re.compile(_SUFFIXES)
+_CONFIGS_LIMIT = 64 << 20  # bytes
+
+# The files of a kernel tree that %prep and its scripts look for; harmless elsewhere.
+_TREE = {
+    "COPYING": b"",
+    "CREDITS": b"",
+    "MAINTAINERS": b"",
+    "Makefile": b"VERSION = 0\n",
+    "Kbuild": b"",
+    "README": b"",
+    "REPORTING-BUGS": b"",
+    ".gitignore": b"",
+    "scripts/checkpatch.pl": b"",
+    "scripts/kconfig/Makefile": b"",
+    "drivers/.gitignore": b"",
+    "firmware/WHENCE": b"",
+    "include/linux/kernel.h": b"",
+    "Documentation/index.rst": b"",
+    "tools/Makefile": b"",
+}
+
+
+class Refused(Exception):
+    """The spec is at fault: what, where, next."""
+
+
+# -- the source directory ------------------------------------------------------------------
+
+
+def populate() -> None:
+    """Link pkg-git's files into the source directory: as rpmbuild sees them, flat."""
+    for parent, _, names in os.walk(PACKAGE):
+        for name in names:
+            target = os.path.join(SOURCES, name)
+            if not os.path.lexists(target):
+                os.symlink(os.path.join(parent, name), target)
+    with contextlib.suppress(OSError), open(f"{SOURCES}/sources", errors="replace") as listed:
+        for line in listed:
+            found = re.search(r"\(([^)/]+)\) =", line) or re.match(r"\w{32,128}\s+([^\s/]+)$", line)
+            if found:
+                fake(found[1], ())
+
+
+def fake(name: str, tops: tuple[str, ...]) -> None:
+    """Put something in the place of the lookaside file ``name``."""
+    path = os.path.join(SOURCES, name)
+    if os.path.exists(path) or "/" in name:
+        return
+    if _ARCHIVE.search(name):
+        data = archive(name, tops)
+    else:
+        data = f"srcgit: in the place of {name}\n".encode()
+    with open(path, "wb") as file:
+        file.write(packed(name, data))
+
+
+def archive(name: str, tops: tuple[str, ...]) -> bytes:
+    stem = _ARCHIVE.sub("", name)
+    if name.endswith(".zip"):
+        import zipfile
+
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as zipped:
+            for top in tops or (stem,):
+                for path, data in {**_TREE, MARKER: f"{name}\n".encode()}.items():
+                    zipped.writestr(f"{top}/{path}", data)
+        return buffer.getvalue()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for top in tops or (stem,):
+            for path, data in {**_TREE, MARKER: f"{name}\n".encode()}.items():
+                member = tarfile.TarInfo(f"{top}/{path}")
+                member.size = len(data)
+                member.mode = 0o755 if path.endswith(".pl") else 0o644
+                tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def packed(name: str, data: bytes) -> bytes:
+    """Compress ``data`` as the suffix of ``name`` says."""
+    suffix = name.rpartition(".")[2]
+    if suffix in ("gz", "tgz", "crate"):
+        return gzip.compress(data, 1, mtime=0)
+    if suffix in ("bz2", "tbz", "tbz2"):
+        return bz2.compress(data, 1)
+    if suffix in ("xz", "txz"):
+        return lzma.compress(data, preset=0)
+    if suffix == "lzma":
+        return lzma.compress(data, format=lzma.FORMAT_ALONE, preset=0)
+    if suffix == "zst":
+        run = subprocess.run(["/usr/bin/zstd", "-q", "-c"], input=data, capture_output=True)
+        return run.stdout or data
+    return data
+
+
+# -- parsing -------------------------------------------------------------------------------
+
+_DEPENDENCY = re.compile(
+    rb"^\s*(?:(?:Build)?(?:Requires|Conflicts|PreReq)|Provides|Obsoletes|Supplements|Suggests"
+    rb"|Recommends|Enhances|OrderWithRequires)\s*(?:\([^)]*\))?\s*:.*(?:\\\n.*)*",
+    re.IGNORECASE | re.MULTILINE,
+)
+# Macros of other packages that rpm takes for a bad line when nobody defines them.
+_ALONE = re.compile(
+    rb"^\s*%\{?\??(?:forgemeta|gometa|goprep|forgesetup|fontpkg|fontmeta|generate_buildrequires"
+    rb"|pyproject_buildrequires|gopkg|godevelpkg|gpgverify|cargo_generate_buildrequires"
+    rb"|scl_package|py_provides|python_subpkg|javadoc_package|bcond|bcond_with|ldconfig_scriptlets"
+    rb"|kernel_module_package|_metainfo|nodejs_find_provides_and_requires)\b.*$"
+    rb"|^BuildSystem\s*:.*$|^BuildOption\b.*$",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
+def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]:
+    """Return rpm's parse of the spec, and what had to be left out for it. Raises Refused."""
+    import rpm
+
+    with open(path, "rb") as file:
+        text = file.read()
+    attempts = [
+        (path, ""),
+        (_DEPENDENCY, "dependency lines left out: this rpm refuses one of them"),
+        (_ALONE, "lines with macros of other packages left out"),
+    ]
+    first = ""
+    notes: list[str] = []
+    for pattern, note in attempts:
+        if isinstance(pattern, re.Pattern):
+            changed = pattern.sub(lambda m: b"\n" * m[0].count(b"\n"), text)
+            if changed == text:
+                continue
+            text, notes = changed, [*notes, note]
+            path = f"{BUILD}/{os.path.basename(path)}"
+            with open(path, "wb") as file:
+                file.write(text)
+        missing: set[str] = set()
+        while True:
+            rpm.reloadConfig(f"{arch}-linux")
+            for name, body in macros.items():
+                rpm.addMacro(name, body)
+            with open("/tmp/rpm.log", "w+b") as log:
+                rpm.setLogFile(log)
+                try:
+                    return rpm.spec(path, rpm.RPMSPEC_ANYARCH), notes
+                except (rpm.error, ValueError) as error:
+                    log.flush()
+                    log.seek(0)
+                    said = log.read().decode("utf-8", "replace") or str(error)
+                finally:
+                    rpm.setLogFile(sys.stderr)
+            absent = re.search(rf"Bad (?:file|source): {SOURCES}/([^\s:/]+):", said)
+            if absent is None or absent[1] in missing:
+                break
+            missing.add(absent[1])
+            fake(absent[1], ())
+        first = first or said
+    raise Refused(*cleaned(first))
+
+
+def cleaned(said: str) -> tuple[str, str]:
+    """Return rpm's first error without our paths, and the line that it names."""
+    lines = [line for line in said.splitlines() if line.startswith("error: ")]
+    what = (lines or said.splitlines() or ["rpm refuses the spec"])[0].removeprefix("error: ")
+    what = re.sub(rf"{BUILD}/(?:SOURCES/)?", "", what)
+    number = re.search(r"\bline (\d+)", said) or re.search(r"\.spec:(\d+)", said)
+    return what.strip(), f"line {number[1]}" if number else ""
+
+
+# -- running %prep -------------------------------------------------------------------------
+
+_SETUP = re.compile(r"^cd '([^'\n]+)'$", re.MULTILINE)
+_TOOL_PATH = re.compile(r"(?<![\w/.-])/usr/bin/(" + "|".join(STANDINS) + r")\b")
+
+_PREAMBLE = f"""\
+exec </dev/null
+trap 'srcgit_status=$?; printf "%s\\0%s\\0" "$srcgit_status" "$BASH_COMMAND" >> {ERRORS}' ERR
+trap 'printf "exit %s" "$?" > {END}' EXIT
+export HISTFILE=
+exec 9>>{TRACE}
+BASH_XTRACEFD=9
+PS4=$'\\001${{LINENO}} ${{PWD}}\\002'
+"""
+
+
+def run(prep: str, name: str) -> None:
+    """Run the expanded %prep under bash with the stand-ins first in PATH."""
+    os.makedirs("/tmp/standin")
+    for tool in STANDINS:
+        with open(f"/tmp/standin/{tool}", "w") as file:
+            file.write(SCRIPT)
+        os.chmod(f"/tmp/standin/{tool}", 0o755)
+    script = f"{BUILD}/prep.sh"
+    with open(script, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(_PREAMBLE + _TOOL_PATH.sub(r"\1", prep) + f"\nprintf end > {END}\ntrap - EXIT\n")
+    environment = {
+        "PATH": "/tmp/standin:/usr/bin:/usr/sbin",
+        "HOME": "/tmp",
+        "LC_ALL": "C.UTF-8",
+        "RPM_SOURCE_DIR": SOURCES,
+        "RPM_BUILD_DIR": f"{BUILD}/BUILD",
+        "RPM_BUILD_ROOT": f"{BUILD}/BUILDROOT/root",
+        "RPM_PACKAGE_NAME": name,
+    }
+    with open("/tmp/prep.out", "wb") as out:
+        subprocess.run(
+            ["/usr/bin/bash", "-x", script],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={**environment, "RPM_PACKAGE_VERSION": "0", "RPM_PACKAGE_RELEASE": "0"},
+            cwd=f"{BUILD}/BUILD",
+            check=False,
+        )
+
+
+def setup_names(prep: str) -> dict[str, tuple[str, ...]]:
+    """Return archive -> the top directory that %setup -n expects of it, where that is not its own.
+
+    %setup writes ``cd 'BUILD'``, ``rm -rf 'NAME'``, the unpacking, ``cd 'NAME'``; with -c it
+    makes NAME itself (build/parsePrep.c, doSetupMacro).
+    """
+    made = set(re.findall(r"mkdir -p '([^'\n]+)'", prep))
+    names = [n for n in _SETUP.findall(prep) if not n.startswith("/") and n not in made]
+    archives = [os.path.basename(p) for p in re.findall(rf"{SOURCES}/[^\s'\"]+", prep)]
+    archives = [a for a in dict.fromkeys(archives) if _ARCHIVE.search(a)]
+    stems = {_ARCHIVE.sub("", a) for a in archives}
+    wanted = [n.split("/")[0] for n in dict.fromkeys(names) if n.split("/")[0] not in stems]
+    if not archives or not wanted or made:
+        return {}
+    return {archives[0]: (wanted[0],)}
+
+
+# -- the answer ----------------------------------------------------------------------------
+
+
+def records(patches: list[str]) -> list[dict[str, Any]]:
+    """Read what the stand-ins recorded; inputs from pipes are named by their content."""
+    fields = read(RECORD).split(b"\0")[:-1]
+    made = []
+    known: dict[bytes, str] = {}
+    position = 0
+    while position + 5 <= len(fields):
+        tool, archive_, directory, source, count = (
+            field.decode("utf-8", "surrogateescape") for field in fields[position : position + 5]
+        )
+        position += 5
+        argv = fields[position : position + int(count)]
+        position += int(count)
+        content = ""
+        if source.startswith("/tmp/input."):
+            data = read(source)
+            fake_name = re.fullmatch(rb"srcgit: in the place of (.*)\n", data)
+            if fake_name:
+                source = f"{SOURCES}/{fake_name[1].decode('utf-8', 'surrogateescape')}"
+            else:
+                known = known or {digest(unpacked(p)): p for p in patches}
+                content = known.get(digest(data), "")
+                source = f"{SOURCES}/{content}" if content else "pipe"
+                if not content and not data.strip():
+                    source = "empty"
+        made.append(
+            {
+                "tool": tool,
+                "archive": archive_,
+                "directory": directory.strip("/"),
+                "input": relative(source),
+                "argv": [relative(a.decode("utf-8", "surrogateescape")) for a in argv],
+            }
+        )
+    return made
+
+
+def relative(path: str) -> str:
+    """Name a file of the source directory by its path in pkg-git, with ``@`` before it."""
+    found = re.fullmatch(rf"(.*?)(?:{SOURCES}|{PACKAGE})/(.+)", path, re.DOTALL)
+    if found is None:
+        return path
+    inside = found[2]
+    link = os.path.join(SOURCES, inside)
+    with contextlib.suppress(OSError):
+        target = os.readlink(link)
+        if target.startswith(PACKAGE + "/"):
+            inside = target[len(PACKAGE) + 1 :]
+    return f"{found[1]}@{inside}"
+
+
+def read(path: str, limit: int = 1 << 28) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(limit)
+    except OSError:
+        return b""
+
+
+def unpacked(name: str) -> bytes:
+    data = read(f"{SOURCES}/{name}")
+    with contextlib.suppress(OSError, EOFError, ValueError, lzma.LZMAError, zlib.error):
+        if data[:2] == b"\x1f\x8b":
+            return gzip.decompress(data)
+        if data[:3] == b"BZh":
+            return bz2.decompress(data)
+        if data[:6] == b"\xfd7zXZ\0" or name.endswith(".lzma"):
+            return lzma.decompress(data)
+    return data
+
+
+def digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def errors() -> list[tuple[int, str]]:
+    fields = read(ERRORS, 1 << 20).decode("utf-8", "surrogateescape").split("\0")[:-1]
+    return [(int(status), what) for status, what in zip(fields[::2], fields[1::2], strict=False)]
+
+
+_CHANGES = {
+    "mv", "cp", "rm", "ln", "chmod", "touch", "sed", "perl", "mkdir", "rmdir", "install", "find",
+    "truncate", "tar", "unzip", "iconv", "dos2unix", "rename", "pathfix.py", "xargs", "autoreconf",
+    "ed",
+}  # fmt: skip
+
+
+def changes() -> list[str]:
+    """Return the commands of the trace that may change the tree, one for each line of %prep."""
+    text = read(TRACE, 64 << 20).decode("utf-8", "surrogateescape")
+    seen: dict[str, str] = {}
+    inside: dict[str, bool] = {}
+    for part in re.split(r"^\x01+", text, flags=re.MULTILINE)[1:]:
+        place, _, command = part.partition("\x02")
+        line, _, directory = place.partition(" ")
+        command = command.rstrip("\n")
+        try:
+            words = shlex.split(command)
+        except ValueError:
+            words = command.split()
+        if not words or words[0] not in _CHANGES:
+            continue
+        if not inside.setdefault(directory, in_tree(directory)):
+            continue
+        seen.setdefault(f"{line} {words[0]}", command)
+    cleaned_ = (re.sub(rf"{SOURCES}/|{BUILD}/", "", command) for command in seen.values())
+    return list(dict.fromkeys(c[:500] for c in cleaned_))
+
+
+def in_tree(directory: str) -> bool:
+    while directory.startswith(f"{BUILD}/BUILD/"):
+        if os.path.exists(f"{directory}/{MARKER}"):
+            return True
+        directory = os.path.dirname(directory)
+    return False
+
+
+def configs() -> dict[str, str]:
+    """Return what %prep left in a directory ``configs`` of the tree: name -> base64."""
+    found: dict[str, str] = {}
+    total = 0
+    for parent, directories, names in os.walk(f"{BUILD}/BUILD"):
+        if os.path.basename(parent) != "configs" or not names:
+            continue
+        directories.clear()
+        for name in sorted(names):
+            path = os.path.join(parent, name)
+            if not name.endswith(".config") and "config" not in name:
+                continue
+            if name.endswith((".sh", ".py", ".mk")) or os.path.islink(path):
+                continue
+            data = read(path)
+            total += len(data)
+            if total > _CONFIGS_LIMIT:
+                return {}
+            found[name] = base64.b64encode(data).decode("ascii")
+        break
+    return found
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    import rpm
+
+    for directory in ("SOURCES", "BUILD", "BUILDROOT/root"):
+        os.makedirs(f"{BUILD}/{directory}")
+    populate()
+    path = os.path.join(PACKAGE, request["spec"])
+    parsed, notes = parse(
+        os.path.join(SOURCES, os.path.basename(path)), request["arch"], request["macros"]
+    )
+    header = parsed.sourceHeader
+
+    def tag(name: str) -> str | None:
+        value = header[name]
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "surrogateescape")
+        return None if value is None else str(value)
+
+    sources = [
+        (os.path.basename(full), number, bool(flags & 2))
+        for full, number, flags in reversed(list(parsed.sources))
+    ]
+    listed = rpm.expandMacro("%{patches}")
+    order = [os.path.basename(word) for word in listed.split()] if listed != "%{patches}" else []
+    patches = [name for name, _, is_patch in sources if is_patch]
+    prep = parsed.prep or ""
+    for source, tops in setup_names(prep).items():
+        with contextlib.suppress(OSError):
+            if not os.path.islink(f"{SOURCES}/{source}"):
+                os.unlink(f"{SOURCES}/{source}")
+        fake(source, tops)
+    for name, _, _ in sources:
+        fake(name, ())
+    run(prep, tag("name") or "")
+    missing = [name for name, _, _ in sources if not os.path.islink(f"{SOURCES}/{name}")]
+    others = [n for n in os.listdir(SOURCES) if os.path.islink(f"{SOURCES}/{n}")]
+    return {
+        "name": tag("name"),
+        "epoch": header["epoch"],
+        "version": tag("version"),
+        "release": tag("release"),
+        "sources": [
+            (relative(f"{SOURCES}/{n}")[1:], number, is_patch) for n, number, is_patch in sources
+        ],
+        "order": [relative(f"{SOURCES}/{n}")[1:] for n in order],
+        "fakes": missing,
+        "records": records(
+            [n for n in [*patches, *others] if "patch" in n or "diff" in n or n in patches]
+        ),
+        "end": read(END).decode("ascii", "replace"),
+        "errors": errors()[:200],
+        "changes": changes(),
+        "configs": configs(),
+        "notes": notes,
+    }
+
+
+def main() -> None:
+    request = json.load(sys.stdin)
+    output = os.dup(1)
+    os.dup2(2, 1)  # what a spec prints while it is parsed is not an answer
+    try:
+        reply = answer(request)
+    except Refused as refused:
+        reply = {"refused": list(refused.args)}
+    with os.fdopen(output, "w", encoding="utf-8", errors="surrogateescape") as out:
+        json.dump(reply, out, ensure_ascii=True)
+
+
+if __name__ == "__main__":
+    main()
