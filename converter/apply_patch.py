@@ -1,0 +1,423 @@
+"""The rules of GNU patch 2.7.6, as rpm and Fedora's specs call it (pure).
+
+Nobody is there to answer a question, so each question gets patch's default: no (src/util.c, ask).
+Any file that fails makes the command fail, and so the whole diff is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from converter.apply import Placed, Refused, Rules, check_path
+from converter.diff import FilePatch, Hunk
+from converter.diff_patch import patch_patches
+from converter.place import Text
+from converter.tree import File, Tree
+
+_KNOWN = {"-E", "-N", "-f", "-t", "--binary"}
+_REGULAR, _LINK = 0o100000, 0o120000
+
+
+def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | None], list[Placed]]:
+    """Return the changes and where each hunk went. Raises Refused, DiffError."""
+    unknown = set(rules.options) - _KNOWN
+    if unknown:
+        raise Refused("UnknownOption", None, f"patch {' '.join(sorted(unknown))} is not supported")
+    work = _Work(tree)
+    placed: list[Placed] = []
+    for patch in patch_patches(diff, rules.strip):
+        work.apply(patch, rules, placed)
+    work.flush()
+    return work.changes, placed
+
+
+class _Work:
+    """The files as the run of patch leaves them.
+
+    With git's diffs the state before each refers to before the whole run, so outputs wait in a
+    queue (src/patch.c, output_file).
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self.changes: dict[bytes, File | None] = {}
+        self._queue: dict[bytes, File] = {}
+        self._git = False
+
+    def get(self, path: bytes) -> File | None:
+        return self.changes[path] if path in self.changes else self._tree.get(path)
+
+    def is_dir(self, path: bytes) -> bool:
+        inside = path + b"/" if path else b""
+        return any(
+            file is not None and known.startswith(inside) for known, file in self.changes.items()
+        ) or self._tree.is_dir(path)
+
+    def flush(self) -> None:
+        self.changes.update(self._queue)
+        self._queue.clear()
+
+    # -- one file --------------------------------------------------------------------------
+
+    def apply(self, patch: FilePatch, rules: Rules, placed: list[Placed]) -> None:
+        if patch.trouble:
+            raise Refused("NotSupported", patch.new or patch.old, patch.trouble)
+        reverse = rules.reverse
+        if self._git != patch.git:
+            if self._git:
+                self.flush()
+            self._git = patch.git
+        kind = _file_type(patch)
+        name = self._choose(patch, kind, reverse, force="-f" in rules.options)
+        target: bytes = name
+        if patch.rename or patch.copy:
+            other = patch.old if reverse else patch.new
+            if other is None:
+                raise Refused("BadHeader", name, "cannot rename a file without two valid names")
+            target = other
+        if not kind:
+            raise Refused("WrongType", name, "the patch changes the type of the file")
+        check_path(name, self)
+        check_path(target, self)
+        if patch.git and target in self._queue:
+            self.flush()
+        file = self.get(name)
+        if file is None and self.is_dir(name):
+            raise Refused("WrongType", name, "a directory, not a regular file")
+        if file is not None and file.mode & 0o170000 != kind:
+            raise Refused("WrongType", name, "not a file of the type that the patch is for")
+        if patch.is_binary:
+            raise Refused("BinaryPatch", target, "patch does not do git's binary diffs")
+        data = self._hunks(patch, file, target, reverse, rules, placed)
+        self._store(patch, name, target, file, data, kind, reverse, "-E" in rules.options)
+
+    def _store(
+        self,
+        patch: FilePatch,
+        name: bytes,
+        target: bytes,
+        file: File | None,
+        data: bytes,
+        kind: int,
+        reverse: bool,
+        remove_empty: bool,
+    ) -> None:
+        """src/patch.c, main: "and put the output where desired"."""
+        gone = patch.nonexistent[not reverse] == 2
+        if not data and (remove_empty or gone or kind == _LINK):
+            self.changes[target] = None
+            self._queue.pop(target, None)
+            return
+        if data and gone:
+            raise Refused(
+                "DeletingFileThatDoesNotMatch",
+                target,
+                "the patch deletes the file, whose content differs from the patch",
+            )
+        old_mode, new_mode = patch.old_mode, patch.new_mode
+        if reverse:
+            old_mode, new_mode = new_mode, old_mode
+        set_mode = bool(new_mode) and old_mode != new_mode
+        if not (patch.hunks or set_mode or patch.copy or patch.rename):
+            return
+        bits = new_mode if set_mode else (file.mode if file else 0o644)
+        mode = kind if kind == _LINK else (0o100755 if bits & 0o100 else 0o100644)
+        made = File(mode, data)
+        if patch.git and patch.nonexistent[reverse] != 2:
+            self._queue[target] = made
+        else:
+            self.changes[target] = made
+        if patch.rename and name != target:
+            self.changes[name] = None
+
+    # -- which file ------------------------------------------------------------------------
+
+    def _choose(self, patch: FilePatch, kind: int, reverse: bool, force: bool) -> bytes:
+        """src/pch.c, intuit_diff_type from scan_exit: the file to patch."""
+        index = None if patch.old or patch.new else patch.index
+        names = [patch.old, patch.new, index]
+        existing = [name is not None and self._exists(name) for name in names]
+        best = _best(names, existing)
+        last = next((n for n in reversed(names) if n is not None), None)
+        if last is None:
+            raise Refused("NoFileName", None, f"no file to patch at line {patch.at} of the patch")
+        if best is None:
+            if self._looks_reversed(patch, reverse, None):
+                if force:
+                    return last
+                raise Refused("FileDoesNotExist", last, "the file to delete does not exist")
+            if patch.nonexistent[reverse]:
+                missing = [0 if n is None else self._new_directories(n) for n in names]
+                fewest = min(m for m, n in zip(missing, names, strict=True) if n is not None)
+                best = _best(names, [m == fewest for m in missing])
+            if best is None:
+                raise Refused("FileDoesNotExist", last, "the file to patch does not exist")
+            return best
+        file = self.get(best)
+        if force or file is None or file.mode & 0o170000 != kind:
+            return best
+        if self._looks_reversed(patch, reverse, file):
+            if file.data:
+                raise Refused("CreatingFileThatExists", best, "the file to create exists")
+            raise Refused("FileDoesNotExist", best, "the file to empty is empty already")
+        return best
+
+    def _exists(self, name: bytes) -> bool:
+        return self.get(name) is not None or self.is_dir(name)
+
+    @staticmethod
+    def _looks_reversed(patch: FilePatch, reverse: bool, file: File | None) -> bool:
+        """src/pch.c, maybe_reverse."""
+        says = patch.nonexistent
+        nonexistent = file is None
+        empty = file is None or not file.data
+        if empty and says[reverse ^ nonexistent] == 1 and says[(not reverse) ^ nonexistent] == 2:
+            return False
+        return (not empty) < says[reverse ^ empty]
+
+    def _new_directories(self, name: bytes) -> int:
+        parents = name.split(b"/")[:-1]
+        return sum(
+            not self.is_dir(b"/".join(parents[: n + 1])) for n, part in enumerate(parents) if part
+        )
+
+    # -- its hunks -------------------------------------------------------------------------
+
+    def _hunks(
+        self,
+        patch: FilePatch,
+        file: File | None,
+        target: bytes,
+        reverse: bool,
+        rules: Rules,
+        placed: list[Placed],
+    ) -> bytes:
+        output = _Output(file.data if file else b"")
+        force = "-f" in rules.options
+        creates = patch.nonexistent[reverse] == 2 and bool(file and file.data)
+        for number, hunk in enumerate(patch.hunks, 1):
+            if reverse:
+                hunk = hunk.swapped()
+            place = _Place(hunk)
+            limit = min(rules.fuzz, max(hunk.prefix, hunk.suffix))
+            where = fuzz = 0
+            while True:
+                where = output.locate(place, fuzz)
+                if where:
+                    break
+                if (
+                    number == 1
+                    and not force
+                    and output.locate(_Place(hunk.swapped()), fuzz, probe=True)
+                ):
+                    raise Refused("AppliedAlready", target, "reversed, or applied already", number)
+                if fuzz >= limit:
+                    break
+                fuzz += 1
+            if not where:
+                raise Refused(
+                    "NoMatchingLines",
+                    target,
+                    f"its lines are not found near line {place.first}"
+                    + (f" with fuzz up to {limit}" if limit else ""),
+                    number,
+                )
+            if where == 1 and creates:
+                raise Refused("CreatingFileThatExists", target, "the file exists", number)
+            if not output.take(place, where, fuzz):
+                raise Refused("MisorderedHunks", target, "it comes before the last one", number)
+            placed.append(Placed(target, where, where - place.first, fuzz))
+        return output.finish()
+
+
+class _Place:
+    """A hunk, ready to be found: what it expects, as bytes and as numbers of lines."""
+
+    def __init__(self, hunk: Hunk) -> None:
+        self.hunk = hunk
+        self.lines = [line[1:] for line in hunk.lines if line[:1] != b"+"]
+        self.block = b"".join(self.lines)
+        self.count = len(self.lines)
+        self.first = hunk.old_start + (not hunk.old_count)  # append rather than insert
+
+    def trimmed(self, prefix: int, suffix: int) -> bytes:
+        if not prefix and not suffix:
+            return self.block
+        return b"".join(self.lines[prefix : self.count - suffix])
+
+
+class _Output:
+    """The input with a part of it written out; src/patch.c calls that part frozen."""
+
+    def __init__(self, data: bytes) -> None:
+        self._text = Text(data)
+        self._out: list[bytes] = []
+        self._frozen = 0  # lines of the input that are written or dropped
+        self._frozen_at = 0  # and bytes
+        self._newline = True  # the output ends in one
+        self._offset = 0
+
+    def locate(self, place: _Place, fuzz: int, *, probe: bool = False) -> int:
+        """src/patch.c, locate_hunk: the line (from 1) at which the hunk fits; 0 if none."""
+        where = self._locate(place, fuzz)
+        if where and not probe:
+            self._offset = where - place.first
+        return where
+
+    def _locate(self, place: _Place, fuzz: int) -> int:
+        hunk, count = place.hunk, place.count
+        guess = place.first + self._offset
+        if not count:
+            return guess
+        context = max(hunk.prefix, hunk.suffix)
+        prefix = fuzz + hunk.prefix - context
+        suffix = fuzz + hunk.suffix - context
+        if prefix < 0 and place.first <= 1:  # only at the start of the file
+            if suffix < 0 and (count != self._text.total or hunk.prefix < self._frozen):
+                return 0
+            fits = self._frozen <= hunk.prefix and self._fits(1, place.trimmed(0, max(suffix, 0)))
+            return int(fits and self._text.total - (count - suffix) + 1 >= 1)
+        prefix = max(prefix, 0)
+        if suffix < 0:  # only at the end of the file
+            where = self._text.total - count + 1
+            if where < self._frozen + 1 or where < 1:
+                return 0
+            block = place.trimmed(prefix, 0)
+            return where if self._fits(where + prefix, block, to_end=True) else 0
+        block = place.trimmed(prefix, suffix)
+        if guess > self._frozen and self._fits(guess + prefix, block):
+            return guess
+        return self._nearest(block, guess, prefix, count - suffix)
+
+    def _fits(self, line: int, block: bytes, *, to_end: bool = False) -> bool:
+        """Do the lines of ``block`` stand at ``line`` (from 1)?"""
+        at = self._text.offset(line - 1)
+        data = self._text.data
+        if at is None or not data.startswith(block, at):
+            return False
+        end = at + len(block)
+        if to_end:
+            return end == len(data)
+        return block.endswith(b"\n") or not block or end == len(data)
+
+    def _nearest(self, block: bytes, guess: int, prefix: int, count: int) -> int:
+        """Go outwards from the guess, forwards before backwards."""
+        last = self._text.total - count + 1
+        first = self._frozen + 1
+        forwards, backwards = last - guess, guess - first
+        if guess <= backwards:
+            backwards = guess - 1
+        start = guess - last if forwards < 0 else guess - first if backwards < 0 else 0
+        best: tuple[int, int, int] | None = None
+        wheres: Iterator[int] | range
+        if block:
+            wheres = (self._text.line(at) + 1 - prefix for at in self._text.places(block))
+        else:
+            wheres = range(max(1, guess - abs(start) - 1), guess + abs(start) + 2)
+        for where in wheres:
+            distance = where - guess
+            if start <= distance <= forwards:
+                key = (distance, 0, where)
+                best = key if best is None or key < best else best
+            if start <= -distance <= backwards:
+                key = (-distance, 1, where)
+                best = key if best is None or key < best else best
+        return best[2] if best else 0
+
+    def take(self, place: _Place, where: int, fuzz: int) -> bool:
+        """src/patch.c, apply_hunk: write the hunk; False where the hunks are out of order."""
+        hunk = place.hunk
+        if fuzz == 0 and hunk.complete and self._newline and where - 1 >= self._frozen:
+            at = self._text.offset(where - 1)
+            if at is not None:
+                tail = hunk.lines[len(hunk.lines) - hunk.suffix :] if hunk.suffix else ()
+                rest = sum(len(line) - 1 for line in tail)
+                new = hunk.new
+                if place.count == 0 and at == len(self._text.data) and not self._ends_in_newline():
+                    return self._slowly(hunk, where)
+                self._out += [
+                    self._text.data[self._frozen_at : at],
+                    new[: len(new) - rest] if rest else new,
+                ]
+                self._frozen = where - 1 + place.count - hunk.suffix
+                self._frozen_at = at + len(place.block) - rest
+                return True
+        return self._slowly(hunk, where)
+
+    def _ends_in_newline(self) -> bool:
+        return not self._text.data or self._text.data.endswith(b"\n")
+
+    def _slowly(self, hunk: Hunk, where: int) -> bool:
+        """Line by line, as patch does it: context comes from the file, not from the patch."""
+        line = where - 1  # of the input, before which the hunk now stands
+        old_left = sum(text[:1] != b"+" for text in hunk.lines)
+        for text in hunk.lines:
+            sign = text[:1]
+            if sign == b" ":
+                line += 1
+                old_left -= 1
+                continue
+            if not self._copy(line):
+                return False
+            if sign == b"-":
+                line += 1
+                old_left -= 1
+                at = self._text.offset(line)
+                self._frozen, self._frozen_at = line, len(self._text.data) if at is None else at
+            else:
+                if not self._newline and not old_left:
+                    self._out.append(b"\n")
+                self._out.append(text[1:])
+                self._newline = text.endswith(b"\n")
+        return True
+
+    def _copy(self, line: int) -> bool:
+        """src/patch.c, copy_till."""
+        if self._frozen > line:
+            return False
+        at = self._text.offset(line)
+        end = len(self._text.data) if at is None else at
+        if end > self._frozen_at:
+            if not self._newline:
+                self._out.append(b"\n")
+            self._out.append(self._text.data[self._frozen_at : end])
+            self._newline = self._text.data[end - 1] == 10
+        self._frozen, self._frozen_at = line, end
+        return True
+
+    def finish(self) -> bytes:
+        rest = self._text.data[self._frozen_at :]
+        if rest:
+            if not self._newline:
+                self._out.append(b"\n")
+            self._out.append(rest)
+        return b"".join(self._out)
+
+
+def _file_type(patch: FilePatch) -> int:
+    old, new = patch.old_mode & 0o170000, patch.new_mode & 0o170000
+    if old:
+        return 0 if new and new != old else old
+    return new or _REGULAR
+
+
+def _best(names: list[bytes | None], usable: list[bool]) -> bytes | None:
+    """src/pch.c, best_name: fewest components, then shortest base name, then shortest."""
+    chosen = [name for name, use in zip(names, usable, strict=True) if name and use]
+    for measure in (_components, _base, len):
+        least = min((measure(name) for name in chosen), default=0)
+        chosen = [name for name in chosen if measure(name) == least]
+    return next((name for name in chosen if _safe(name)), None)
+
+
+def _components(name: bytes) -> int:
+    return sum(bool(part) for part in name.split(b"/")[:-1])
+
+
+def _base(name: bytes) -> int:
+    return len(name.rstrip(b"/").rpartition(b"/")[2])
+
+
+def _safe(name: bytes) -> bool:
+    """src/safe.c: patch ignores absolute names and those with "..": filename_is_safe."""
+    return not name.startswith(b"/") and b".." not in name.split(b"/")

@@ -1,0 +1,379 @@
+"""The diffs that GNU patch 2.7.6 finds in a file (src/pch.c; pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from converter.diff import _GNU_HUNK, DiffError, FilePatch, Hunk, _numbers, split_lines, unquote
+
+_SPACE = b" \t\n\v\f\r"
+_EMPTY_BLOB = b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+_INDENT = re.compile(rb"[ \tX]*")
+# Lines that say something to intuit_diff_type; all others are passed over.
+_TELLING = re.compile(
+    rb"[ \tX]*(?:\*\*\* |\+\+\+ |(?:- )*--- |Index:|diff --git |@@ -|\*{8})"
+    rb"|[ \tX]*(?:index |(?:old|new|new file|deleted file) mode |(?:rename|copy) (?:from|to) "
+    rb"|GIT binary patch)"
+)
+_EPOCH = re.compile(
+    rb"\s+(?:\w{3} )?(?P<date>1969-12-3[01]|1970-01-0[12]) (?P<h>\d{2}):(?P<m>\d{2})"
+    rb"(?::(?P<s>\d{2})(?:\.\d+)?)?(?:\s*(?P<sign>[-+])(?P<zh>\d{2}):?(?P<zm>\d{2}))?\s*$"
+    rb"|\s+\w{3} (?P<month>Jan|Dec) +(?P<day>\d+) (?P<h2>\d{2}):(?P<m2>\d{2}):(?P<s2>\d{2})"
+    rb"(?: \w+)? (?P<year>1970|1969)\s*$"
+)
+ABSENT = 0  # a timestamp of the epoch: the file does not exist
+UNKNOWN = -1
+OTHER = 1
+
+
+def patch_patches(data: bytes, strip: int) -> Iterator[FilePatch]:
+    """Yield the diffs that patch(1) finds. Raises DiffError where it ends with a complaint."""
+    return _Reader(data, strip).patches()
+
+
+class _Reader:
+    def __init__(self, data: bytes, strip: int) -> None:
+        self._lines = split_lines(data)
+        if self._lines and not self._lines[-1].endswith(b"\n"):
+            self._lines.pop()  # "patch unexpectedly ends in middle of line": not read at all
+        self._strip = strip
+        self._empty = not data
+
+    def patches(self) -> Iterator[FilePatch]:
+        position, first = 0, True
+        while not (position and position >= len(self._lines)):
+            found = self._intuit(position)
+            if found is None:
+                if first and not self._empty:
+                    raise DiffError("only garbage was found in the patch input")
+                return
+            patch, position, indent, nesting, strip_cr = found
+            if not patch.trouble:
+                position = self._hunks(patch, position, indent, nesting, strip_cr)
+            yield patch
+            first = False
+
+    def _intuit(self, position: int) -> tuple[FilePatch, int, int, int, bool] | None:
+        """src/pch.c, intuit_diff_type: the next header, up to its first hunk."""
+        lines = self._lines
+        names: dict[str, bytes | None] = {"old": None, "new": None, "index": None}
+        stamps = {"old": UNKNOWN, "new": UNKNOWN}
+        says = [0, 0]
+        patch = FilePatch(position + 1)
+        need_header, extended, nesting, strip_cr = True, False, 0, False
+        renames = {"rename from": False, "rename to": False, "copy from": False, "copy to": False}
+        stars = False
+        telling = _TELLING.match
+        at = position
+        while at < len(lines):
+            line = lines[at]
+            if not telling(line):
+                stars = False
+                at += 1
+                continue
+            indentation = _INDENT.match(line)
+            assert indentation
+            text = line[indentation.end() :]
+            stars_before, stars = stars, False
+            ends_cr = line.endswith(b"\r\n")
+            if text.startswith(b"*** ") and not stars_before:
+                name, stamp = self._fetch(text[4:])
+                self._set(names, stamps, "old", name, stamp)
+                need_header = False
+            elif text.startswith(b"+++ "):
+                name, stamp = self._fetch(text[4:])
+                self._set(names, stamps, "old", name, stamp)  # swapped at the first hunk
+                need_header, strip_cr = False, ends_cr
+            elif text.startswith(b"Index:"):
+                name, _ = self._fetch(text[6:], dated=False)
+                names["index"] = name or names["index"]
+                need_header, strip_cr = False, ends_cr
+            elif text.startswith(b"diff --git "):
+                if extended:
+                    return self._found(patch, names, says, renames, at, 0, 0, strip_cr)
+                names["old"], names["new"] = self._git_names(text[11:])
+                patch.git, need_header = True, False
+                patch.at = at + 1
+            elif patch.git and text.startswith(b"index "):
+                ids = re.match(
+                    rb"index ([0-9a-fA-F]+)\.\.([0-9a-fA-F]+)(?:\s+(.*))?$", text, re.DOTALL
+                )
+                if ids:
+                    says = [_says(ids[1]), _says(ids[2])]
+                    if ids[3] and ids[3].strip():
+                        patch.old_mode = patch.new_mode = _mode(ids[3])
+                    extended = True
+            elif patch.git and text.startswith(b"old mode "):
+                patch.old_mode, extended = _mode(text[9:]), True
+            elif patch.git and text.startswith(b"new mode "):
+                patch.new_mode, extended = _mode(text[9:]), True
+            elif patch.git and text.startswith(b"deleted file mode "):
+                patch.old_mode, extended, says[1] = _mode(text[18:]), True, 2
+            elif patch.git and text.startswith(b"new file mode "):
+                patch.new_mode, extended, says[0] = _mode(text[14:]), True, 2
+            elif patch.git and text.startswith((b"rename ", b"copy ")):
+                renames[b" ".join(text.split(b" ", 2)[:2]).decode()] = extended = True
+            elif patch.git and text.startswith(b"GIT binary patch"):
+                patch.is_binary = True
+                return self._found(patch, names, says, renames, at + 1, 0, 0, strip_cr)
+            else:
+                dashes = re.match(rb"((?:- )*)--- ", text)
+                if dashes:
+                    name, stamp = self._fetch(text[dashes.end() :])
+                    self._set(names, stamps, "new", name, stamp)
+                    need_header, strip_cr = False, ends_cr
+                    if stamp != UNKNOWN:
+                        nesting = len(dashes[1]) // 2
+            if not need_header:
+                if text.startswith(b"@@ -"):
+                    names["old"], names["new"] = names["new"], names["old"]
+                    stamps["old"], stamps["new"] = stamps["new"], stamps["old"]
+                    ranges = re.match(rb"@@ -(0(?!\d))?[^ \n]* *(\+0(?!\d))?", text)
+                    assert ranges
+                    if ranges[1]:
+                        says[0] = 1 + (stamps["old"] == ABSENT)
+                    if ranges[2]:
+                        says[1] = 1 + (stamps["new"] == ABSENT)
+                    indent = _columns(indentation[0])
+                    return self._found(patch, names, says, renames, at, indent, nesting, strip_cr)
+                if text.startswith(b"*** ") and stars_before:
+                    patch.trouble = "a context diff: only unified diffs are supported"
+                    return self._found(patch, names, says, renames, at + 1, 0, 0, strip_cr)
+            stars = text.startswith(b"********")
+            at += 1
+        if extended:
+            return self._found(patch, names, says, renames, at, 0, 0, strip_cr)
+        return None
+
+    def _found(
+        self,
+        patch: FilePatch,
+        names: dict[str, bytes | None],
+        says: list[int],
+        renames: dict[str, bool],
+        at: int,
+        indent: int,
+        nesting: int,
+        strip_cr: bool,
+    ) -> tuple[FilePatch, int, int, int, bool]:
+        patch.old, patch.new, patch.index = names["old"], names["new"], names["index"]
+        patch.nonexistent = (says[0], says[1])
+        patch.rename = renames["rename from"] and renames["rename to"]
+        patch.copy = renames["copy from"] and renames["copy to"]
+        return patch, at, indent, nesting, strip_cr
+
+    @staticmethod
+    def _set(
+        names: dict[str, bytes | None],
+        stamps: dict[str, int],
+        side: str,
+        name: bytes | None,
+        stamp: int,
+    ) -> None:
+        if name is not None:
+            names[side] = name
+            stamps[side] = stamp
+        elif stamp == ABSENT:
+            stamps[side] = stamp
+
+    def _fetch(self, text: bytes, *, dated: bool = True) -> tuple[bytes | None, int]:
+        """src/util.c, fetchname: the name, stripped, and what its timestamp says."""
+        text = text.lstrip(_SPACE)
+        if text[:1] == b'"':
+            quoted = unquote(text)
+            if quoted is None:
+                return None, UNKNOWN
+            name, rest = quoted
+        else:
+            end = _name_end(text, b"\t" if dated else b"\n")
+            name, rest = text[:end], text[end:]
+        if name == b"/dev/null":
+            return None, ABSENT
+        stripped = strip_slashes(name, self._strip)
+        if stripped is None:
+            return None, UNKNOWN
+        if rest == b"\n" or not rest:
+            return stripped, UNKNOWN
+        if not dated:
+            return None, UNKNOWN
+        return stripped, ABSENT if _is_epoch(rest) else (UNKNOWN if not rest.strip() else OTHER)
+
+    def _git_names(self, text: bytes) -> tuple[bytes | None, bytes | None]:
+        found = []
+        for _ in range(2):
+            text = text.lstrip(_SPACE)
+            if text[:1] == b'"':
+                quoted = unquote(text)
+                if quoted is None:
+                    return None, None
+                name, text = quoted
+            else:
+                name = re.split(rb"\s", text, maxsplit=1)[0]
+                text = text[len(name) :]
+            found.append(strip_slashes(name, self._strip))
+        if found[0] is None or found[1] is None or text.strip(_SPACE):
+            return None, None
+        return found[0], found[1]
+
+    # -- hunks -----------------------------------------------------------------------------
+
+    def _get(self, position: int, indent: int, nesting: int, strip_cr: bool) -> bytes | None:
+        """src/pch.c, pget_line: a line without the patch's own indentation."""
+        if position >= len(self._lines):
+            return None
+        line = self._lines[position]
+        if indent:
+            column = start = 0
+            while column < indent and line[start : start + 1] in (b" ", b"X", b"\t"):
+                column = column + 1 if line[start : start + 1] != b"\t" else (column + 8) & ~7
+                start += 1
+            line = line[start:]
+        for _ in range(nesting):
+            if not line.startswith(b"- "):
+                break
+            line = line[2:]
+        if strip_cr and line.endswith(b"\r\n"):
+            line = line[:-2] + b"\n"
+        return line
+
+    def _hunks(
+        self, patch: FilePatch, position: int, indent: int, nesting: int, strip_cr: bool
+    ) -> int:
+        """src/pch.c, another_hunk: hunk after hunk; lines that begin with # are no lines."""
+        plain = not (indent or nesting or strip_cr)
+        lines = self._lines
+        while True:
+            while position < len(lines) and lines[position].startswith(b"#"):
+                position += 1
+            line = self._get(position, indent, nesting, strip_cr)
+            if line is None or len(line) <= 4 or not line.startswith(b"@@ -"):
+                return position
+            header = _GNU_HUNK.match(line)
+            if header is None:
+                raise DiffError(f"malformed patch at line {position + 1}")
+            old_start, old_count, new_start, new_count = _numbers(header)
+            hunk = Hunk(position + 1, old_start, old_count, new_start, new_count, [])
+            kept = hunk.lines
+            old_left, new_left = old_count, new_count
+            prefix, context = -1, 0
+            position += 1
+            while old_left or new_left:
+                if plain and position < len(lines):
+                    line = lines[position]
+                else:
+                    line = self._get(position, indent, nesting, strip_cr)
+                if line is None:
+                    if new_left >= 4:
+                        raise DiffError("unexpected end of file in patch")
+                    line = b" \n"  # blank lines at the end got chopped
+                elif line[:1] == b"#":
+                    position += 1
+                    continue
+                position += 1
+                sign = line[:1]
+                if sign in (b"\t", b"\n"):
+                    sign, line = b" ", b" " + line
+                elif sign == b"=":
+                    sign, line = b" ", b" " + line[1:]
+                if sign == b" ":
+                    if not old_left or not new_left:
+                        raise DiffError(f"malformed patch at line {position}")
+                    context += 1
+                    old_left -= 1
+                    new_left -= 1
+                    last = not old_left or not new_left
+                elif sign == b"-":
+                    if not old_left:
+                        raise DiffError(f"malformed patch at line {position}")
+                    old_left -= 1
+                    last = not old_left
+                elif sign == b"+":
+                    if not new_left:
+                        raise DiffError(f"malformed patch at line {position}")
+                    new_left -= 1
+                    last = not new_left
+                else:
+                    raise DiffError(f"malformed patch at line {position}")
+                if sign != b" ":
+                    if prefix == -1:
+                        prefix = context
+                    context = 0
+                if last and position < len(lines) and lines[position][:1] == b"\\":
+                    line = line.removesuffix(b"\n")
+                    hunk.complete = False
+                    position += 1
+                kept.append(line)
+            if prefix == -1:
+                raise DiffError(f"malformed patch at line {position}")
+            hunk.prefix, hunk.suffix = prefix, context
+            patch.hunks.append(hunk)
+
+
+def strip_slashes(name: bytes, strip: int) -> bytes | None:
+    """src/util.c, strip_leading_slashes: several slashes count as one."""
+    start = position = 0
+    left = strip
+    while (position := name.find(b"/", position)) >= 0:
+        while name[position + 1 : position + 2] == b"/":
+            position += 1
+        left -= 1
+        if left >= 0:
+            start = position + 1
+        position += 1
+    return name[start:] if left <= 0 and start < len(name) else None
+
+
+def _name_end(text: bytes, separator: bytes) -> int:
+    """A name may hold spaces only if ``separator`` comes after it."""
+    for blank in re.finditer(rb"\s", text):
+        at = blank.start()
+        following = at
+        while text[following : following + 1] != b"\t" and text[following + 1 : following + 2] in (
+            b" ", b"\t", b"\n", b"\v", b"\f", b"\r",
+        ):  # fmt: skip
+            following += 1
+        if text[following : following + 1] != b"\t" and separator in text[following + 1 :]:
+            continue
+        return at
+    return len(text)
+
+
+def _is_epoch(text: bytes) -> bool:
+    """The date is the epoch in some zone: within -25 and +26 hours of it (src/util.c)."""
+    found = _EPOCH.match(text)
+    if found is None:
+        return False
+    if found["year"]:
+        day = int(found["day"]) - 1 if found["month"] == b"Jan" else int(found["day"]) - 32
+        if found["year"] == (b"1969" if found["month"] == b"Jan" else b"1970"):
+            return False
+        seconds = day * 86400 + int(found["h2"]) * 3600 + int(found["m2"]) * 60 + int(found["s2"])
+    else:
+        day = {b"1969-12-30": -2, b"1969-12-31": -1, b"1970-01-01": 0, b"1970-01-02": 1}[
+            found["date"]
+        ]
+        seconds = day * 86400 + int(found["h"]) * 3600 + int(found["m"]) * 60 + int(found["s"] or 0)
+        if found["sign"]:
+            zone = int(found["zh"]) * 3600 + int(found["zm"]) * 60
+            seconds -= zone if found["sign"] == b"+" else -zone
+    return -25 * 3600 < seconds < 26 * 3600
+
+
+def _says(id: bytes) -> int:
+    """src/pch.c, sha1_says_nonexistent."""
+    if not id.strip(b"0"):
+        return 2
+    return int(_EMPTY_BLOB.startswith(id))
+
+
+def _mode(text: bytes) -> int:
+    found = re.match(rb"\s*([0-7]{6})\r?\n", text)
+    return int(found[1], 8) if found else 0
+
+
+def _columns(indentation: bytes) -> int:
+    column = 0
+    for char in indentation:
+        column = (column + 8) & ~7 if char == 9 else column + 1
+    return column
