@@ -180,21 +180,30 @@ class Package:
                 if any(part in (b"", b".", b"..") for part in entry.path.split(b"/")):
                     raise FileExistsError
                 target = os.path.join(top, entry.path)
-                os.makedirs(os.path.dirname(target), exist_ok=True)
+                self._make(top, os.path.dirname(entry.path))
                 data = self._tree.blob(entry)
                 if entry.mode == 0o120000:
                     os.symlink(data, target)
                     continue
                 with open(target, "xb") as file:
                     file.write(data)
-                if entry.mode & 0o111:
-                    os.chmod(target, 0o755)
+                # Another user reads them in the sandbox, whatever the umask is here.
+                os.chmod(target, 0o755 if entry.mode & 0o111 else 0o644)
         except (FileExistsError, NotADirectoryError):
             raise PkgGitInvalid(
                 f"pkg-git holds an impossible file name: {text(entry.path)!r}",
                 where=f"{self._url}#{self.commit.id}",
                 next_step="look at the commit with git fsck",
             ) from None
+
+    @staticmethod
+    def _make(top: bytes, directory: bytes) -> None:
+        path = top
+        for part in directory.split(b"/") if directory else ():
+            path = os.path.join(path, part)
+            if not os.path.isdir(path):
+                os.mkdir(path)
+                os.chmod(path, 0o755)
 
     def history(self) -> History:
         """Start reading who introduced each file; the answer is awaited when first asked for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from specparse.plan import Skipped, Step
+from specparse.plan import Base, Plan, Skipped, Step
 
 _FUZZ = 2  # lines; patch(1)'s own default, which quilt push leaves alone
 
@@ -41,6 +41,15 @@ def steps(
             continue
         applied.append(_step(name, options, number))
     return tuple(applied), tuple(skipped)
+
+
+def plan(series: bytes, name: str, version: str, release: str, symbols: Iterable[str] = ()) -> Plan:
+    """Return the plan of a series file; its base must be named otherwise. Raises SeriesError."""
+    applied, skipped = steps(series, symbols)
+    base = Base("unknown", "", "a series does not tell its base")
+    return Plan(
+        name, None, version, release, b"series", "noarch", base, steps=applied, skipped=skipped
+    )
 
 
 def _included(guards: Iterable[str], defined: set[str]) -> bool:

@@ -192,17 +192,7 @@ class Journal:
             done = connection.execute(
                 sa.update(_builds)
                 .where(_builds.c.nvr == nvr, _builds.c.state != "running")
-                .values(
-                    state="waiting",
-                    attempts=0,
-                    added=now,
-                    due=now,
-                    settled=None,
-                    outcome="",
-                    owner=None,
-                    lease=None,
-                    announced=True,
-                )
+                .values(state="waiting", attempts=0, added=now, due=now, settled=None, outcome="")
             )
             return done.rowcount == 1
 
@@ -308,36 +298,22 @@ class Journal:
             )
             return done.rowcount == 1
 
-    def to_announce(self, owner: str, limit: int = 20, now: float | None = None) -> Sequence[Row]:
-        """Return settled builds that nobody has announced or is announcing, oldest first."""
-        now = time.time() if now is None else now
-        open_ = (
-            sa.select(_builds.c.id)
-            .where(
-                _builds.c.announced.is_(False),
-                _builds.c.state.in_(("done", "failed")),
-                sa.or_(_builds.c.lease.is_(None), _builds.c.lease < now),
+    def to_announce(self, limit: int = 20) -> Sequence[Row]:
+        """Return settled builds that are not announced yet, oldest first."""
+        with self._transaction(reading=True) as connection:
+            return self._rows(
+                connection,
+                sa.select(_builds)
+                .where(_builds.c.announced.is_(False), _builds.c.state != "waiting")
+                .order_by(_builds.c.settled, _builds.c.id)
+                .limit(limit),
             )
-            .order_by(_builds.c.settled, _builds.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        with self._transaction() as connection:
-            ids = list(connection.execute(open_).scalars())
-            if not ids:
-                return []
-            ours = _builds.c.id.in_(ids)
-            connection.execute(sa.update(_builds).where(ours).values(owner=owner, lease=now + 120))
-            query = sa.select(_builds).where(ours).order_by(_builds.c.settled, _builds.c.id)
-            return self._rows(connection, query)
 
     def announced(self, row: Row) -> None:
         """Take a build off the list of what is to be announced."""
         with self._transaction() as connection:
             connection.execute(
-                sa.update(_builds)
-                .where(_builds.c.id == row.id)
-                .values(announced=True, owner=None, lease=None)
+                sa.update(_builds).where(_builds.c.id == row.id).values(announced=True)
             )
 
     def refuse(self, topic: str, why: str, body: bytes, now: float | None = None) -> None:

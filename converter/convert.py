@@ -1,0 +1,418 @@
+"""The pipeline: a pkg-git commit becomes a branch and a tag, a line per step."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from converter import series, top, upstream
+from converter.build import Build, Evr, Nvr
+from converter.errors import (
+    CannotConvert,
+    CannotWork,
+    NoSandbox,
+    PatchDoesNotApply,
+    PatchMissing,
+    SpecDoesNotParse,
+)
+from converter.mirror import Mirror
+from converter.odb import Identity, Repository, Stage
+from converter.pkggit import History, Origin, Package, PkgGit
+from converter.series import Failure, Patched
+from converter.text import text
+from converter.unpack import UnpackError, unpack
+from specparse.plan import Plan, SandboxError, SpecError, Step, Tracer
+
+Progress = Callable[[str], None]
+VERSION = version("srcgit")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to convert, and how. Only the first two are needed."""
+
+    pkg_git: Mirror
+    rev: str
+    spec: bytes | None = None  # its path; found where it is not given
+    nvr: Nvr | None = None
+    dist: str | None = None
+    branch: str | None = None
+    target: str | None = None  # Koji's build target, for the branch
+    koji_id: int | None = None
+    arch: str = "x86_64"
+    base: str | None = None
+    upstreams: tuple[Mirror, ...] = ()
+    committer: tuple[bytes, bytes] = (b"srcgit", b"srcgit@localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, and what it is the plan of."""
+
+    nvr: Nvr
+    dist: str
+    plan: Plan
+    pkg_git: PkgGit
+    package: Package
+    history: History
+
+    def build(self, request: Request) -> Build:
+        """Return the build, its branch derived where the request names none."""
+        commit = self.package.commit.id
+        branch = request.branch or self.pkg_git.branch_of(commit, self.dist, request.target)
+        return Build(self.nvr, self.plan.epoch, self.pkg_git.url, commit, branch, request.koji_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A converted build: its series.json, and the ids of what was written."""
+
+    build: Build
+    series: dict[str, Any]
+    commit: str
+    tree: str
+    tag: str  # id of the tag object
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the contract's ``convert --json``, without ``pushed``."""
+        return {
+            "nvr": self.series["nvr"],
+            "pkg_git": self.series["pkg_git"],
+            "base": self.series["base"],
+            "branch": self.build.branch,
+            "tag": self.build.tag,
+            "commit": self.commit,
+            "tree": self.tree,
+            "series": _series_contract(self.series),
+            "seconds": {stage: round(s, 4) for stage, s in self.seconds.items()},
+        }
+
+
+class SeriesFailed(PatchDoesNotApply):
+    """A patch of the series does not apply; what applied before it was kept.
+
+    ``report`` is for people to read, ``series`` the contract's object up to the failure.
+    """
+
+    def __init__(self, failure: Failure, build: Build, series: dict[str, Any]) -> None:
+        super().__init__(
+            f"{text(failure.step.patch)}: {failure.reason}",
+            where=f"{build.pkg_git}#{build.commit}",
+            next_step=f"see what applied with: git log {build.failed_ref}",
+        )
+        self.report = failure.report
+        self.series = series
+
+
+@contextmanager
+def _machine() -> Iterator[None]:
+    """A full or read-only disk is this machine's fault, not a bug."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWork(
+            error.strerror or str(error),
+            where=text(os.fsencode(error.filename)) if error.filename else "",
+            next_step="make room, or make it writable; then run it again",
+        ) from error
+
+
+@_machine()
+def plan(request: Request, trace: Tracer, progress: Progress = lambda stage: None) -> Planned:
+    """Return what %prep would apply, and on which base; needs no upstream.
+
+    Raises PkgGitInvalid, SpecDoesNotParse, NoSandbox, WrongUsage.
+    """
+    pkg_git = PkgGit(request.pkg_git)
+    commit = pkg_git.resolve(request.rev)
+    package = pkg_git.at(commit)
+    spec = request.spec or package.spec(request.nvr.name if request.nvr else None)
+    dist = request.dist or (request.nvr and request.nvr.dist) or pkg_git.dist_of(commit)
+    progress(f"reading {text(spec)}")
+    history = package.history()
+    with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
+        package.export(Path(scratch))
+        Path(scratch).chmod(0o755)  # the sandbox reads it under another uid
+        try:
+            made = trace(Path(scratch), spec, dist=dist, arch=request.arch)
+        except SpecError as error:
+            raise SpecDoesNotParse(
+                error.what,
+                where=f"{pkg_git.url}#{commit[:12]} {text(spec)}"
+                + (f" {error.where}" if error.where else ""),
+                next_step=error.next_step,
+            ) from error
+        except SandboxError as error:
+            raise NoSandbox(error.what, where=error.where, next_step=error.next_step) from error
+    return Planned(_nvr(request.nvr, made, package), dist, made, pkg_git, package, history)
+
+
+def _nvr(asked: Nvr | None, made: Plan, package: Package) -> Nvr:
+    """Return the build's NVR: the spec's own, which must be the one that was asked for.
+
+    rpmautospec computes the release from history when it builds, so there the question decides.
+    """
+    spec = package.read(made.spec) or b""
+    told = f"{made.name}-{made.version}-{made.release}"
+    if asked is None:
+        return Nvr.parse(told)
+    if b"%autorelease" in spec or b"%{autorelease" in spec or b"%{?autorelease" in spec:
+        told = f"{made.name}-{made.version}-{asked.release}"
+    if told != str(asked):
+        raise CannotConvert(
+            f"this commit builds {told}, not {asked}",
+            where=package.commit.id,
+            next_step="give the commit that Koji names for the build",
+        )
+    return asked
+
+
+@_machine()
+def convert(
+    request: Request,
+    repo: Repository,
+    trace: Tracer,
+    *,
+    progress: Progress = lambda stage: None,
+) -> Conversion:
+    """Make the commits, the branch and the tag of one build in ``repo``.
+
+    A build that has its tag already is returned as it is. Raises SrcgitError of every kind.
+    """
+    clock = _Clock()
+    with clock("plan"):
+        if request.nvr and (done := find(repo, request.nvr)):
+            return _checked(done, PkgGit(request.pkg_git).resolve(request.rev), repo)
+        planned = plan(request, trace, progress)
+    build = planned.build(request)
+    if done := find(repo, build.nvr):
+        return _checked(done, build.commit, repo)
+    with clock("base"):
+        progress("looking for the base")
+        base = upstream.find(planned.plan.base, request.base, request.upstreams)
+        repo.borrow(base.repository)
+    named = (base.rev, base.commit)
+    with clock("series"), Stage(repo, base.commit) as stage:
+        result = series.run(
+            stage,
+            planned.plan.steps,
+            read=lambda patch: _patch(planned.package, patch),
+            origin=lambda patch: _origin(planned, patch),
+            committer=request.committer,
+            notes=lambda patch: _notes(planned.package, patch),
+            progress=lambda step: progress(f"applying {text(step.patch)}"),
+        )
+        ids = stage.ids(w.mark for p in result.patches for w in p.commits)
+        tree = stage.tree_id()
+        record = top.series_json(
+            build, planned.plan, named, tree, _with_ids(planned, result.patches, ids)
+        )
+        if result.failure is None:
+            package_commit = planned.package.commit
+            author = package_commit.author
+            mark = stage.commit(
+                top.files(planned.package, planned.plan, record),
+                author,
+                Identity(*request.committer, author.date),
+                top.commit_message(build, package_commit),
+            )
+            [commit] = stage.ids([mark])
+    if result.failure is not None:
+        reached = ids[-1] if ids else base.commit
+        repo.move_refs({build.failed_ref: (repo.ref(build.failed_ref), reached)})
+        raise SeriesFailed(result.failure, build, _series_contract(record))
+    with clock("tag"):
+        when = Identity(*request.committer, author.date)
+        message = top.tag_message(build, named, len(record["patches"]), tree, "not run", VERSION)
+        tag = repo.write_tag(commit, build.tag, when, message)
+        repo.move_refs(_moves(repo, build, base.commit, commit, tag, when))
+    return Conversion(build, record, commit, repo.commit(commit).tree, tag, clock.seconds)
+
+
+def find(repo: Repository, nvr: Nvr) -> Conversion | None:
+    """Return the conversion that the tag of ``nvr`` stands for, read from the tree itself."""
+    tag = repo.ref(f"refs/tags/{nvr.ref_name}")
+    message = repo.tag_message(tag) if tag else None
+    commit = repo.commit_id(tag) if tag else None
+    file = repo.tree(commit).get(top.SERIES_JSON) if commit else None
+    if tag is None or commit is None or message is None or file is None:
+        if tag is not None:
+            raise CannotConvert(
+                f"the tag {nvr.ref_name} exists and is not srcgit's",
+                where=str(repo.path),
+                next_step="choose another --repo; srcgit never moves a tag",
+            )
+        return None
+    record = json.loads(file.data)
+    koji_id = top.trailers(message).get("Koji-Build")
+    build = Build(
+        nvr,
+        record["epoch"],
+        record["pkg_git"]["url"],
+        record["pkg_git"]["commit"],
+        record["branch"],
+        int(koji_id) if koji_id else None,
+    )
+    return Conversion(build, record, commit, repo.commit(commit).tree, tag)
+
+
+def _checked(done: Conversion, commit: str, repo: Repository) -> Conversion:
+    """Return ``done``, which must have been made from pkg-git commit ``commit``."""
+    if done.build.commit != commit:
+        raise CannotConvert(
+            f"the tag {done.build.tag} was made from pkg-git commit {done.build.commit[:12]}, "
+            f"not {commit[:12]}",
+            where=str(repo.path),
+            next_step="ask Koji which commit was built; a tag is never moved",
+        )
+    return done
+
+
+def _moves(
+    repo: Repository, build: Build, base: str, commit: str, tag: str, when: Identity
+) -> dict[str, tuple[str | None, str | None]]:
+    """Return the moves of refs that publish the build in ``repo`` (name -> (old, new)).
+
+    The branch and its ``builds/`` twin move only to a higher EVR, in whatever order builds come.
+    """
+    moves: dict[str, tuple[str | None, str | None]] = {build.tag_ref: (None, tag)}
+    failed = repo.ref(build.failed_ref)
+    if failed is not None:
+        moves[build.failed_ref] = (failed, None)
+    old = repo.ref(build.branch_ref)
+    if old is None or evr_of(repo, old) < build.evr:
+        builds = repo.ref(build.builds_ref)
+        merge = repo.write_commit(
+            repo.commit(commit).tree,
+            [builds or base, commit],
+            repo.commit(commit).author,
+            when,
+            f"{build.nvr}\n".encode(),
+        )
+        moves[build.branch_ref] = (old, commit)
+        moves[build.builds_ref] = (builds, merge)
+    return moves
+
+
+def evr_of(repo: Repository, commit: str) -> Evr:
+    """Return the EVR of the build whose top commit is ``commit``; the lowest of all if none is."""
+    file = repo.tree(commit).get(top.SERIES_JSON)
+    if file is None:
+        return Evr(-1, "", "")
+    record = json.loads(file.data)
+    nvr = Nvr.parse(record["nvr"])
+    return Evr(record["epoch"] or 0, nvr.version, nvr.release)
+
+
+def _series_contract(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the ``series`` object of ``convert --json`` from a series.json."""
+    patches = [
+        {
+            "patch": patch["patch"],
+            "commits": patch["commits"],
+            "offset": patch["applied"]["offset"],
+            "fuzz": patch["applied"]["fuzz"],
+        }
+        for patch in record["patches"]
+    ]
+    return {**record["series"], "patches": patches}
+
+
+def _patch(package: Package, name: bytes) -> bytes:
+    data = package.read(name)
+    if data is None:
+        raise PatchMissing(
+            f"%prep applies {text(name)}, which pkg-git lacks",
+            where=package.commit.id,
+            next_step="a patch from the lookaside cache is not supported yet",
+        )
+    try:
+        return unpack(name, data)
+    except UnpackError as error:
+        raise PatchDoesNotApply(
+            f"{text(name)}: {error}", where=package.commit.id, next_step="look at the file"
+        ) from error
+
+
+def _origin(planned: Planned, patch: bytes) -> Origin:
+    provenance = planned.history.of(patch)
+    if provenance is not None:
+        return provenance.changed
+    commit = planned.package.commit
+    return Origin(commit.id, commit.author, commit.message)
+
+
+def _notes(package: Package, patch: bytes) -> str:
+    """Return what is known of a monolithic patch's content: the list of its kernel-ark commits."""
+    if not patch.endswith(b"-redhat.patch"):
+        return ""
+    listed = package.read(b"Patchlist.changelog")
+    return text(listed).strip() if listed else ""
+
+
+def _with_ids(
+    planned: Planned, patches: Sequence[Patched], ids: Sequence[str]
+) -> Iterator[tuple[Patched, list[str], Any]]:
+    rest = iter(ids)
+    for patched in patches:
+        yield (
+            patched,
+            [next(rest) for _ in patched.commits],
+            planned.history.of(patched.step.patch),
+        )
+
+
+class _Clock:
+    """Seconds of wall time by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = time.perf_counter() - start
+
+
+def plan_json(planned: Planned) -> dict[str, Any]:
+    """Return the contract's ``plan --json``."""
+    nvr, made = planned.nvr, planned.plan
+
+    def step_json(step: Step) -> dict[str, Any]:
+        return {
+            "patch": text(step.patch),
+            "number": step.number,
+            "tool": step.tool,
+            "strip": step.strip,
+            "fuzz": step.fuzz,
+            "reverse": step.reverse,
+            "directory": text(step.directory),
+        }
+
+    return {
+        "nvr": str(nvr),
+        "name": nvr.name,
+        "version": nvr.version,
+        "release": nvr.release,
+        "pkg_git": {"url": planned.pkg_git.url, "commit": planned.package.commit.id},
+        "spec": text(made.spec),
+        "arch": made.arch,
+        "base": {"kind": made.base.kind, "rev": made.base.rev, "how": made.base.how},
+        "base_patches": [text(patch) for patch in made.base_patches],
+        "steps": [step_json(step) for step in made.steps],
+        "skipped": [{"patch": text(s.patch), "why": s.why} for s in made.skipped],
+        "unrepresented": [{"command": u.command, "why": u.why} for u in made.unrepresented],
+        "warnings": list(made.warnings),
+    }

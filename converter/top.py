@@ -1,0 +1,145 @@
+"""The top commit and the tag of a build: what a plain clone shows of where its tree comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from converter.build import Build
+from converter.errors import CannotConvert
+from converter.odb import Commit
+from converter.pkggit import Package, Provenance
+from converter.references import references
+from converter.series import Patched
+from converter.text import text
+from converter.tree import File
+from specparse.plan import Plan
+
+SERIES_JSON = b"fedora/series.json"
+
+
+def series_json(
+    build: Build,
+    plan: Plan,
+    base: tuple[str, str],
+    tree: str,
+    patches: Iterable[tuple[Patched, list[str], Provenance | None]],
+) -> dict[str, Any]:
+    """Return ``fedora/series.json``: all that is needed to tell how the tree came about.
+
+    ``base`` is (revision, commit id); ``tree`` the tree after the last patch; ``patches`` come
+    with the ids of their commits and their provenance.
+    """
+    listed = [_patch_json(plan, *patch) for patch in patches]
+    commits = [commit["commit"] for patch in listed for commit in patch["commits"]]
+    return {
+        "nvr": str(build.nvr),
+        "epoch": build.epoch,
+        "branch": build.branch,
+        "pkg_git": {"url": build.pkg_git, "commit": build.commit},
+        "spec": text(plan.spec),
+        "arch": plan.arch,
+        "base": {
+            "kind": plan.base.kind,
+            "rev": base[0],
+            "how": plan.base.how,
+            "commit": base[1],
+        },
+        "base_patches": [text(patch) for patch in plan.base_patches],
+        "series": {"commit": commits[-1] if commits else base[1], "tree": tree},
+        "patches": listed,
+        "skipped": [{"patch": text(s.patch), "why": s.why} for s in plan.skipped],
+        "unrepresented": [{"command": u.command, "why": u.why} for u in plan.unrepresented],
+        "warnings": list(plan.warnings),
+    }
+
+
+def _patch_json(
+    plan: Plan, patched: Patched, ids: list[str], provenance: Provenance | None
+) -> dict[str, Any]:
+    step = patched.step
+    comment = plan.comments.get(step.patch, "")
+    commits = [
+        {
+            "commit": id,
+            "author": text(b"%s <%s>" % (written.author.name, written.author.email)),
+            "subject": text(written.subject),
+        }
+        for written, id in zip(patched.commits, ids, strict=True)
+    ]
+    told = [comment, *(text(written.message) for written in patched.commits)]
+    if provenance is not None:
+        told.append(text(provenance.introduced.message))  # what became the spec's changelog entry
+    return {
+        "patch": text(step.patch),
+        "number": step.number,
+        "tool": step.tool,
+        "strip": step.strip,
+        "fuzz": step.fuzz,
+        "reverse": step.reverse,
+        "directory": text(step.directory),
+        "options": list(step.options),
+        "commits": commits,
+        "applied": {"offset": patched.offset, "fuzz": patched.fuzz},
+        "introduced": _origin_json(provenance, "introduced"),
+        "changed": _origin_json(provenance, "changed"),
+        "comment": comment,
+        **references(told),
+    }
+
+
+def _origin_json(provenance: Provenance | None, which: str) -> dict[str, str] | None:
+    if provenance is None:
+        return None
+    origin = provenance.introduced if which == "introduced" else provenance.changed
+    author = origin.author
+    return {
+        "commit": origin.commit,
+        "author": text(b"%s <%s>" % (author.name, author.email)),
+        "date": text(author.date),
+    }
+
+
+def files(package: Package, plan: Plan, series: Mapping[str, Any]) -> dict[bytes, File]:
+    """Return what the top commit adds: the spec, the configs, series.json, below ``fedora/``."""
+    spec = package.read(plan.spec)
+    assert spec is not None
+    record = json.dumps(series, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+    added = {
+        b"fedora/" + plan.spec.rpartition(b"/")[2]: spec,
+        SERIES_JSON: record.encode("utf-8", "surrogateescape"),
+    }
+    for name, data in plan.configs.items():
+        if name in (b"", b".", b"..") or b"/" in name or name.lower() == b".git":
+            raise CannotConvert(f"a configuration file has an impossible name: {text(name)!r}")
+        added[b"fedora/configs/" + name] = data
+    return {path: File(0o100644, data) for path, data in sorted(added.items())}
+
+
+def commit_message(build: Build, pkg_git_commit: Commit) -> bytes:
+    """Return the NVR as subject, the pkg-git commit's text as body."""
+    return f"{build.nvr}\n\n".encode() + pkg_git_commit.message
+
+
+def tag_message(
+    build: Build, base: tuple[str, str], patches: int, tree: str, verified: str, version: str
+) -> bytes:
+    """Return the tag's message: the NVR, then the trailers of the contract."""
+    trailers = [
+        f"Pkg-Git: {build.pkg_git}#{build.commit}",
+        f"Upstream: {base[0]} {base[1]}",
+        *([f"Koji-Build: {build.koji_id}"] if build.koji_id is not None else []),
+        f"Patches: {patches}",
+        f"Series-Tree: {tree}",
+        f"Verified: {verified}",
+        f"Converter: srcgit {version}",
+    ]
+    return "\n".join([str(build.nvr), "", *trailers, ""]).encode()
+
+
+def trailers(message: bytes) -> dict[str, str]:
+    """Return the trailers of a tag's message."""
+    last = message.decode("utf-8", "replace").rstrip().rpartition("\n\n")[2]
+    pairs = (line.partition(": ") for line in last.splitlines())
+    return {key: value for key, separator, value in pairs if separator}

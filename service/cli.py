@@ -1,0 +1,400 @@
+"""The command line: arguments to a request, results and errors to a person or to JSON.
+
+Heavy imports wait until a command needs them: starting up is a tenth of a conversion.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from converter.errors import CannotConvert, SrcgitError, WrongUsage
+from converter.text import text
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from converter.convert import Conversion, Planned, Request
+    from service.config import Config, Package
+    from service.koji import KojiBuild
+    from specparse.plan import Tracer
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="srcgit", prog_name="srcgit")
+def cli() -> None:
+    """Turn Fedora package builds (pkg-git) into source trees (src-git), one commit per patch."""
+
+
+def _shared(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of plan and convert."""
+    for option in (
+        click.argument("build", metavar="BUILD", required=False),
+        click.option(
+            "--series",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="Take a plain quilt series instead of BUILD; needs --base.",
+        ),
+        click.option(
+            "--guard", "guards", metavar="SYMBOL", multiple=True, help="Define it for guards(1)."
+        ),
+        click.option("--nvr", metavar="NVR", help="The build's name-version-release."),
+        click.option("--dist", metavar=".fcNN", help="The release, where no NVR is given."),
+        click.option(
+            "--upstream",
+            "upstreams",
+            metavar="URL|PATH",
+            multiple=True,
+            help="Where upstream's tags are (repeatable).",
+        ),
+        click.option(
+            "--base", metavar="REV", help="The upstream revision, whatever the spec says."
+        ),
+        click.option(
+            "--repo",
+            type=click.Path(path_type=Path),
+            help="The bare repository for the result; made if absent.",
+        ),
+        click.option("--branch", metavar="NAME", help="The branch for the result."),
+        click.option("--arch", metavar="ARCH", default="x86_64", show_default=True),
+        click.option(
+            "--push", "pushes", metavar="URL", multiple=True, help="Publish there (repeatable)."
+        ),
+        click.option("--config", type=click.Path(path_type=Path), help="A TOML file."),
+        click.option("--no-sandbox", is_flag=True, help="Run the spec's code unprotected."),
+        click.option("--json", "as_json", is_flag=True, help="Give the result as JSON."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more on standard error."),
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@_shared
+def plan(**options: Any) -> None:
+    """Show what %prep would apply, and on what base. Needs no upstream.
+
+    BUILD is an NVR or a Koji build id, or PKG_GIT#COMMIT with a URL or a path.
+    """
+    from converter import convert as pipeline
+
+    with _Progress(options) as progress:
+        asked = _asked(options)
+        planned = pipeline.plan(asked.request, asked.trace, progress)
+    if options["as_json"]:
+        _print_json(pipeline.plan_json(planned))
+    else:
+        _print_plan(planned)
+
+
+@cli.command()
+@_shared
+def convert(**options: Any) -> None:
+    """Make the commits, the branch and the tag of BUILD in --repo; publish them with --push.
+
+    BUILD is an NVR or a Koji build id, or PKG_GIT#COMMIT with a URL or a path.
+    """
+    from converter import convert as pipeline
+    from converter.odb import Repository
+
+    with _Progress(options) as progress:
+        asked = _asked(options)
+        path = options["repo"] or (asked.package.repo if asked.package else None)
+        if path is None:
+            raise WrongUsage("no repository for the result", next_step="name one with --repo PATH")
+        repo = Repository.create(path)
+        done = pipeline.convert(asked.request, repo, asked.trace, progress=progress)
+    if options["as_json"]:
+        _print_json({**done.as_json(), "pushed": []})
+    else:
+        _print_conversion(done, path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The command line, understood: what to convert, how to plan it, the configured package."""
+
+    request: Request
+    trace: Tracer
+    package: Package | None
+
+
+def _asked(options: dict[str, Any]) -> _Asked:
+    """Read BUILD or --series, and the options; asks Koji when BUILD is an NVR or an id."""
+    from converter.build import Nvr
+    from converter.mirror import Mirror
+    from service import config as configuration
+
+    settings = configuration.load(options["config"])
+    nvr = Nvr.parse(options["nvr"]) if options["nvr"] else None
+    dist = options["dist"]
+    if dist is not None and not re.fullmatch(r"\.?[a-z]+[0-9_]*", dist):
+        raise WrongUsage(f"not a dist tag: {dist!r}", next_step="give one such as .fc28")
+    if not re.fullmatch(r"[a-z0-9_]+", options["arch"]):
+        raise WrongUsage(f"not an architecture: {options['arch']!r}")
+    _check_branch(options["branch"])
+    if bool(options["build"]) == bool(options["series"]):
+        raise WrongUsage("give either BUILD or --series DIR", next_step="see srcgit convert --help")
+    cache = settings.state / "mirrors"
+    name, email = settings.committer
+    shared = {
+        "nvr": nvr,
+        "dist": f".{dist.lstrip('.')}" if dist else None,
+        "branch": options["branch"],
+        "arch": options["arch"],
+        "base": options["base"],
+        "upstreams": tuple(Mirror(url, cache) for url in options["upstreams"]),
+        "committer": (name.encode(), email.encode()),
+    }
+    if options["series"]:
+        return _ask_series(options, shared)
+    return _ask_build(
+        options["build"], settings, cache, shared, sandboxed=not options["no_sandbox"]
+    )
+
+
+def _ask_build(
+    build: str, settings: Config, cache: Path, shared: dict[str, Any], sandboxed: bool
+) -> _Asked:
+    from converter.build import Nvr
+    from converter.convert import Request
+    from converter.mirror import Mirror
+    from specparse.trace import SandboxedTracer
+
+    location, hash_sign, rev = build.rpartition("#")
+    if hash_sign:
+        name = re.sub(r"(\.git)?/*$", "", location).rpartition("/")[2]
+        package = settings.packages.get(shared["nvr"].name if shared["nvr"] else name)
+    else:
+        from service.koji import Koji
+
+        found = Koji(settings.koji).build(build)
+        nvr = Nvr.parse(found.nvr)
+        package = settings.packages.get(nvr.name)
+        shared = {**shared, "nvr": nvr, "koji_id": found.id, "target": found.target}
+        location, rev = _source(found, package)
+    if not location or not rev:
+        raise WrongUsage(
+            f"not a build: {build!r}", next_step="give an NVR, a Koji build id or PKG_GIT#COMMIT"
+        )
+    if package and not shared["upstreams"]:
+        shared["upstreams"] = tuple(Mirror(url, cache) for url in package.upstreams)
+    return _Asked(
+        Request(Mirror(location, cache), rev, **shared),
+        SandboxedTracer(sandboxed=sandboxed),
+        package,
+    )
+
+
+def _ask_series(options: dict[str, Any], shared: dict[str, Any]) -> _Asked:
+    """Make a pkg-git of one commit from a quilt queue; its date is the base's."""
+    import tempfile
+
+    from converter import loose, quilt, upstream
+    from converter.build import Nvr
+    from converter.convert import Request
+    from converter.odb import Identity
+    from specparse.plan import Base
+
+    directory: Path = options["series"]
+    if not shared["base"]:
+        raise WrongUsage("a series does not tell its base", next_step="name it with --base REV")
+    base = upstream.find(Base("unknown", "", ""), shared["base"], shared["upstreams"])
+    files = loose.read(directory)
+    if b"series" not in files:
+        raise WrongUsage("no file named series", where=str(directory))
+    committer = shared["committer"]
+    name = re.sub(r"[^A-Za-z0-9._+]", "_", directory.resolve().name).strip(".") or "series"
+    version = re.sub(r"[^A-Za-z0-9._+~^]", "_", shared["base"]).removeprefix("v")
+    nvr = shared["nvr"] or Nvr(name, version, "1")
+    when = base.repository.commit(base.commit).author.date
+    scratch = Path(tempfile.mkdtemp(prefix="srcgit-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    mirror, commit = loose.as_pkg_git(
+        str(directory),
+        files,
+        Identity(committer[0], committer[1], when),
+        f"The series {name}\n".encode(),
+        scratch / "loose.git",
+    )
+    try:
+        plan = quilt.plan(
+            files[b"series"].data, nvr.name, nvr.version, nvr.release, options["guards"]
+        )
+    except quilt.SeriesError as error:
+        raise WrongUsage(str(error), where=str(directory / "series")) from None
+    shared |= {"nvr": nvr, "dist": "", "branch": shared["branch"] or name}
+    request = Request(mirror, commit, spec=b"series", **shared)
+    return _Asked(request, lambda *_, **__: plan, None)
+
+
+def _source(found: KojiBuild, package: Package | None) -> tuple[str, str]:
+    """Return where to read pkg-git from and the commit that Koji says was built."""
+    from service.koji import same_repository
+
+    if found.source is None or found.commit is None:
+        raise CannotConvert(
+            f"Koji does not say from which commit {found.nvr} was built (source: {found.source})",
+            next_step="give PKG_GIT#COMMIT with --nvr",
+        )
+    if package is None:
+        return re.sub(r"^git\+|\?.*|#.*", "", found.source), found.commit
+    if not same_repository(found.source, package.source):
+        raise CannotConvert(
+            f"{found.nvr} was built from {found.source}, not from {package.source}",
+            next_step="give PKG_GIT#COMMIT with --nvr if that is meant",
+        )
+    return package.pkg_git, found.commit
+
+
+def _check_branch(name: str | None) -> None:
+    """git-check-ref-format(1), in so far as it matters to a branch of ours."""
+    if name is not None and (
+        not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", name)
+        or re.search(r"\.\.|//|/\.|\.lock(/|$)|[./]$|^builds(/|$)", name)
+    ):
+        raise WrongUsage(f"not a branch name for the result: {name!r}")
+
+
+# -- results for people and programs -------------------------------------------------------
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+def _print_plan(planned: Planned) -> None:
+    made = planned.plan
+    click.echo(f"{planned.nvr}  pkg-git {planned.package.commit.id[:12]}")
+    click.echo(f"base  {made.base.rev or 'unknown'}  ({made.base.how})")
+    for patch in made.base_patches:
+        click.echo(f"      {text(patch)} is part of the base")
+    click.echo(f"{len(made.steps)} patches are applied:")
+    for step in made.steps:
+        number = "" if step.number is None else f"Patch{step.number}"
+        flags = [f"-p{step.strip}"]
+        flags += [f"-F{step.fuzz}"] if step.tool == "patch" else []
+        flags += ["-R"] if step.reverse else []
+        flags += [f"in {text(step.directory)}"] if step.directory else []
+        click.echo(f"  {number:>10}  {step.tool} {' '.join(flags)}  {text(step.patch)}")
+    for title, rows in (
+        ("not applied:", [(text(s.patch), s.why) for s in made.skipped]),
+        ("not represented by a commit:", [(u.command, u.why) for u in made.unrepresented]),
+        ("warnings:", [(warning, "") for warning in made.warnings]),
+    ):
+        if rows:
+            click.echo(title)
+        for what, why in rows:
+            click.echo(f"  {what}" + (f"  ({why})" if why else ""))
+
+
+def _print_conversion(done: Conversion, repo: Path) -> None:
+    patches = done.series["patches"]
+    commits = sum(len(patch["commits"]) for patch in patches)
+    base = done.series["base"]
+    click.echo(
+        f"{done.build.nvr}: {len(patches)} patches, {commits} commits on {base['rev']} "
+        f"({base['commit'][:12]})"
+    )
+    click.echo(f"branch {done.build.branch}  {done.commit}")
+    click.echo(f"tag    {done.build.tag}")
+    click.echo(f"tree   {done.tree}, after the series {done.series['series']['tree']}")
+    click.echo(f"in     {repo}")
+
+
+class _Progress:
+    """A line on a terminal that says what goes on; nothing elsewhere, unless verbose."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._status: Status | None = None
+        self._verbose = options["verbose"]
+        if self._verbose:
+            logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        elif sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status("")
+
+    def __enter__(self) -> _Progress:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def __call__(self, stage: str) -> None:
+        if self._status:
+            from rich.markup import escape
+
+            self._status.update(escape(stage))
+        elif self._verbose:
+            click.echo(stage, err=True)
+
+
+def _fail(error: SrcgitError, as_json: bool) -> int:
+    """Report ``error``: the failure report if there is one, then one line; return its exit code."""
+    report: str = getattr(error, "report", "")
+    if report:
+        click.echo(report.rstrip("\n"), err=True)
+    line = f"srcgit: {error.what}" + (f" [{error.where}]" if error.where else "")
+    click.echo(_one_line(line + (f"; {error.next_step}" if error.next_step else "")), err=True)
+    if as_json:
+        answer: dict[str, Any] = {"error": error.as_json()}
+        if report:
+            answer["error"]["report"] = report
+        series = getattr(error, "series", None)
+        if series is not None:
+            answer["series"] = series
+        _print_json(answer)
+    return error.exit_code
+
+
+def _one_line(message: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+
+
+def main() -> None:
+    """Run the command line; every way out has its exit code (design.md, "Command line")."""
+    as_json = "--json" in sys.argv[1:]
+    try:
+        status = cli.main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except SrcgitError as error:
+        sys.exit(_fail(error, as_json))
+    except click.ClickException as error:
+        sys.exit(_fail(WrongUsage(error.format_message(), next_step="see srcgit --help"), as_json))
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except Exception as error:
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            logging.exception("a bug in srcgit")
+        bug = _Bug(
+            f"a bug in srcgit: {type(error).__name__}: {error}",
+            next_step="run it again with -v and report what it prints",
+        )
+        sys.exit(_fail(bug, as_json))
+
+
+class _Bug(SrcgitError):
+    """An exception that nobody foresaw."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,327 @@
+"""srcgit as a user runs it: its own process, the real sandbox, results, errors, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders import JUSTIN, Sample, Source, sample, spec_git_am
+from tests.hub import Hub
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    return sample(tmp_path_factory.mktemp("sample"))
+
+
+def srcgit(
+    *args: object, status: int = 0, env: Mapping[str, str] = {}, umask: int = 0o022
+) -> tuple[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "service.cli", *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **env},
+        umask=umask,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == status, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr
+
+
+def answer(*args: object, **more: Any) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(srcgit(*args, "--json", **more)[0])
+    return parsed
+
+
+def git(where: Path, *args: str) -> str:
+    done = subprocess.run(["git", "-C", str(where), *args], capture_output=True, check=True)
+    return done.stdout.decode().strip()
+
+
+def build(made: Sample, commit: str) -> str:
+    return f"{made.pkg_git.path}#{commit}"
+
+
+def convert(made: Sample, commit: str, repo: Path, *more: object, **how: Any) -> dict[str, Any]:
+    asked = (build(made, commit), "--upstream", made.linux.path, "--repo", repo, *more)
+    return answer("convert", *asked, **how)
+
+
+@pytest.mark.parametrize(
+    ("era", "nvr", "base", "patches"),
+    [
+        (
+            "apply_patch",
+            "kernel-3.17.0-300.fc21",
+            "v3.17",
+            [
+                ("slab-check.patch", 2, "patch", 1, False),
+                ("sched-be-fair.patch", 1, "patch", 1, False),
+                ("revert-hello.patch", 3, "patch", 1, True),
+            ],
+        ),
+        (
+            "git_am",
+            "kernel-4.15.0-1.fc28",
+            "v4.15",
+            [
+                ("usb-hub-wait.patch", 1, "git-am", 0, False),
+                ("net-tun-series.patch", 2, "git-am", 0, False),
+            ],
+        ),
+        (
+            "today",
+            "kernel-6.12.8-200.fc41",
+            "v6.12.8",
+            [("patch-6.12-redhat.patch", 1, "git-apply", 0, False)],
+        ),
+    ],
+)
+def test_every_era_is_planned_and_converted(
+    made: Sample,
+    tmp_path: Path,
+    era: str,
+    nvr: str,
+    base: str,
+    patches: list[tuple[str, int, str, int, bool]],
+) -> None:
+    commit = getattr(made, era)
+    plan = answer("plan", build(made, commit))
+    assert plan["nvr"] == nvr
+    assert (plan["base"]["kind"], plan["base"]["rev"]) == ("tag", base)
+    assert [
+        (s["patch"], s["number"], s["tool"], s["fuzz"], s["reverse"]) for s in plan["steps"]
+    ] == patches
+    done = convert(made, commit, tmp_path / "r.git")
+    assert done["tag"] == nvr
+    assert git(tmp_path / "r.git", "rev-parse", f"{nvr}^{{commit}}") == done["commit"]
+    assert done["pushed"] == []
+    assert set(done["seconds"]) == {"plan", "base", "series", "tag"}
+
+
+def test_results_for_people(made: Sample, tmp_path: Path) -> None:
+    plan, _ = srcgit("plan", build(made, made.git_am))
+    assert "2 patches are applied:" in plan and "Patch1  git-am -p1  usb-hub-wait.patch" in plan
+    done, said = srcgit(
+        "convert", build(made, made.git_am), "--upstream", made.linux.path, "--repo", tmp_path / "r"
+    )
+    assert done.startswith("kernel-4.15.0-1.fc28: 2 patches, 4 commits on v4.15 (")
+    assert said == ""
+
+
+def test_two_machines_make_the_same(made: Sample, tmp_path: Path) -> None:
+    one = convert(made, made.git_am, tmp_path / "one.git")
+    home = tmp_path / "elsewhere"
+    home.mkdir()
+    (home / ".gitconfig").write_text(
+        "[user]\n\tname = Other\n[core]\n\tautocrlf = true\n[i18n]\n\tcommitEncoding = latin1\n"
+        "[diff]\n\tnoprefix = true\n[log]\n\tdate = relative\n[fetch]\n\tfsckObjects = true\n"
+    )
+    other = {
+        "HOME": str(home),
+        "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
+        "TZ": "Asia/Kathmandu",
+        "LC_ALL": "POSIX",
+        "LANG": "tr_TR.UTF-8",
+        "GIT_AUTHOR_DATE": "2001-01-01T00:00:00",
+        "GIT_COMMITTER_NAME": "Other",
+        "PYTHONHASHSEED": "7",
+    }
+    two = convert(made, made.git_am, tmp_path / "two.git", env=other, umask=0o077)
+    assert {**one, "seconds": 0} == {**two, "seconds": 0}
+    assert git(tmp_path / "one.git", "for-each-ref") == git(tmp_path / "two.git", "for-each-ref")
+
+
+def test_a_build_of_koji_by_nvr_and_by_id(made: Sample, tmp_path: Path) -> None:
+    with Hub() as hub:
+        _ask_koji(made, tmp_path, hub)
+
+
+def _ask_koji(made: Sample, tmp_path: Path, hub: Hub) -> None:
+    config = tmp_path / "srcgit.toml"
+    config.write_text(
+        f'[consumer_config]\nkoji = "{hub.url}"\nstate = "{tmp_path}/state"\n'
+        f'[consumer_config.packages.kernel]\npkg_git = "{made.pkg_git.path}"\n'
+        'source = "https://src.fedoraproject.org/rpms/kernel.git"\n'
+        f'upstreams = ["{made.linux.path}"]\nrepo = "{tmp_path}/r.git"\n'
+    )
+    id = hub.add("kernel-4.15.0-1.fc28", commit=made.git_am, target="f28-candidate")["id"]
+    done = answer("convert", "kernel-4.15.0-1.fc28", "--config", config)
+    assert done["branch"] == "f28"
+    assert f"Koji-Build: {id}" in git(tmp_path / "r.git", "tag", "-l", "--format=%(contents)")
+    assert answer("plan", id, "--config", config)["nvr"] == "kernel-4.15.0-1.fc28"
+    _, said = srcgit("plan", "kernel-9.9-1.fc28", "--config", config, status=1)
+    assert "kernel-9.9-1.fc28" in said
+
+
+# -- bad input: one line, a fixed exit code, nothing written that would mislead ------------
+
+
+def refused(made: Sample, *args: object, status: int) -> dict[str, Any]:
+    out, said = srcgit(*args, "--json", status=status)
+    last = said.rstrip("\n").splitlines()[-1]
+    assert last.startswith("srcgit: ")
+    error: dict[str, Any] = json.loads(out)["error"]
+    assert error["what"] in last or "\n" in error["what"]
+    return error
+
+
+def package(tmp_path: Path, files: Mapping[str, bytes | str | None]) -> str:
+    made = Source(tmp_path / "kernel.git")
+    return f"{made.path}#{made.commit(files, 'x', branch='f28', author=JUSTIN)}"
+
+
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [
+        (["plan"], 2),
+        (["plan", "nonsense"], 2),
+        (["plan", "#"], 2),
+        (["frobnicate"], 2),
+        (["plan", "x#y", "--dist", "%(id)"], 2),
+        (["plan", "x#y", "--nvr", "no"], 2),
+        (["plan", "x#y", "--arch", "../x"], 2),
+        (["plan", "ext::sh -c id#HEAD"], 2),
+        (["plan", "--upload-pack=id#HEAD"], 2),
+        (["plan", "/nonexistent#HEAD"], 5),
+        (["convert", "x#y", "--branch", "../x"], 2),
+        (["plan", "x#y", "--config", "/nonexistent.toml"], 2),
+    ],
+)
+def test_wrong_usage(args: list[str], status: int) -> None:
+    _, said = srcgit(*args, status=status)
+    assert said.startswith("srcgit: ") and said.count("\n") == 1
+
+
+def test_a_commit_that_is_not_there(made: Sample) -> None:
+    for rev in ("f" * 40, "no-such", "--all", "HEAD^{blob}", "x\ny"):
+        assert refused(made, "plan", build(made, rev), status=1)["class"] == "PkgGitInvalid"
+
+
+def test_no_spec_and_two_specs(made: Sample, tmp_path: Path) -> None:
+    none = package(tmp_path, {"sources": ""})
+    assert "no spec" in refused(made, "plan", none, status=1)["what"]
+    two = Source(tmp_path / "two.git")
+    commit = two.commit({"a.spec": "Name: a\n", "b.spec": "Name: b\n"}, "x", branch="f28")
+    assert "several specs" in refused(made, "plan", f"{two.path}#{commit}", status=1)["what"]
+
+
+def test_a_spec_that_does_not_parse(made: Sample, tmp_path: Path) -> None:
+    bad = package(tmp_path, {"kernel.spec": "Name: kernel\n%if 1\n"})
+    assert refused(made, "plan", bad, status=1)["class"] == "SpecDoesNotParse"
+
+
+def test_a_spec_that_never_ends(made: Sample, tmp_path: Path) -> None:
+    slow = spec_git_am("1", "1", []).replace("Summary:", "%global x %(sleep 1000)\nSummary:")
+    bad = package(tmp_path, {"kernel.spec": slow})
+    assert refused(made, "plan", bad, status=1)["class"] == "SpecDoesNotParse"
+
+
+def test_a_listed_patch_that_is_missing(made: Sample, tmp_path: Path) -> None:
+    bad = package(tmp_path, {"kernel.spec": spec_git_am("4.15.0", "1", ["gone.patch"])})
+    repo = tmp_path / "r.git"
+    error = refused(made, "convert", bad, "--upstream", made.linux.path, "--repo", repo, status=1)
+    assert "gone.patch" in error["what"]
+    assert git(repo, "for-each-ref") == ""
+
+
+def test_a_patch_that_does_not_apply(made: Sample, tmp_path: Path) -> None:
+    commit = build(made, made.git_am)
+    repo = tmp_path / "r.git"
+    out, said = srcgit(
+        "convert", commit, "--upstream", made.linux.path, "--repo", repo, "--base", "v3.17",
+        "--json", status=0,
+    )  # fmt: skip
+    linux = Source(tmp_path / "linux.git")
+    linux.tag("v4.15", linux.commit({"drivers/usb/core/hub.c": "another file\n"}, "Linux 4.15"))
+    out, said = srcgit(
+        "convert",
+        commit,
+        "--upstream",
+        linux.path,
+        "--repo",
+        tmp_path / "f.git",
+        "--json",
+        status=1,
+    )
+    failed = json.loads(out)
+    assert failed["error"]["class"] == "SeriesFailed"
+    assert "usb-hub-wait.patch" in said and "wait longer" in said and "another file" in said
+    assert git(tmp_path / "f.git", "for-each-ref", "--format=%(refname)") == (
+        "refs/srcgit/failed/kernel-4.15.0-1.fc28"
+    )
+
+
+def test_an_upstream_without_the_tag(made: Sample, tmp_path: Path) -> None:
+    linux = Source(tmp_path / "linux.git")
+    linux.commit({"a": "1"}, "x")
+    error = refused(
+        made, "convert", build(made, made.git_am), "--upstream", linux.path,
+        "--repo", tmp_path / "r.git", status=4,
+    )  # fmt: skip
+    assert error["class"] == "BaseMissing" and "v4.15" in error["what"]
+
+
+def test_a_repo_that_is_no_repository(made: Sample, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("x")
+    for path in (tmp_path / "file", tmp_path / "full", Path("/proc/nowhere/r.git")):
+        args = ("--upstream", made.linux.path, "--repo", path)
+        error = refused(made, "convert", build(made, made.git_am), *args, status=5)
+        assert error["class"] == "RepositoryUnusable"
+
+
+def test_a_full_disk(made: Sample, tmp_path: Path) -> None:
+    """RLIMIT_FSIZE stands for the disk: writes fail in the middle of a file."""
+    command = [
+        "prlimit", "--fsize=300", sys.executable, "-m", "service.cli", "convert",
+        build(made, made.git_am), "--upstream", str(made.linux.path),
+        "--repo", str(tmp_path / "r.git"),
+    ]  # fmt: skip
+    assert git(made.linux.path, "rev-parse", "v4.15")
+    srcgit(
+        "convert",
+        build(made, made.apply_patch),
+        "--upstream",
+        made.linux.path,
+        "--repo",
+        tmp_path / "r.git",
+    )
+    before = git(tmp_path / "r.git", "for-each-ref")
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
+    )
+    assert done.returncode == 5, done
+    assert done.stderr.startswith("srcgit: ") and done.stderr.count("\n") == 1
+    assert git(tmp_path / "r.git", "for-each-ref") == before
+
+
+def test_odd_file_names(made: Sample, tmp_path: Path) -> None:
+    odd = Source(tmp_path / "kernel.git")
+    patch = made.pkg_git.file(made.git_am, "usb-hub-wait.patch")
+    spec = spec_git_am("4.15.0", "1", []).replace(
+        "git am %{patches}", 'git am "$RPM_SOURCE_DIR/a b\'c.patch" $RPM_SOURCE_DIR/*.p'
+    )
+    files = {"kernel.spec": spec, "a b'c.patch": patch}
+    commit = odd.commit(files, "x", branch="f28", author=JUSTIN)
+    second = made.pkg_git.file(made.git_am, "net-tun-series.patch")
+    stream = (
+        b"commit refs/heads/f28\ncommitter A <a@b> 1 +0000\ndata 0\nfrom %s\n" % commit.encode()
+    )
+    stream += b'M 644 inline "n\\"\\n\\377.p"\ndata %d\n%s\n' % (len(second), second)
+    odd.git.run("fast-import", "--quiet", "--force", input=stream)
+    at = f"{odd.path}#{odd.rev('f28')}"
+    done = answer("convert", at, "--upstream", made.linux.path, "--repo", tmp_path / "r.git")
+    names = [patch["patch"] for patch in done["series"]["patches"]]
+    assert names == ["a b'c.patch", 'n"\n\\xff.p']
