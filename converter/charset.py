@@ -6,8 +6,9 @@ import codecs
 import re
 
 # glibc's names (`iconv -l`) of what mails use, each with Python's codec of the same table. A name
-# that is not here is refused, as git refuses what iconv does not know.
-_CODECS: dict[bytes, str] = {}
+# that is not here is refused, as git refuses what iconv does not know. (Big5 and UTF-16 are not
+# here because their tables differ from glibc's; tests/converter/test_charset.py compares the rest.)
+CHARSETS: dict[bytes, str] = {}
 for _codec, _names in {
     "ascii": "us-ascii ascii ansi_x3.4-1968 ansi_x3.4-1986 iso646-us iso_646.irv:1991 us",
     "iso8859-1": "latin1 latin-1 l1 iso_8859-1:1987 8859_1 ibm819 cp819",
@@ -27,22 +28,23 @@ for _codec, _names in {
     "gb2312": "gb2312 euc-cn euccn cn-gb",
     "gbk": "gbk cp936 ms936 windows-936",
     "gb18030": "gb18030",
-    "big5": "big5 big-5 cn-big5 big-five bigfive",
     "euc-jp": "euc-jp eucjp",
     "euc-kr": "euc-kr euckr",
     "iso2022_jp": "iso-2022-jp iso2022jp csiso2022jp",
     "shift_jis": "shift_jis shift-jis sjis ms_kanji",
-    "utf-16": "utf-16 utf16",
-    "utf-16-le": "utf-16le utf16le",
-    "utf-16-be": "utf-16be utf16be",
 }.items():
-    _CODECS |= dict.fromkeys(_names.encode().split(), _codec)
+    CHARSETS |= dict.fromkeys(_names.encode().split(), _codec)
 for _number in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16):
     for _form in ("iso-8859-%d", "iso8859-%d", "iso_8859-%d"):
-        _CODECS[(_form % _number).encode()] = f"iso8859-{_number}"
+        CHARSETS[(_form % _number).encode()] = f"iso8859-{_number}"
+del CHARSETS[b"iso_8859-11"], CHARSETS[b"iso_8859-13"]
 for _number in (1250, 1251, 1252, 1253, 1254, 1255, 1256, 1257, 1258):
     for _form in ("windows-%d", "cp%d"):
-        _CODECS[(_form % _number).encode()] = f"cp{_number}"
+        CHARSETS[(_form % _number).encode()] = f"cp{_number}"
+
+
+_JIS_X_0201 = str.maketrans("\\~", "\u00a5\u203e")  # Python takes these two as ASCII
+_PRIVATE_USE = re.compile("[\ue000-\uf8ff]")
 
 
 class UnknownCharset(ValueError):
@@ -51,10 +53,15 @@ class UnknownCharset(ValueError):
 
 def to_utf8(text: bytes, charset: bytes) -> bytes:
     """Return ``text`` in UTF-8. Raises UnknownCharset, or UnicodeError where it does not fit."""
-    codec = _CODECS.get(charset.lower())
+    codec = CHARSETS.get(charset.lower())
     if codec is None:
         raise UnknownCharset(charset.decode("ascii", "replace"))
-    return text.decode(codec).encode()
+    decoded = text.decode(codec)
+    if codec == "shift_jis":
+        decoded = decoded.translate(_JIS_X_0201)
+    elif codec == "gb18030" and _PRIVATE_USE.search(decoded):
+        raise UnicodeError("a character that glibc's table has elsewhere")
+    return decoded.encode()
 
 
 # U+FDD0..U+FDEF and the last two of each plane (commit.c, find_invalid_utf8()).

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import zstandard
 
-MAX_SIZE = 1 << 28  # bytes; the largest patch file of Fedora's kernel is some 60 MB unpacked
+MAX_SIZE = 1 << 28  # bytes; the largest patch in the history of Fedora's kernel has 3.4 million
 _MAX_MEMORY = 1 << 27  # bytes that xz or zstd may ask for as window; `xz -9` asks for 65 MiB
 _MAX_MEMBERS = 1000  # what follows a member is copied once for each
 _ZSTD_CHUNK = 256  # bytes

@@ -192,7 +192,17 @@ class Journal:
             done = connection.execute(
                 sa.update(_builds)
                 .where(_builds.c.nvr == nvr, _builds.c.state != "running")
-                .values(state="waiting", attempts=0, added=now, due=now, settled=None, outcome="")
+                .values(
+                    state="waiting",
+                    attempts=0,
+                    added=now,
+                    due=now,
+                    settled=None,
+                    outcome="",
+                    owner=None,
+                    lease=None,
+                    announced=True,
+                )
             )
             return done.rowcount == 1
 
@@ -298,22 +308,36 @@ class Journal:
             )
             return done.rowcount == 1
 
-    def to_announce(self, limit: int = 20) -> Sequence[Row]:
-        """Return settled builds that are not announced yet, oldest first."""
-        with self._transaction(reading=True) as connection:
-            return self._rows(
-                connection,
-                sa.select(_builds)
-                .where(_builds.c.announced.is_(False), _builds.c.state != "waiting")
-                .order_by(_builds.c.settled, _builds.c.id)
-                .limit(limit),
+    def to_announce(self, owner: str, limit: int = 20, now: float | None = None) -> Sequence[Row]:
+        """Return settled builds that nobody has announced or is announcing, oldest first."""
+        now = time.time() if now is None else now
+        open_ = (
+            sa.select(_builds.c.id)
+            .where(
+                _builds.c.announced.is_(False),
+                _builds.c.state.in_(("done", "failed")),
+                sa.or_(_builds.c.lease.is_(None), _builds.c.lease < now),
             )
+            .order_by(_builds.c.settled, _builds.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        with self._transaction() as connection:
+            ids = list(connection.execute(open_).scalars())
+            if not ids:
+                return []
+            ours = _builds.c.id.in_(ids)
+            connection.execute(sa.update(_builds).where(ours).values(owner=owner, lease=now + 120))
+            query = sa.select(_builds).where(ours).order_by(_builds.c.settled, _builds.c.id)
+            return self._rows(connection, query)
 
     def announced(self, row: Row) -> None:
         """Take a build off the list of what is to be announced."""
         with self._transaction() as connection:
             connection.execute(
-                sa.update(_builds).where(_builds.c.id == row.id).values(announced=True)
+                sa.update(_builds)
+                .where(_builds.c.id == row.id)
+                .values(announced=True, owner=None, lease=None)
             )
 
     def refuse(self, topic: str, why: str, body: bytes, now: float | None = None) -> None:

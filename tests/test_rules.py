@@ -27,7 +27,8 @@ DOORS = {
     "git": {"converter/git.py"},
     "rpm": {"specparse/worker.py"},
     "koji": {"service/koji.py"},
-    "fedora_messaging": {"service/config.py", "service/consumer.py", "service/messages.py"},
+    "fedora_messaging": {"service/bus.py", "service/messages.py"},
+    "twisted": {"service/bus.py"},
     "subprocess": {"converter/git.py", "specparse/sandbox.py", "specparse/worker.py"},
     "sqlalchemy": {"service/journal.py"},
 }

@@ -51,7 +51,7 @@ class Judge:
                 cwd=repository,
                 env={"GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a"},
             )
-        self.base = self._git("rev-parse", "HEAD").decode().strip()
+        self.resolved = 0
         self.blob = self._git("hash-object", "-w", "--stdin").decode().strip()
         # With a dirty index git am ends after splitting (am_run() in builtin/am.c).
         (self.dirty / "f").write_bytes(b"")
@@ -94,14 +94,15 @@ class Judge:
         path = self.clean.parent / "mail"
         path.write_bytes(mail)
         _, _, patch = self.mailinfo(mail, [o for o in options if o in MAILINFO])
-        run("git", "update-ref", "HEAD", self.base, cwd=self.clean)
-        run("git", "read-tree", "--reset", "HEAD", cwd=self.clean)
         words = ("--keep-cr", "--patch-format=mbox", "--exclude=*", "--empty=keep", *options)
         code, out, err = run("git", "am", *words, str(path), cwd=self.clean)
         if code and b"Patch failed at" in out:
             # As a user who resolves the conflict: the commit is of the same mail.
-            self._git("update-index", "--add", "--cacheinfo", f"100644,{self.blob},resolved")
+            self.resolved += 1
+            entry = f"100644,{self.blob},resolved{self.resolved}"
+            self._git("update-index", "--add", "--cacheinfo", entry)
             code, out, err = run("git", "am", "--continue", cwd=self.clean)
+            run("git", "read-tree", "HEAD", cwd=self.clean)
         if code:
             raise Refused((out + err).decode("utf-8", "replace"))
         raw = self._git("cat-file", "commit", "HEAD")
@@ -112,4 +113,4 @@ class Judge:
         return Mail(name, email, date, message, patch)
 
 
-MAILINFO = ("-k", "-b", "-m", "--scissors", "--no-scissors")
+MAILINFO = ("--scissors", "--no-scissors")  # the options that change the patch

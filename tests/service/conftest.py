@@ -12,6 +12,7 @@ import pytest
 
 from service.journal import Journal
 from tests import postgres
+from tests.broker import Broker, running
 
 _numbers = count()
 
@@ -48,3 +49,9 @@ def journal(journal_url: str) -> Iterator[Journal]:
     journal = Journal(journal_url)
     yield journal
     journal.close()
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    with running() as broker:
+        yield broker

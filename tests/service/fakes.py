@@ -53,10 +53,11 @@ class Tagging:
             case "other":
                 return Outcome(Fate.NOT_OURS, "imported")
         tag = f"refs/tags/{row.nvr}"
-        if git.run("rev-parse", "-q", "--verify", tag, ok=(0, 1)).status == 0:
-            return Outcome(Fate.DONE, "already")
-        tree = git.run("mktree").stdout.decode().strip()
-        when = {"GIT_AUTHOR_DATE": "@1 +0000", "GIT_COMMITTER_DATE": "@1 +0000"}
-        commit = git.run("commit-tree", "-m", row.nvr, tree, env=when).stdout.decode().strip()
-        git.run("update-ref", tag, commit, "")
-        return Outcome(Fate.DONE, "", {"commit": "c" * 40})
+        made = git.run("rev-parse", "-q", "--verify", tag, ok=(0, 1)).stdout.decode().strip()
+        if not made:
+            tree = git.run("mktree").stdout.decode().strip()
+            when = {"GIT_AUTHOR_DATE": "@1 +0000", "GIT_COMMITTER_DATE": "@1 +0000"}
+            made = git.run("commit-tree", "-m", row.nvr, tree, env=when).stdout.decode().strip()
+            git.run("update-ref", tag, made, "")
+        evidence = {"commit": "c" * 40, "branch": "f41", "top": made, "tag": row.nvr}
+        return Outcome(Fate.DONE, "", evidence)

@@ -106,9 +106,11 @@ def test_what_is_to_be_announced_stays_until_it_was(journal: Journal) -> None:
     journal.add(row(1), 1.0)
     held = journal.claim("one", 60, now=10.0)
     assert held and journal.settle(held, "done", "", {}, announce=True)
-    [waiting] = journal.to_announce()
+    [waiting] = journal.to_announce("one", now=20.0)
+    assert journal.to_announce("two", now=21.0) == []  # somebody is at it
+    [waiting] = journal.to_announce("two", now=200.0)  # and did not come back
     journal.announced(waiting)
-    assert journal.to_announce() == []
+    assert journal.to_announce("two", now=999.0) == []
 
 
 def test_refused_messages_are_kept_short_and_storable(journal: Journal) -> None:

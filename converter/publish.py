@@ -1,0 +1,226 @@
+"""Publishing: one atomic push of branch, ``builds/`` branch and tag, with a lease on each ref.
+
+What is published decides where the branches go, not what this repository last thought: the remote
+is asked, its tip is read, and the push says what it expects to replace. So any number of hosts may
+publish to one remote, in any order, and a push that is repeated changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from converter.build import Build, Evr, Nvr
+from converter.errors import CannotConvert, LeaseLost, RemoteUnavailable, SrcgitError
+from converter.git import Done, GitFailed
+from converter.odb import Identity, Repository
+
+SERIES_JSON = b"fedora/series.json"
+NULL = "0" * 40
+TIMEOUT = 1800.0  # seconds for one push or fetch
+ATTEMPTS = 3  # when somebody else's push comes between our look and ours
+
+RefState = Literal["new", "moved", "same", "kept"]
+
+
+class PublishedOtherwise(CannotConvert):
+    """The remote has another tag under this NVR; a published tag is never moved."""
+
+
+class PushRefused(RemoteUnavailable):
+    """The remote answered and refused: a hook, a lock that was left behind, no permission."""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One line of ``git push --porcelain``: what became of a ref."""
+
+    flag: str  # " " moved, "+" forced, "*" new, "=" the same, "-" deleted, "!" rejected
+    ref: str
+    summary: str  # e.g. "[remote rejected] (pre-receive hook declined)"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one remote has now: for each ref its id there, and whether this push changed it."""
+
+    url: str
+    refs: Mapping[str, tuple[RefState, str]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return an entry of the contract's ``pushed``."""
+        refs = {name: {"state": state, "id": id} for name, (state, id) in self.refs.items()}
+        return {"url": self.url, "refs": refs}
+
+
+def publish(repo: Repository, build: Build, commit: str, tag: str, base: str, url: str) -> Receipt:
+    """Push a build that is in ``repo`` to ``url``: its tag, and its branches if it is the newest.
+
+    ``commit`` is the top commit, ``tag`` the tag object, ``base`` the upstream commit (on which
+    a ``builds/`` branch starts). Raises RemoteUnavailable, LeaseLost, PublishedOtherwise.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        there = look(repo, url, build)
+        try:
+            wanted = _wanted(repo, build, commit, tag, base, url, there)
+            changed = {ref: id for ref, id in wanted.items() if there.get(ref) != id}
+            if changed:
+                _push(repo, url, {ref: (there.get(ref), id) for ref, id in changed.items()})
+            break
+        except LeaseLost:
+            if attempt == ATTEMPTS:
+                raise
+    return Receipt(url, {ref: _state(ref, there, wanted) for ref in {**there, **wanted}})
+
+
+def _state(ref: str, there: Mapping[str, str], wanted: Mapping[str, str]) -> tuple[RefState, str]:
+    if ref not in wanted:
+        return "kept", there[ref]
+    if ref not in there:
+        return "new", wanted[ref]
+    return ("same" if there[ref] == wanted[ref] else "moved"), wanted[ref]
+
+
+def look(repo: Repository, url: str, build: Build) -> dict[str, str]:
+    """Return ref -> id of the build's three refs as the remote has them now."""
+    refs = (build.branch_ref, build.builds_ref, build.tag_ref)
+    told = _talk(repo, url, "ls-remote", url, *refs).stdout.decode("utf-8", "replace")
+    pairs = (line.split("\t", 1) for line in told.splitlines())
+    return {name: id for id, name in pairs if name in refs}
+
+
+def _wanted(
+    repo: Repository,
+    build: Build,
+    commit: str,
+    tag: str,
+    base: str,
+    url: str,
+    there: Mapping[str, str],
+) -> dict[str, str]:
+    """Return what the refs should be: the branches move only to a higher version."""
+    tagged = there.get(build.tag_ref)
+    if tagged not in (None, tag):
+        raise PublishedOtherwise(
+            f"the tag {build.tag} is published with other content ({tagged}, here {tag})",
+            where=url,
+            next_step="find out which srcgit made it; a published tag is never moved",
+        )
+    wanted = {build.tag_ref: tag}
+    tip, builds = there.get(build.branch_ref), there.get(build.builds_ref)
+    _fetch(repo, url, {r: id for r, id in there.items() if r != build.tag_ref})
+    if tip != commit and tip is not None and not evr_of(repo, tip) < build.evr:
+        return wanted
+    wanted[build.branch_ref] = commit
+    if builds is None or commit not in repo.commit(builds).parents[1:]:
+        builds = merge(repo, build, commit, builds or base)
+    wanted[build.builds_ref] = builds
+    return wanted
+
+
+def merge(repo: Repository, build: Build, commit: str, previous: str) -> str:
+    """Write the commit that joins a build to its ``builds/`` branch; return its id.
+
+    It has the build's tree and dates; first parent the previous build, second parent the series.
+    """
+    top = repo.commit(commit)
+    tagger = Identity(*_committer(repo, commit), top.author.date)
+    return repo.write_commit(
+        top.tree, [previous, commit], top.author, tagger, f"{build.nvr}\n".encode()
+    )
+
+
+def _committer(repo: Repository, commit: str) -> tuple[bytes, bytes]:
+    raw = repo.git.run("cat-file", "commit", commit).stdout
+    match = re.search(rb"^committer (.*?) ?<([^>]*)>", raw, re.MULTILINE)
+    assert match, commit
+    return match[1], match[2]
+
+
+def evr_of(repo: Repository, commit: str) -> Evr:
+    """Return the EVR of the build whose top commit this is; the lowest of all if it is none's."""
+    file = repo.tree(commit).get(SERIES_JSON)
+    if file is None:
+        return Evr(-1, "", "")
+    record = json.loads(file.data)
+    nvr = Nvr.parse(record["nvr"])
+    return Evr(record["epoch"] or 0, nvr.version, nvr.release)
+
+
+def _fetch(repo: Repository, url: str, tips: Mapping[str, str]) -> None:
+    """Have the objects of the remote's branches here; refs of our own keep them from git gc."""
+    lacking = [ref for ref, id in tips.items() if repo.commit_id(id) is None]
+    if not lacking:
+        return
+    specs = [f"+{ref}:refs/srcgit/published/{ref.removeprefix('refs/')}" for ref in lacking]
+    _talk(repo, url, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", url, *specs)
+    if any(repo.commit_id(tips[ref]) is None for ref in lacking):
+        raise LeaseLost("a branch moved while it was read", where=url, next_step="run it again")
+
+
+def _push(repo: Repository, url: str, moves: Mapping[str, tuple[str | None, str]]) -> None:
+    """Push all of ``moves`` (ref -> (old, new)) or none. Raises LeaseLost, RemoteUnavailable.
+
+    git-push(1): a lease that expects nothing is written as an empty value.
+    """
+    leases = [f"--force-with-lease={ref}:{old or ''}" for ref, (old, _) in moves.items()]
+    specs = [f"{new}:{ref}" for ref, (_, new) in moves.items()]
+    done = _talk(repo, url, "push", "--porcelain", "--atomic", *leases, url, *specs, ok=(0, 1))
+    pushes = parse_porcelain(done.stdout)
+    if done.status != 0 or any(push.flag == "!" for push in pushes):
+        raise _refusal(pushes, done.stderr.decode("utf-8", "replace").strip(), url)
+
+
+def parse_porcelain(told: bytes) -> list[Push]:
+    """Read git's ``--porcelain`` (git-push(1), OUTPUT): flag, TAB, from:to, TAB, summary."""
+    pushes = []
+    for line in told.decode("utf-8", "replace").splitlines():
+        fields = line.split("\t")
+        if len(fields) == 3 and len(fields[0]) == 1:
+            pushes.append(Push(fields[0], fields[1].rpartition(":")[2], fields[2]))
+    return pushes
+
+
+def _refusal(pushes: list[Push], said: str, url: str) -> SrcgitError:
+    """Return the error that a push's porcelain and what the remote ``said`` stand for.
+
+    A server that cannot lock a ref tells why on standard error only, each ref then being a victim
+    of the "atomic transaction failed" (git's builtin/receive-pack.c, refs/files-backend.c).
+    """
+    refused = [push for push in pushes if push.flag == "!"]
+    reasons = [push for push in refused if "atomic" not in push.summary] or refused
+    words = [line.removeprefix("remote:").strip() for line in said.splitlines()]
+    words = [line for line in words if line and not line.startswith("error: failed to push")]
+    told = "; ".join([*(f"{push.ref}: {push.summary}" for push in reasons[:1]), *words])
+    if re.search(r"stale info|is at [0-9a-f]+ but expected|reference already exists", told):
+        return LeaseLost(
+            f"somebody else published at the same time: {told}",
+            where=url,
+            next_step="run the same again: it looks at what is there now",
+        )
+    if re.search(r"cannot lock ref|Unable to create .*\.lock", told):
+        return PushRefused(
+            f"a ref is locked there: {told}",
+            where=url,
+            next_step="if no push is running there, one has died: remove its .lock file",
+        )
+    return PushRefused(
+        f"the remote refused: {told}", where=url, next_step="see its hooks, permissions and disk"
+    )
+
+
+def _talk(
+    repo: Repository, url: str, *args: str, ok: tuple[int, ...] = (0,), timeout: float = TIMEOUT
+) -> Done:
+    """Run git with the remote. Raises RemoteUnavailable for any exit status that is not ``ok``."""
+    try:
+        return repo.git.run(*args, ok=ok, network=True, timeout=timeout)
+    except (GitFailed, TimeoutError) as error:
+        raise RemoteUnavailable(
+            str(getattr(error, "message", error)),
+            where=url,
+            next_step="check the address and the network, then run it again",
+        ) from error

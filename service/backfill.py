@@ -1,0 +1,212 @@
+"""Backfill: what Koji lists, or pkg-git's history tells, and the published tree lacks.
+
+Heals an hour, a week or a lost queue of downtime: messages make things quick, this makes them
+complete. It only adds rows to the journal; workers do the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from converter.build import Nvr
+from converter.errors import CannotConvert, RemoteUnavailable, SrcgitError, WrongUsage
+from converter.git import Git, GitFailed
+from converter.pkggit import PkgGit
+from service.config import Package
+from service.consumer import elsewhere, key
+from service.journal import Journal, Row
+from service.koji import Koji, KojiBuild, same_repository
+
+log = logging.getLogger(__name__)
+
+LS_REMOTE = 120.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A build that was looked at: the row that it needs, or why it needs none."""
+
+    nvr: str
+    row: Row | None
+    why: str
+
+
+def published(package: Package) -> set[str]:
+    """Return the names of the tags that every place of publication has. Raises RemoteUnavailable.
+
+    Where nothing is pushed, the package's own repository is the place.
+    """
+    places = package.push or (str(package.repo),)
+    if not package.push and not package.repo.exists():
+        return set()
+    tags = [_tags(place) for place in places]
+    return set.intersection(*tags)
+
+
+def _tags(place: str) -> set[str]:
+    try:
+        told = Git().run("ls-remote", "--tags", "--refs", place, network=True, timeout=LS_REMOTE)
+    except (GitFailed, TimeoutError) as error:
+        raise RemoteUnavailable(
+            f"cannot list what is published: {error}",
+            where=place,
+            next_step="check the address and the network, then run it again",
+        ) from error
+    lines = told.stdout.decode("utf-8", "replace").splitlines()
+    return {line.partition("\trefs/tags/")[2] for line in lines}
+
+
+def from_koji(
+    package: Package, koji: Koji, since: datetime, limit: int | None = None
+) -> Iterator[Found]:
+    """Yield the builds that Koji finished after ``since``, oldest first, at most ``limit`` rows.
+
+    ``since`` is aware of its zone. Raises RemoteUnavailable.
+    """
+    there = published(package)
+    rows = 0
+    for build in koji.builds(package.name, since):
+        found = _look(build, package, there)
+        yield found
+        rows += found.row is not None
+        if limit is not None and rows >= limit:
+            return
+
+
+def _look(build: KojiBuild, package: Package, there: set[str]) -> Found:
+    try:
+        nvr = Nvr.parse(build.nvr)
+    except WrongUsage as error:
+        return Found(build.nvr, None, error.what)
+    if reason := elsewhere(nvr):
+        return Found(build.nvr, None, reason)
+    if nvr.ref_name in there:
+        return Found(build.nvr, None, "published")
+    if build.source is not None and not same_repository(build.source, package.source):
+        return Found(build.nvr, None, f"built from {build.source:.200}, not from {package.source}")
+    row = Row(build.nvr, package.name, key(nvr), build.id, build.commit, via="backfill")
+    return Found(build.nvr, row, "missing")
+
+
+Name = Callable[[str, str], Nvr | None]  # (commit, dist) -> the NVR that it would build
+
+
+def from_pkg_git(
+    package: Package, pkg_git: PkgGit, name: Name, since: datetime, limit: int | None = None
+) -> Iterator[Found]:
+    """Yield what pkg-git's history tells to have been built after ``since``, oldest first.
+
+    Without Koji nobody knows which of the commits with one NVR was built: the last one on its
+    branch is taken, as the next commit then bumps the release. ``name`` reads a commit's NVR; it
+    is asked once for each state of the spec.
+    """
+    there = published(package)
+    found: dict[str, tuple[int, str]] = {}
+    for branch in _branches(pkg_git):
+        for nvr, moment, commit in _last_of_each(pkg_git, branch, name, since):
+            found.setdefault(nvr, (moment, commit))
+    rows = 0
+    for nvr, (_, commit) in sorted(found.items(), key=lambda item: item[1]):
+        parsed = Nvr.parse(nvr)
+        if reason := elsewhere(parsed):
+            yield Found(nvr, None, reason)
+        elif parsed.ref_name in there:
+            yield Found(nvr, None, "published")
+        else:
+            row = Row(nvr, package.name, key(parsed), commit=commit, via="pkg-git")
+            yield Found(nvr, row, "missing")
+            rows += 1
+            if limit is not None and rows >= limit:
+                return
+
+
+def _branches(pkg_git: PkgGit) -> list[str]:
+    """Return the branches of releases, oldest release first, then the development branch."""
+    listed = pkg_git.repository.git.run(
+        "for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes"
+    ).stdout.decode("utf-8", "replace")
+    releases = []
+    development = []
+    for ref in listed.split():
+        short = re.sub(r"^refs/(heads/|remotes/[^/]+/)", "", ref)
+        if match := re.fullmatch(r"f(\d+)(/master)?", short):
+            releases.append((int(match[1]), ref))
+        elif short in ("rawhide", "main", "master"):
+            development.append(ref)
+    return [ref for _, ref in sorted(releases)] + development
+
+
+def _last_of_each(
+    pkg_git: PkgGit, branch: str, name: Name, since: datetime
+) -> Iterator[tuple[str, int, str]]:
+    """Yield (NVR, seconds since the epoch, commit) of the last commit of each NVR on a branch."""
+    log_ = pkg_git.repository.git.run(
+        "log",
+        "--first-parent",
+        f"--since={since.astimezone(UTC).isoformat()}",
+        "--format=%H %ct",
+        branch,
+        "--",
+    ).stdout.decode("ascii")
+    seen: dict[tuple[bytes, str], Nvr | None] = {}
+    newer = None
+    for line in log_.splitlines():
+        commit, moment = line.split()
+        try:
+            package = pkg_git.at(commit)
+            spec = package.spec(None)
+            dist = pkg_git.dist_of(commit)
+            state = (package.files[spec].id.encode(), dist)
+            if state not in seen:
+                seen[state] = name(commit, dist)
+        except (CannotConvert, WrongUsage) as error:
+            log.info("%s: %s", commit[:12], error.what)
+            continue
+        nvr = seen[state]
+        if nvr is not None and nvr != newer:
+            yield str(nvr), int(moment), commit
+        newer = nvr
+
+
+def enqueue(found: Iterable[Found], journal: Journal) -> Iterator[Found]:
+    """Add the rows to the journal; yield what became of each, as it is done."""
+    for each in found:
+        if each.row is None or journal.add(each.row):
+            yield each
+            continue
+        row = journal.find(each.nvr)
+        if row is None or row.state in ("waiting", "running"):
+            yield Found(each.nvr, None, "on the list already")
+        elif row.state == "done":  # the published tree is the truth, and it lacks the tag
+            journal.again(each.nvr)
+            yield each
+        else:
+            yield Found(each.nvr, None, f"{row.state} before: {row.outcome}")
+
+
+def queue_again(nvr: str, journal: Journal, row: Row) -> str:
+    """Put one build on the list, whatever became of it before; return what was done, in words."""
+    if journal.add(row):
+        return "added"
+    if journal.again(nvr):
+        return "due again"
+    return "being converted now"
+
+
+def spec_reader(plan: Callable[[str, str], Nvr]) -> Name:
+    """Return a Name by ``plan``; commits whose spec does not parse have none."""
+
+    def name(commit: str, dist: str) -> Nvr | None:
+        try:
+            return plan(commit, dist)
+        except SrcgitError as error:
+            if error.exit_code == 1:
+                log.info("%s: %s", commit[:12], error.what)
+                return None
+            raise
+
+    return name

@@ -1,0 +1,183 @@
+"""The bus: the one place that consumes and publishes with fedora-messaging, on Twisted's reactor.
+
+What becomes of a message (fedora_messaging/twisted/consumer.py): returning acknowledges it,
+HaltConsumer with ``requeue`` puts it back and ends consuming. Nothing else is ever raised here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import fedora_messaging.config
+from fedora_messaging import api
+from fedora_messaging.exceptions import BaseException as BusError
+from fedora_messaging.exceptions import ConfigurationException, HaltConsumer
+from fedora_messaging.message import Message
+from fedora_messaging.twisted import consumer as consumer_module
+from fedora_messaging.twisted.factory import FedoraMessagingFactoryV2
+from pika import BasicProperties
+from twisted.internet import defer, error, reactor, task, threads
+from twisted.python.failure import Failure
+
+from converter.errors import CannotWork, WrongUsage
+from service.consumer import LARGEST, Intake
+from service.journal import Journal, JournalUnusable, Row
+from service.messages import announcement
+
+log = logging.getLogger(__name__)
+
+library: Any = consumer_module
+RECONNECT = 60  # seconds at most between attempts; Twisted's own limit is an hour
+PUBLISH = 30.0  # seconds for one announcement
+EVERY = 5.0  # seconds between looks for something to announce
+SIGN = 30.0  # seconds between signs of life
+
+
+class Unreadable(Message):
+    """A message that the library would drop without a word, or fall over for ever."""
+
+    def __init__(self, topic: str, properties: BasicProperties, data: bytes, why: str) -> None:
+        super().__init__(topic=topic, properties=properties)
+        self.data = data
+        self.why = why
+
+
+def read(topic: str, properties: BasicProperties, data: bytes) -> Message:
+    """Read a message as the library does, but give back what it cannot read, too.
+
+    Its own get_message raises for a body that breaks its schema (the message is then dropped), for
+    an unknown encoding or deep nesting (it then comes back for ever), and logs whole bodies.
+    """
+    if len(data) > LARGEST:
+        return Unreadable(topic, properties, data, f"{len(data)} bytes, at most {LARGEST} are read")
+    try:
+        message: Message = _get_message(topic, properties, data)
+    except Exception as error:
+        return Unreadable(topic, properties, data, f"cannot be read: {error!r:.500}")
+    return message
+
+
+_get_message = library.get_message
+
+
+class Bus:
+    """Consumes into an intake and announces what the journal has settled, until told to stop."""
+
+    def __init__(self, intake: Intake, journal: Journal, name: str, *, announce: bool) -> None:
+        """``name`` is this process's own, for signs of life and the list of announcements."""
+        self._intake = intake
+        self._journal = journal
+        self._name = name
+        self._announcing = announce
+        self._failure: CannotWork | None = None
+        self._consumers: list[consumer_module.Consumer] = []
+
+    def run(self, before_stop: Callable[[], None]) -> None:
+        """Run until SIGTERM or SIGINT; ``before_stop`` is then called once, in a thread.
+
+        Call configure() first. Raises CannotWork when the broker or the journal ends it.
+        """
+        library.get_message = read
+        FedoraMessagingFactoryV2.maxDelay = RECONNECT
+        consuming = api.twisted_consume(self._callback)
+        consuming.addCallbacks(self._started, self._ended)
+        consuming.addErrback(self._ended)
+        loops = [task.LoopingCall(self._sign)]
+        if self._announcing:
+            loops.append(task.LoopingCall(self._announce))
+        for loop, seconds in zip(loops, (SIGN, EVERY), strict=False):
+            loop.start(seconds, now=False).addErrback(self._ended)
+        trigger: Any = reactor
+        trigger.addSystemEventTrigger("before", "shutdown", threads.deferToThread, before_stop)
+        trigger.run()
+        if self._failure:
+            raise self._failure
+
+    def _callback(self, message: Message) -> None:
+        """Runs in a thread of the reactor's pool, one message at a time."""
+        try:
+            if isinstance(message, Unreadable):
+                self._intake.refuse(message.topic, message.why, message.data)
+            else:
+                self._intake(message.topic, message.body)
+        except JournalUnusable as error:
+            self._failure = error
+            raise HaltConsumer(error.exit_code, error.what, requeue=True) from error
+
+    def _started(self, consumers: list[consumer_module.Consumer]) -> None:
+        log.info("consuming from %s", ", ".join(str(c.queue) for c in consumers))
+        self._consumers = consumers
+        for consumer in consumers:
+            consumer.result.addCallbacks(lambda _: None, self._ended)
+
+    def _ended(self, failure: Failure) -> None:
+        """Consuming, or one of our loops, has ended for good."""
+        if self._failure is None:
+            self._failure = BusUnusable(
+                f"the message bus: {type(failure.value).__name__}: {failure.value}",
+                next_step="see the configuration of the queue, and the broker's log",
+            )
+        try:
+            stop: Any = reactor
+            stop.stop()
+        except error.ReactorNotRunning:
+            return
+
+    @defer.inlineCallbacks
+    def _sign(self) -> Generator[defer.Deferred[Any], Any, None]:
+        consuming = any(consumer.running for consumer in self._consumers)
+        doing = "consuming" if consuming else "not consuming: no connection to the broker"
+        try:
+            yield threads.deferToThread(
+                self._journal.sign, f"{self._name} intake", doing, halted=not consuming
+            )
+        except JournalUnusable as error:  # the next message finds out
+            log.error("%s", error)
+
+    @defer.inlineCallbacks
+    def _announce(self) -> Generator[defer.Deferred[Any], Any, None]:
+        clock: Any = reactor
+        try:
+            rows = yield threads.deferToThread(self._journal.to_announce, self._name)
+            for row in rows:
+                message = _message(row)
+                if message is not None:
+                    sent = api.twisted_publish(message)
+                    sent.addTimeout(PUBLISH, clock)
+                    yield sent
+                yield threads.deferToThread(self._journal.announced, row)
+        except (JournalUnusable, defer.TimeoutError, BusError) as error:
+            log.warning("cannot announce for now: %r", error)
+
+
+def _message(row: Row) -> Message | None:
+    """Return the announcement of a row; None, on record, if srcgit cannot make one."""
+    try:
+        message = announcement(row)
+        message.validate()
+    except Exception:  # a bug must not hold up the announcements after it
+        log.exception("a bug in srcgit: %s cannot be announced", row.nvr)
+        return None
+    return message
+
+
+class BusUnusable(CannotWork):
+    """The broker refuses this consumer for good: no such queue, no permission, cancelled."""
+
+
+def configure(path: Path | None) -> None:
+    """Have fedora-messaging read ``path``, its configuration and ours. Raises WrongUsage."""
+    try:
+        fedora_messaging.config.conf.load_config(str(path) if path else None)
+        fedora_messaging.config.conf.setup_logging()
+        for ours in ("service", "converter"):
+            logging.getLogger(ours).setLevel(logging.INFO)
+    except (ConfigurationException, ValueError, TypeError, KeyError) as error:
+        raise WrongUsage(
+            f"fedora-messaging refuses its configuration: {error}",
+            where=str(path),
+            next_step="correct the file",
+        ) from error

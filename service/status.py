@@ -1,0 +1,153 @@
+"""Status: is the service alive, is it up to date, what failed, what waits.
+
+Silence is not health: without a recent sign of life, or without Koji's word on what is newest,
+nothing here is well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from converter.build import Evr, Nvr
+from converter.errors import SrcgitError, WrongUsage
+from service.backfill import published
+from service.config import Config, Package
+from service.consumer import elsewhere
+from service.journal import Journal, Row
+from service.koji import Koji, KojiBuild
+
+ALIVE = 180.0  # seconds after which a silent daemon counts as dead
+LOOK_BACK = timedelta(days=60)  # for the newest finished build
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How far one package's published tree is behind Koji. Times are seconds since the epoch."""
+
+    package: str
+    newest_finished: str | None  # NVR
+    finished_at: float | None
+    newest_published: str | None
+    lag: float | None  # seconds since the oldest unpublished build was finished; None: not known
+    missing: Sequence[str] = ()
+    trouble: str = ""  # why it is not known
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All that a monitor or a person wants to know."""
+
+    at: float
+    packages: Sequence[Freshness]
+    queue: dict[str, int]  # state -> builds
+    oldest_waiting: float | None  # age in seconds
+    failures: Sequence[dict[str, Any]]
+    signs: Sequence[dict[str, Any]]
+    last_message: float | None  # age in seconds
+    wrong: Sequence[str]  # what is not well, in words; empty: all is well
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is well, 1 when something is not."""
+        return 1 if self.wrong else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return ``status --json``."""
+        return asdict(self) | {"well": not self.wrong}
+
+
+def status(config: Config, journal: Journal, koji: Koji, *, failures: int = 20) -> Status:
+    """Return the state of the service. Raises JournalUnusable; Koji's silence is an answer."""
+    now = time.time()
+    settled = {row.nvr: row for row in journal.rows("failed", "parked", "ignored", limit=1000)}
+    packages = [_freshness(package, koji, settled, now) for package in config.packages.values()]
+    waiting = journal.rows("waiting", "running")
+    oldest = max((now - row.added for row in waiting), default=None)
+    signs = journal.signs()
+    last = next((now - sign.seen for sign in signs if sign.name == "messages"), None)
+    living = [s for s in signs if s.name != "messages" and now - s.seen < ALIVE]
+    wrong = [f"{p.package}: {p.trouble}" for p in packages if p.trouble]
+    wrong += [
+        f"{p.package}: {p.missing[0]} was finished {p.lag / 3600:.1f} hours ago, not published"
+        for p in packages
+        if p.lag is not None and p.lag > config.stale
+    ]
+    if not living:
+        wrong.append("no daemon has given a sign of life in the last minutes")
+    wrong += [f"{sign.name}: {sign.doing}" for sign in living if sign.halted]
+    parked = [row for row in settled.values() if row.state == "parked"]
+    wrong += [f"{row.nvr} is set aside: {row.outcome}" for row in parked]
+    return Status(
+        now,
+        packages,
+        journal.counts(),
+        oldest,
+        [_failure(row) for row in journal.rows("failed", "parked", limit=failures)],
+        [asdict(sign) for sign in signs if now - sign.seen < 86400],
+        last,
+        wrong,
+    )
+
+
+def _freshness(package: Package, koji: Koji, settled: dict[str, Row], now: float) -> Freshness:
+    try:
+        tags = published(package)
+        since = datetime.fromtimestamp(now, UTC) - LOOK_BACK
+        builds = [b for b in koji.builds(package.name, since) if _ours(b)]
+    except SrcgitError as error:
+        return Freshness(package.name, None, None, None, None, (), f"{error.what} [{error.where}]")
+    names = {Nvr.parse(build.nvr).ref_name: build for build in builds}
+    there = [build for name, build in names.items() if name in tags]
+    missing = [
+        build for name, build in names.items() if name not in tags and build.nvr not in settled
+    ]
+    newest = max(builds, key=_finished, default=None)
+    return Freshness(
+        package.name,
+        newest.nvr if newest else None,
+        _finished(newest) if newest else None,
+        max(there, key=_finished).nvr if there else _highest(package.name, tags),
+        now - min(map(_finished, missing)) if missing else 0.0,
+        [build.nvr for build in sorted(missing, key=_finished)],
+    )
+
+
+def _ours(build: KojiBuild) -> bool:
+    try:
+        return not elsewhere(Nvr.parse(build.nvr))
+    except WrongUsage:
+        return False
+
+
+def _finished(build: KojiBuild) -> float:
+    return build.completed.timestamp() if build.completed else 0.0
+
+
+def _highest(package: str, tags: set[str]) -> str | None:
+    """Return the published build of the highest version, when none is recent."""
+    found = []
+    for tag in tags:
+        try:
+            nvr = Nvr.parse(tag.replace("%7E", "~").replace("%5E", "^"))
+        except WrongUsage:
+            continue
+        if nvr.name == package:
+            found.append((Evr(0, nvr.version, nvr.release), str(nvr)))
+    return max(found, key=lambda item: item[0])[1] if found else None
+
+
+def _failure(row: Row) -> dict[str, Any]:
+    error = row.evidence.get("error", {})
+    return {
+        "nvr": row.nvr,
+        "state": row.state,
+        "reason": row.outcome,
+        "where": error.get("where", ""),
+        "next": error.get("next", ""),
+        "attempts": row.attempts,
+        "at": row.settled,
+    }

@@ -1,0 +1,73 @@
+"""The RPM spec and the wheel: what rpm and pip make of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PACKAGING = ROOT / "ansible/packaging"
+SPEC = PACKAGING / "srcgit.spec"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def run(*command: str | Path, cwd: Path = ROOT, **env: str) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tracked files of this tree, as they are now: the build leaves nothing behind in it."""
+    source = tmp_path_factory.mktemp("source") / f"srcgit-{PROJECT['version']}"
+    for name in run("git", "ls-files", "-z", "--cached").split("\0"):
+        if name and (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    return source
+
+
+def test_spec_parses_and_agrees_with_the_project() -> None:
+    asked = ("--qf", "%{name} %{version} %{license} %{arch}\n", "--query", str(SPEC))
+    assert run("rpmspec", *asked).splitlines() == [
+        f"{name} {PROJECT['version']} {PROJECT['license']} noarch"
+        for name in ("srcgit", "srcgit-messages")
+    ]
+    assert "%prep" in run("rpmspec", "-P", str(SPEC))
+
+
+def test_source_package_is_built(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "SOURCES").mkdir()
+    archive = tmp_path / "SOURCES" / f"{source.name}.tar.gz"
+    run("tar", "-czf", archive, "-C", source.parent, source.name)
+    run("rpmbuild", "-bs", "--define", f"_topdir {tmp_path}", SPEC)
+    (package,) = (tmp_path / "SRPMS").iterdir()
+    assert run("rpm", "-qpl", package).split() == ["srcgit-0.1.0.tar.gz", "srcgit.spec"]
+
+
+def test_spec_container_and_role_install_the_same() -> None:
+    """Three ways to install, one list of what a %prep and its sandbox need."""
+    role = yaml.safe_load((ROOT / "ansible/roles/srcgit/vars/RedHat.yml").read_text())
+    needed = set(role["__srcgit_packages"])
+    spec = set(re.findall(r"^(?:Requires|Recommends):\s+(\S+)", SPEC.read_text(), re.MULTILINE))
+    assert needed - spec == {"ca-certificates"}  # Python's and git's dependencies bring it
+    container = (PACKAGING / "Containerfile").read_text().rpartition("FROM ")[2]
+    assert needed <= set(container.split())
+
+
+def test_spec_installs_every_unit() -> None:
+    """Scriptlets name each unit that a person enables (those with [Install])."""
+    units = ROOT / "ansible/roles/srcgit/files/units"
+    enabled = {unit.name for unit in units.iterdir() if "[Install]" in unit.read_text()}
+    (post,) = re.findall(r"^%systemd_post (.*)", SPEC.read_text(), re.MULTILINE)
+    (preun,) = re.findall(r"^%systemd_preun (.*)", SPEC.read_text(), re.MULTILINE)
+    assert set(post.split()) == set(preun.split()) == enabled

@@ -1,0 +1,277 @@
+"""Publishing to real remotes: atomic, leased, idempotent, in any order, from any host."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from converter.build import Build, Nvr
+from converter.errors import LeaseLost, RemoteUnavailable
+from converter.odb import File, Identity, Repository
+from converter.publish import (
+    SERIES_JSON,
+    PublishedOtherwise,
+    Push,
+    PushRefused,
+    Receipt,
+    evr_of,
+    parse_porcelain,
+    publish,
+)
+from tests.builders import Source
+
+WHO = Identity(b"srcgit", b"srcgit@srcgit.invalid", b"1700000000 +0000")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A converted build in a repository."""
+
+    build: Build
+    commit: str
+    tag: str
+    base: str
+
+
+class Host:
+    """A repository of one host, which makes builds as convert does: with ids that only depend
+    on the build."""
+
+    def __init__(self, path: Path, upstream: Repository, base: str) -> None:
+        self.repo = Repository.create(path)
+        self.repo.borrow(upstream)
+        self.base = base
+
+    def make(self, version: str, branch: str = "f41", note: str = "") -> Made:
+        nvr = Nvr.parse(f"kernel-{version}.fc41")
+        build = Build(nvr, None, "https://x/kernel.git", "c" * 40, branch)
+        record = json.dumps({"nvr": str(nvr), "epoch": None}).encode()
+        tree = self.repo.write_tree(
+            {SERIES_JSON: File(0o100644, record), b"x": File(0o100644, version.encode())}
+        )
+        commit = self.repo.write_commit(tree, [self.base], WHO, WHO, f"{nvr}\n".encode())
+        tag = self.repo.write_tag(commit, build.tag, WHO, f"{nvr}\n{note}".encode())
+        return Made(build, commit, tag, self.base)
+
+    def publish(self, made: Made, url: str) -> Receipt:
+        return publish(self.repo, made.build, made.commit, made.tag, made.base, url)
+
+
+class World:
+    """An upstream, two hosts and a remote."""
+
+    def __init__(self, directory: Path) -> None:
+        self.upstream = Source(directory / "linux.git")
+        base = self.upstream.commit({"Makefile": "x\n"}, "Linux 6.12\n")
+        upstream = Repository(self.upstream.path)
+        self.one = Host(directory / "one.git", upstream, base)
+        self.two = Host(directory / "two.git", upstream, base)
+        self.remote = Source(directory / "remote.git")
+        self.url = str(self.remote.path)
+
+    def refs(self) -> dict[str, str]:
+        refs = Repository(self.remote.path).refs("refs/")
+        assert self.remote.git.run("fsck", "--strict", "--no-dangling").status == 0
+        return refs
+
+    def hook(self, script: str) -> Path:
+        path = self.remote.path / "hooks" / "pre-receive"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def states(receipt: Receipt) -> dict[str, str]:
+    return {ref.removeprefix("refs/"): state for ref, (state, _) in receipt.refs.items()}
+
+
+def test_the_first_build_makes_branch_builds_branch_and_tag(world: World) -> None:
+    made = world.one.make("6.12.8-200")
+    receipt = world.one.publish(made, world.url)
+    assert states(receipt) == {
+        "tags/kernel-6.12.8-200.fc41": "new",
+        "heads/f41": "new",
+        "heads/builds/f41": "new",
+    }
+    refs = world.refs()
+    assert refs["refs/heads/f41"] == made.commit
+    assert refs["refs/tags/kernel-6.12.8-200.fc41"] == made.tag
+    assert refs == {ref: id for ref, (_, id) in receipt.refs.items()}
+    merge = Repository(world.remote.path).commit(refs["refs/heads/builds/f41"])
+    assert merge.parents == (made.base, made.commit)
+
+
+def test_the_same_again_changes_nothing_and_says_so(world: World) -> None:
+    made = world.one.make("6.12.8-200")
+    world.one.publish(made, world.url)
+    before = world.refs()
+    assert set(states(world.one.publish(made, world.url)).values()) == {"same"}
+    again = world.two.make("6.12.8-200")
+    assert set(states(world.two.publish(again, world.url)).values()) == {"same"}
+    assert world.refs() == before
+
+
+def test_branches_move_to_a_higher_version_only_whatever_the_order_and_the_host(
+    world: World,
+) -> None:
+    hosts = [world.one, world.two]
+    for number, version in enumerate(["6.9.0-1", "6.12.8-200", "6.12.10-1", "6.12.9-300"]):
+        host = hosts[number % 2]
+        receipt = host.publish(host.make(version), world.url)
+    assert states(receipt) == {
+        "tags/kernel-6.12.9-300.fc41": "new",
+        "heads/f41": "kept",
+        "heads/builds/f41": "kept",
+    }
+    refs = world.refs()
+    assert sum(ref.startswith("refs/tags/") for ref in refs) == 4
+    remote = Repository(world.remote.path)
+    assert evr_of(remote, refs["refs/heads/f41"]).version == "6.12.10"
+    log = remote.git.run("log", "--first-parent", "--format=%s", refs["refs/heads/builds/f41"])
+    assert log.stdout.decode().splitlines() == [
+        "kernel-6.12.10-1.fc41",
+        "kernel-6.12.8-200.fc41",
+        "kernel-6.9.0-1.fc41",
+        "Linux 6.12",
+    ]
+
+
+def test_hosts_that_publish_at_the_same_time_all_get_through(world: World) -> None:
+    versions = {world.one: ["6.1-1", "6.4-1", "6.5-1"], world.two: ["6.2-1", "6.3-1", "6.6-1"]}
+    failures: list[Exception] = []
+
+    def run(host: Host) -> None:
+        for version in versions[host]:
+            made = host.make(version)
+            for _ in range(10):
+                try:
+                    host.publish(made, world.url)
+                    break
+                except RemoteUnavailable:  # a lock held for a moment by the other
+                    continue
+                except LeaseLost:
+                    continue
+            else:
+                failures.append(AssertionError(version))
+
+    threads = [threading.Thread(target=run, args=(host,)) for host in versions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    refs = world.refs()
+    assert sum(ref.startswith("refs/tags/") for ref in refs) == 6
+    assert evr_of(Repository(world.remote.path), refs["refs/heads/f41"]).version == "6.6"
+
+
+def test_somebody_who_is_always_quicker_is_not_overwritten(world: World) -> None:
+    """The pre-push hook moves the branch each time, after git has looked and before it pushes."""
+    world.one.publish(world.one.make("6.1-1"), world.url)
+    hook = world.one.repo.path / "hooks" / "pre-push"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(
+        f"#!/bin/sh\nexport GIT_DIR={world.url}\n"
+        "new=$(echo again | git commit-tree -p refs/heads/f41 refs/heads/f41^{tree})\n"
+        "git update-ref refs/heads/f41 $new\n"
+    )
+    hook.chmod(0o755)
+    made = world.one.make("6.2-1")
+    with pytest.raises(LeaseLost):
+        world.one.publish(made, world.url)
+    assert made.build.tag_ref not in world.refs()
+    hook.unlink()
+    receipt = world.one.publish(made, world.url)
+    assert states(receipt)["heads/f41"] == "moved"
+
+
+def test_a_tag_is_never_moved(world: World) -> None:
+    world.one.publish(world.one.make("6.1-1"), world.url)
+    before = world.refs()
+    with pytest.raises(PublishedOtherwise, match="published with other content"):
+        world.two.publish(world.two.make("6.1-1", note="other"), world.url)
+    assert world.refs() == before
+
+
+def test_a_remote_that_refuses_is_for_later_and_nothing_of_the_push_is_there(
+    world: World,
+) -> None:
+    hook = world.hook('echo "closed for maintenance" >&2; exit 1')
+    made = world.one.make("6.1-1")
+    with pytest.raises(PushRefused, match="pre-receive hook declined"):
+        world.one.publish(made, world.url)
+    assert world.refs() == {}
+    hook.unlink()
+    world.one.publish(made, world.url)
+    assert len(world.refs()) == 3
+
+
+def test_a_remote_that_is_not_there_is_for_later(world: World, tmp_path: Path) -> None:
+    with pytest.raises(RemoteUnavailable):
+        world.one.publish(world.one.make("6.1-1"), str(tmp_path / "nowhere.git"))
+
+
+def test_a_lock_that_a_dead_push_left_behind_is_recognised(world: World) -> None:
+    lock = world.remote.path / "refs/heads/f41.lock"
+    lock.touch()
+    made = world.one.make("6.1-1")
+    with pytest.raises(PushRefused) as caught:
+        world.one.publish(made, world.url)
+    assert "remove its .lock file" in caught.value.next_step
+    assert world.refs() == {}
+    lock.unlink()
+    world.one.publish(made, world.url)
+    assert len(world.refs()) == 3
+
+
+@pytest.mark.parametrize("lost", ["tag", "builds", "branch", "tag and builds"])
+def test_a_push_whose_server_died_in_the_middle_is_healed_by_the_next_attempt(
+    world: World, lost: str
+) -> None:
+    world.one.publish(world.one.make("6.1-1"), world.url)
+    old = world.refs()
+    made = world.one.make("6.2-1")
+    world.one.publish(made, world.url)
+    whole = world.refs()
+    undo = {
+        "tag": [made.build.tag_ref],
+        "builds": [made.build.builds_ref],
+        "branch": [made.build.branch_ref],
+        "tag and builds": [made.build.tag_ref, made.build.builds_ref],
+    }[lost]
+    for ref in undo:
+        if ref in old:
+            world.remote.git.run("update-ref", ref, old[ref])
+        else:
+            world.remote.git.run("update-ref", "-d", ref)
+    assert world.refs() != whole
+    receipt = world.one.publish(made, world.url)
+    assert world.refs() == whole
+    changed = {ref for ref, (state, _) in receipt.refs.items() if state != "same"}
+    assert changed == set(undo)
+
+
+def test_porcelain_is_read_as_git_writes_it() -> None:
+    told = (
+        b"To ../remote.git\n*\tabc:refs/tags/v1\t[new tag]\n"
+        b" \tabc:refs/heads/x\ta1..b2\n+\tabc:refs/heads/y\ta1...b2 (forced update)\n"
+        b"=\tabc:refs/heads/z\t[up to date]\n"
+        b"!\tabc:refs/heads/w\t[rejected] (stale info)\nDone\n"
+    )
+    assert parse_porcelain(told) == [
+        Push("*", "refs/tags/v1", "[new tag]"),
+        Push(" ", "refs/heads/x", "a1..b2"),
+        Push("+", "refs/heads/y", "a1...b2 (forced update)"),
+        Push("=", "refs/heads/z", "[up to date]"),
+        Push("!", "refs/heads/w", "[rejected] (stale info)"),
+    ]

@@ -1,0 +1,24 @@
+"""``python -m tests.service.daemon CONFIG REPOSITORY``: the daemon, converting by the short fake."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from converter.errors import SrcgitError
+from service import config
+from service.daemon import listen
+from tests.service.fakes import Tagging
+
+
+def main() -> None:
+    path, repository = Path(sys.argv[1]), Path(sys.argv[2])
+    try:
+        listen(config.load(path), path, Tagging(repository, repository.parent / "flag"))
+    except SrcgitError as error:
+        print(f"srcgit: {error.what}; {error.next_step}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

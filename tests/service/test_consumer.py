@@ -1,0 +1,128 @@
+"""Intake decides: which messages become work, which do not, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.config import load
+from service.consumer import Intake, NotTaken, decide, key
+from service.journal import Journal, JournalUnusable, Row
+from tests.broker import TOPIC
+from tests.hub import SHA, Hub
+
+PACKAGES = load(None).packages
+NVR = "kernel-6.12.8-200.fc41"
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub() as hub:
+        yield hub
+
+
+def body(hub: Hub, nvr: str = NVR, **others: Any) -> dict[str, Any]:
+    return hub.message(hub.add(nvr, target="f41-candidate"), **others)
+
+
+def test_an_ordinary_build_is_known_without_asking_koji(hub: Hub) -> None:
+    message = body(hub)
+    assert decide(message, PACKAGES) == Row(
+        NVR, "kernel", "kernel.fc41", message["build_id"], SHA, "f41-candidate"
+    )
+    assert hub.calls == []
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        {"request": None, "task_id": None, "task": None, "owner": None, "epoch": None},
+        {"request": [None, None, {}]},
+        {"request": []},
+        {"epoch": "2", "owner": None, "request": None},
+    ],
+)
+def test_what_the_message_does_not_tell_is_left_to_koji(hub: Hub, nothing: Any) -> None:
+    row = decide(body(hub, **nothing), PACKAGES)
+    assert isinstance(row, Row)
+    assert (row.nvr, row.commit, row.target) == (NVR, None, None)
+    assert row.koji_id
+
+
+def test_a_branch_name_in_the_request_is_not_the_commit(hub: Hub) -> None:
+    source = "git+https://src.fedoraproject.org/rpms/kernel.git#rawhide"
+    row = decide(body(hub, request=[source, "rawhide", {}]), PACKAGES)
+    assert isinstance(row, Row) and row.commit is None
+
+
+@pytest.mark.parametrize(
+    ("nvr", "others", "why"),
+    [
+        (NVR, {"request": [None, "f41", {"scratch": True}]}, "scratch"),
+        (NVR, {"request": [None, "f41", {"draft": True}]}, "draft"),
+        ("kernel-6.12.8-200.fc41,draft_7", {"request": None}, "draft"),
+        ("kernel-5.14-1.module+el8+9+d4b2", {}, "modular"),
+        ("kernel-5.14-1.module_f31+9+d4b2", {}, "modular"),
+        ("kernel-6.12.8-200.eln145", {}, "not of a Fedora release: .eln145"),
+        ("kernel-5.14.0-70.el9", {}, "not of a Fedora release: .el9"),
+        ("kernel-6.12.8-200", {}, "no dist tag"),
+        ("kernel-6.12.8-200.xcpng8", {}, "no dist tag"),
+        (NVR, {"instance": "s390"}, "secondary"),
+        (NVR, {"request": ["cli-build/1.fUqa/kernel-6.src.rpm", "f41", {}]}, "uploaded"),
+        (NVR, {"request": ["git+https://example.org/k#" + SHA, "f41", {}]}, "hostile"),
+        (NVR, {"version": "6-1"}, "hostile"),
+        (NVR, {"build_id": -1}, "hostile"),
+    ],
+)
+def test_each_other_kind_of_build_has_its_stated_reason(
+    hub: Hub, nvr: str, others: Any, why: str
+) -> None:
+    decision = decide(body(hub, nvr, **others), PACKAGES)
+    assert isinstance(decision, NotTaken) and decision.recorded
+    assert why in decision.why
+
+
+@pytest.mark.parametrize("state", [0, 2, 3, 4])
+def test_unfinished_builds_and_other_packages_are_passed_over_in_silence(
+    hub: Hub, state: int
+) -> None:
+    for message in (body(hub, new=state), body(hub, "bash-5-1.fc41")):
+        decision = decide(message, PACKAGES)
+        assert isinstance(decision, NotTaken) and not decision.recorded
+
+
+def test_builds_of_one_release_share_a_key(hub: Hub) -> None:
+    from converter.build import Nvr
+
+    assert key(Nvr.parse(NVR)) == key(Nvr.parse("kernel-6.13.0-0.rc1.fc41"))
+    assert key(Nvr.parse(NVR)) != key(Nvr.parse("kernel-6.12.8-100.fc40"))
+
+
+def test_a_bug_in_intake_is_recorded_and_does_not_stop_it(
+    hub: Hub, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake = Intake(journal, PACKAGES)
+    message = body(hub)
+    with monkeypatch.context() as broken:
+        broken.setattr("service.consumer.decide", lambda *_: 1 / 0)
+        intake(TOPIC, message)
+    [refused] = journal.refused()
+    assert "ZeroDivisionError" in refused.why and NVR.split("-")[1] in refused.excerpt
+    intake(TOPIC, message)
+    assert journal.counts() == {"waiting": 1}
+
+
+def test_intake_is_idempotent_and_durable_or_it_raises(hub: Hub, tmp_path: Path) -> None:
+    journal = Journal(f"sqlite:///{tmp_path}/j.sqlite")
+    intake = Intake(journal, PACKAGES)
+    for _ in range(3):
+        intake(TOPIC, body(hub))
+    assert journal.counts() == {"waiting": 1}
+    with journal._transaction() as connection:
+        connection.exec_driver_sql("DROP TABLE builds")
+    with pytest.raises(JournalUnusable):
+        intake(TOPIC, body(hub))
+    journal.close()

@@ -1,0 +1,126 @@
+"""Status: what a monitor sees in good days and in bad ones."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.config import Config, load
+from service.journal import Journal, Row
+from service.koji import Koji
+from service.status import Status, status
+from tests.builders import Source
+from tests.hub import Hub
+from tests.service.test_backfill import tag
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def config(tmp_path: Path, hub: Hub) -> Config:
+    place = tmp_path / "one.git"
+    Source(place)
+    kernel = replace(load(None).packages["kernel"], push=(str(place),))
+    return replace(load(None), packages={"kernel": kernel}, koji=hub.url)
+
+
+def place(config: Config) -> str:
+    return config.packages["kernel"].push[0]
+
+
+def look(config: Config, journal: Journal) -> Status:
+    return status(config, journal, Koji(config.koji, attempts=1, timeout=2))
+
+
+def finished(hub: Hub, nvr: str, hours_ago: float) -> None:
+    hub.add(nvr, completion_ts=time.time() - hours_ago * 3600)
+
+
+def test_all_is_well_when_the_newest_is_published_and_the_daemon_lives(
+    config: Config, journal: Journal, hub: Hub
+) -> None:
+    finished(hub, "kernel-6.1-1.fc41", 50)
+    finished(hub, "kernel-6.2-1.fc41", 40)
+    finished(hub, "kernel-6.3-1.eln1", 1)
+    for nvr in ("kernel-6.1-1.fc41", "kernel-6.2-1.fc41"):
+        tag(place(config), nvr)
+    journal.sign("host:1 intake", "consuming")
+    seen = look(config, journal)
+    assert (seen.exit_code, seen.wrong) == (0, [])
+    [kernel] = seen.packages
+    assert kernel.newest_finished == kernel.newest_published == "kernel-6.2-1.fc41"
+    assert (kernel.lag, kernel.missing) == (0.0, [])
+    assert json.loads(json.dumps(seen.as_json()))["well"] is True
+
+
+def test_silence_is_not_health(config: Config, journal: Journal, hub: Hub) -> None:
+    finished(hub, "kernel-6.2-1.fc41", 40)
+    tag(place(config), "kernel-6.2-1.fc41")
+    seen = look(config, journal)
+    assert seen.exit_code == 1
+    assert seen.wrong == ["no daemon has given a sign of life in the last minutes"]
+
+
+def test_an_old_unpublished_build_is_a_lag_even_behind_a_newer_published_one(
+    config: Config, journal: Journal, hub: Hub
+) -> None:
+    finished(hub, "kernel-6.1-1.fc40", 30)
+    finished(hub, "kernel-6.2-1.fc41", 2)
+    tag(place(config), "kernel-6.2-1.fc41")
+    journal.sign("host:1 intake", "consuming")
+    seen = look(config, journal)
+    [kernel] = seen.packages
+    assert kernel.lag is not None and 29 * 3600 < kernel.lag < 31 * 3600
+    assert kernel.missing == ["kernel-6.1-1.fc40"]
+    assert seen.wrong == ["kernel: kernel-6.1-1.fc40 was finished 30.0 hours ago, not published"]
+
+
+def test_a_failure_is_an_answer_with_its_reason_a_bug_is_not(
+    config: Config, journal: Journal, hub: Hub
+) -> None:
+    for nvr, state in (("kernel-6.1-1.fc40", "failed"), ("kernel-6.2-1.fc41", "parked")):
+        finished(hub, nvr, 30)
+        journal.add(Row(nvr, "kernel", nvr))
+        held = journal.claim("w", 60)
+        assert held
+        error = {"where": "mm/slab.c", "next": "look"}
+        journal.settle(held, state, "hunk 3", {"error": error})  # type: ignore[arg-type]
+    journal.sign("host:1 intake", "consuming")
+    seen = look(config, journal)
+    assert seen.wrong == ["kernel-6.2-1.fc41 is set aside: hunk 3"]
+    assert seen.queue == {"failed": 1, "parked": 1}
+    failure = next(f for f in seen.failures if f["state"] == "failed")
+    assert (failure["reason"], failure["where"]) == ("hunk 3", "mm/slab.c")
+
+
+def test_koji_or_the_remote_not_answering_is_no_good_news(
+    config: Config, journal: Journal, hub: Hub
+) -> None:
+    journal.sign("host:1 intake", "consuming")
+    hub.broken = ["503"] * 9
+    assert "Koji did not answer" in look(config, journal).wrong[0]
+    hub.broken = ()
+    kernel = replace(config.packages["kernel"], push=("/nowhere.git",))
+    seen = look(replace(config, packages={"kernel": kernel}), journal)
+    assert "cannot list what is published" in seen.wrong[0]
+
+
+def test_a_halted_worker_and_a_waiting_queue_show(
+    config: Config, journal: Journal, hub: Hub
+) -> None:
+    journal.add(Row("kernel-6.1-1.fc41", "kernel", "k"), time.time() - 500)
+    journal.sign("host:1 worker 1", "no bubblewrap; install it", halted=True)
+    journal.sign("messages", "last one")
+    seen = look(config, journal)
+    assert seen.wrong == ["host:1 worker 1: no bubblewrap; install it"]
+    assert seen.oldest_waiting is not None and 499 < seen.oldest_waiting < 520
+    assert seen.last_message is not None and seen.last_message < 20
