@@ -113,3 +113,34 @@ class Tracer(Protocol):
         content of a file of the upstream base, for specs that look at it. Raises PlanError.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a run of the real ``%prep`` said; what it did is below its build directory."""
+
+    command: str  # to run it again by hand
+    version: str  # rpmbuild's own word: "RPM version 4.18.0"
+    status: int  # rpmbuild's exit status; 0 is success
+    trace: tuple[str, ...]  # the commands of %prep, as `set -x` printed them
+    errors: tuple[str, ...]  # the last lines on standard error that are no commands
+    edits: tuple[str, ...] = ()  # what was changed in the spec so that this rpm reads it
+    calls: tuple[bytes, ...] = ()  # control run: the directory of each patch not applied, in order
+
+
+class Preparer(Protocol):
+    """Runs ``%prep`` for real: the port through which converter verifies."""
+
+    def declared(self, package: Path, spec: bytes, *, dist: str, arch: str) -> tuple[bytes, ...]:
+        """Return the base names of the spec's sources and patches, as declared. Raises PlanError."""
+        ...
+
+    def run(
+        self, package: Path, spec: bytes, build: Path, *, dist: str, arch: str, control: bool
+    ) -> Prepared:
+        """Run ``rpmbuild -bp`` on ``spec`` below ``package``, with ``build`` as its only output.
+
+        A ``control`` run applies no patches but those that move the base: their files hold the
+        word ``srcgit-base-patch``. Raises PlanError.
+        """
+        ...

@@ -26,6 +26,7 @@ from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from specparse.edits import edits
 from specparse.macros import BUILD, SOURCES
 from specparse.standin import MARKER, RECORD, SCRIPT, STANDINS
 
@@ -130,21 +131,6 @@ def packed(name: str, data: bytes) -> bytes:
 
 # -- parsing -------------------------------------------------------------------------------
 
-_DEPENDENCY = re.compile(
-    rb"^\s*(?:(?:Build)?(?:Requires|Conflicts|PreReq)|Provides|Obsoletes|Supplements|Suggests"
-    rb"|Recommends|Enhances|OrderWithRequires)\s*(?:\([^)]*\))?\s*:.*(?:\\\n.*)*",
-    re.IGNORECASE | re.MULTILINE,
-)
-# Macros of other packages that rpm takes for a bad line when nobody defines them.
-_ALONE = re.compile(
-    rb"^\s*%\{?\??(?:forgemeta|gometa|goprep|forgesetup|fontpkg|fontmeta|generate_buildrequires"
-    rb"|pyproject_buildrequires|gopkg|godevelpkg|gpgverify|cargo_generate_buildrequires"
-    rb"|scl_package|py_provides|python_subpkg|javadoc_package|bcond|bcond_with|ldconfig_scriptlets"
-    rb"|kernel_module_package|_metainfo|nodejs_find_provides_and_requires)\b.*$"
-    rb"|^BuildSystem\s*:.*$|^BuildOption\b.*$",
-    re.MULTILINE | re.IGNORECASE,
-)
-
 
 def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]:
     """Return rpm's parse of the spec, and what had to be left out for it. Raises Refused."""
@@ -152,22 +138,12 @@ def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]
 
     with open(path, "rb") as file:
         text = file.read()
-    attempts = [
-        (path, ""),
-        (_DEPENDENCY, "dependency lines left out: this rpm refuses one of them"),
-        (_ALONE, "lines with macros of other packages left out"),
-    ]
     first = ""
-    notes: list[str] = []
-    for pattern, note in attempts:
-        if isinstance(pattern, re.Pattern):
-            changed = pattern.sub(lambda m: b"\n" * m[0].count(b"\n"), text)
-            if changed == text:
-                continue
-            text, notes = changed, [*notes, note]
+    for version, notes in ((text, ()), *edits(text)):
+        if version is not text:
             path = f"{BUILD}/{os.path.basename(path)}"
             with open(path, "wb") as file:
-                file.write(text)
+                file.write(version)
         missing: set[str] = set()
         while True:
             rpm.reloadConfig(f"{arch}-linux")
@@ -176,7 +152,7 @@ def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]
             with open("/tmp/rpm.log", "w+b") as log:
                 rpm.setLogFile(log)
                 try:
-                    return rpm.spec(path, rpm.RPMSPEC_ANYARCH), notes
+                    return rpm.spec(path, rpm.RPMSPEC_ANYARCH), list(notes)
                 except (rpm.error, ValueError) as error:
                     log.flush()
                     log.seek(0)

@@ -1,0 +1,238 @@
+"""The package's own ``%prep``, run by rpmbuild in the sandbox: nothing traced, nothing replaced.
+
+A control run is the same with stand-ins for patch and git that apply no patch of the series.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from specparse.edits import edits
+from specparse.macros import BUILD, SOURCES, macros
+from specparse.plan import Prepared, SpecError
+from specparse.sandbox import Done, Limits, Sandbox
+
+# A kernel: 1.5 GB in 90,000 files, and a git pack of 300 MB.
+LIMITS = Limits(
+    wall=900, cpu=900, memory=6 << 30, file=4 << 30, processes=1000, output=64 << 20, disk=2 << 30
+)
+_BUILD = f"{BUILD}/BUILD"  # rpm's _builddir
+_CALLS = ".srcgit-calls"  # below the build directory
+
+# Stands in the place of both tools. A patch that moves the base is applied all the same: it is
+# known by the word in it. `patch -R --dry-run` answers 1 ("not applied yet"), as it would.
+_STAND_IN = r"""#!/usr/bin/bash
+tool=${0##*/} real=/run/srcgit/$tool
+args=("$@") files=() at=0 directory=. dry= reverse= input=
+
+note() {
+    ( cd "$directory" && printf '%s\0' "$(pwd -P)" >> "@BUILD@/.srcgit-calls" )
+}
+
+if [ "$tool" = git ]; then
+    while [ $at -lt $# ]; do
+        case ${args[at]} in
+        -C) directory=${args[at+1]}; at=$((at+2)) ;;
+        -c|--git-dir|--work-tree|--namespace|--exec-path) at=$((at+2)) ;;
+        -*) at=$((at+1)) ;;
+        *) break ;;
+        esac
+    done
+    case ${args[at]-} in
+    am|apply) ;;
+    commit) exec $real "${args[@]:0:at}" commit --allow-empty "${args[@]:at+1}" ;;
+    *) exec $real "$@" ;;
+    esac
+    at=$((at+1))
+fi
+while [ $at -lt $# ]; do
+    word=${args[at]}
+    case $tool$word in
+    patch-d|patch--directory) at=$((at+1)); directory=${args[at]} ;;
+    patch-d*) directory=${word#-d} ;;
+    patch--directory=*|git--directory=*) directory=${word#*=} ;;
+    patch-i|patch--input) at=$((at+1)); input=${args[at]}; files+=("$input") ;;
+    patch-i*) input=${word#-i}; files+=("$input") ;;
+    patch--input=*) input=${word#*=}; files+=("$input") ;;
+    patch--version|patch--help|patch-v) exec $real "$@" ;;
+    *--dry-run|*--check) dry=1 ;;
+    patch-R|*--reverse|git-R) reverse=1 ;;
+    git--abort|git--show-current-patch) exit 0 ;;
+    patch-[FpbzVxgYBor]|git-p|git-C) at=$((at+1)) ;;
+    -*|git-*|patch-*) ;;
+    git*) files+=("$word") ;;
+    esac
+    at=$((at+1))
+done
+if [ ${#files[@]} = 0 ]; then
+    input=$(mktemp /tmp/srcgit.XXXXXX)
+    cat > "$input"
+    if grep -q srcgit-base-patch "$input"; then exec $real "$@" < "$input"; fi
+    rm -f "$input"
+    files=("-")
+else
+    for file in "${files[@]}"; do
+        if grep -qs srcgit-base-patch "$file"; then exec $real "$@"; fi
+    done
+fi
+if [ -n "$dry" ]; then [ -z "$reverse" ]; exit; fi
+for file in "${files[@]}"; do note; done
+exit 0
+"""
+
+
+class SandboxedPreparer:
+    """A specparse.plan.Preparer that works in bubblewrap."""
+
+    def __init__(self, *, sandboxed: bool = True, limits: Limits = LIMITS) -> None:
+        """``sandboxed=False`` is for a person who says --no-sandbox."""
+        self._sandboxed = sandboxed
+        self._limits = limits
+
+    def declared(self, package: Path, spec: bytes, *, dist: str, arch: str) -> tuple[bytes, ...]:
+        """Return the base names of the spec's sources and patches, as declared. Raises PlanError."""
+        query = ("rpmspec", "-q", "--srpm", "--qf", "[%{SOURCE}\\n]\\t[%{PATCH}\\n]")
+        box = Sandbox(read_only=_mounts(package), confined=self._sandboxed)
+        for path, mounts, _ in _versions(package, spec):
+            done = replace(box, read_only=box.read_only + mounts).run(
+                *query, *_options(dist, arch), path
+            )
+            if done.status == 0 and not done.broke:
+                sources, _, patches = done.stdout.partition(b"\t")
+                # rpm keeps both in reverse order of declaration (rpm 4.18, build/parsePreamble.c).
+                return (*reversed(sources.split(b"\n")[:-1]), *reversed(patches.split(b"\n")[:-1]))
+        raise _refused(done, spec)
+
+    def run(
+        self, package: Path, spec: bytes, build: Path, *, dist: str, arch: str, control: bool
+    ) -> Prepared:
+        """Run ``rpmbuild -bp`` on ``spec`` below ``package``, with ``build`` as its only output.
+
+        Raises SpecError for a spec that does not parse or a %prep that breaks a limit,
+        SandboxError.
+        """
+        with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
+            box = Sandbox(
+                read_only=_mounts(package) + (_stand_ins(Path(scratch)) if control else ()),
+                writable=((build, _BUILD),),
+                limits=self._limits,
+                directory=_BUILD,
+                confined=self._sandboxed,
+            )
+            for path, mounts, notes in _versions(package, spec):
+                words = ["rpmbuild", "-bp", "--nodeps", *_options(dist, arch), path]
+                done = replace(box, read_only=box.read_only + mounts).run(*words)
+                if done.broke or b"Executing(%prep)" in done.stdout:
+                    return self._prepared(done, words, notes, build, control)
+        raise _refused(done, spec)
+
+    def _prepared(
+        self, done: Done, words: list[str], notes: tuple[str, ...], build: Path, control: bool
+    ) -> Prepared:
+        if done.broke:
+            raise SpecError(
+                f"%prep uses more than {done.broke}",
+                where=(_trace(done) or ("",))[-1],
+                next_step=f"run it by hand: {shlex.join(words)}",
+            )
+        return Prepared(
+            command=shlex.join(words),
+            version=self._version(),
+            status=done.status,
+            trace=_trace(done),
+            errors=_errors(done)[-20:],
+            edits=notes,
+            calls=_calls(build / _CALLS) if control else (),
+        )
+
+    def _version(self) -> str:
+        done = Sandbox(confined=self._sandboxed).run("rpmbuild", "--version")
+        return done.stdout.decode("utf-8", "replace").strip()
+
+
+def _mounts(package: Path) -> tuple[tuple[Path, str], ...]:
+    # Fedora's sh is bash, Debian's is dash: what is called sh in there is bash.
+    shell = Path("/bin/sh").resolve()
+    bash = Path("/usr/bin/bash")
+    return (package, SOURCES), *(((bash, str(shell)),) if shell.name != "bash" else ())
+
+
+def _stand_ins(scratch: Path) -> tuple[tuple[Path, str], ...]:
+    """Return the mounts of a control run. Specs may call a tool by its absolute path, too."""
+    scratch.chmod(0o755)
+    stand_in = scratch / "stand-in"
+    stand_in.write_text(_STAND_IN.replace("@BUILD@", _BUILD))
+    stand_in.chmod(0o755)
+    mounts: list[tuple[Path, str]] = []
+    for tool in ("patch", "git"):
+        real = Path("/usr/bin", tool)
+        mounts += [(real, f"/run/srcgit/{tool}"), (stand_in, str(real))]
+    return tuple(mounts)
+
+
+def _options(dist: str, arch: str) -> list[str]:
+    words = ["--target", f"{arch}-linux"]
+    for name, body in {**macros(dist, arch), "_dbpath": "/tmp/rpmdb"}.items():
+        words += ["--define", f"{name} {body}"]
+    return words
+
+
+_Version = tuple[str, tuple[tuple[Path, str], ...], tuple[str, ...]]
+
+
+def _versions(package: Path, spec: bytes) -> Iterator[_Version]:
+    """Yield (path inside, mounts, edits) of the spec: as it is, then for a rpm that refuses it.
+
+    The original stays in the source directory, because specs look for patches in their own text.
+    """
+    name = os.path.basename(os.fsdecode(spec))
+    yield f"{SOURCES}/{name}", (), ()
+    with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
+        os.chmod(scratch, 0o755)
+        for n, (text, notes) in enumerate(edits(_read(package / os.fsdecode(spec)))):
+            edited = Path(scratch) / str(n)
+            edited.write_bytes(text)
+            yield f"{BUILD}/{name}", ((edited, f"{BUILD}/{name}"),), notes
+
+
+def _read(path: Path) -> bytes:
+    """Read a file that others made; a link in its place is not followed."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            return file.read(64 << 20)
+    except OSError:
+        return b""
+
+
+def _refused(done: Done, spec: bytes) -> SpecError:
+    said = [line for line in _errors(done) if line.startswith("error:")] or _errors(done)
+    what = said[-1].removeprefix("error: ") if said else f"rpm ended with {done.status}"
+    return SpecError(f"rpm refuses the spec: {what}", where=os.fsdecode(spec))
+
+
+def _lines(done: Done) -> list[str]:
+    return done.stderr.decode("utf-8", "backslashreplace").splitlines()
+
+
+def _trace(done: Done) -> tuple[str, ...]:
+    commands = (line.lstrip("+")[1:] for line in _lines(done) if line.startswith("+"))
+    return tuple(command.replace(f"{SOURCES}/", "") for command in commands)
+
+
+def _errors(done: Done) -> tuple[str, ...]:
+    return tuple(line for line in _lines(done) if line.strip() and not line.startswith("+"))
+
+
+def _last(trace: tuple[str, ...]) -> str:
+    return trace[-1] if trace else ""
+
+
+def _calls(path: Path) -> tuple[bytes, ...]:
+    """Return the directories, below the build directory, that the stand-ins noted."""
+    noted = _read(path).split(b"\0")[:-1]
+    return tuple(call.removeprefix(f"{_BUILD}/".encode()) for call in noted)
