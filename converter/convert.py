@@ -22,6 +22,7 @@ from converter.errors import (
     PatchDoesNotApply,
     PatchMissing,
     SpecDoesNotParse,
+    WrongUsage,
 )
 from converter.mirror import Mirror
 from converter.odb import Identity, Repository, Stage
@@ -29,7 +30,10 @@ from converter.pkggit import History, Origin, Package, PkgGit
 from converter.series import Failure, Patched
 from converter.text import text
 from converter.unpack import UnpackError, unpack
-from specparse.plan import Plan, SandboxError, SpecError, Step, Tracer
+from converter.verdict import Verdict
+from converter.verify import Subject
+from converter.verify import verify as against_prep
+from specparse.plan import Plan, Preparer, SandboxError, SpecError, Step, Tracer
 
 Progress = Callable[[str], None]
 VERSION = version("srcgit")
@@ -80,6 +84,7 @@ class Conversion:
     commit: str
     tree: str
     tag: str  # id of the tag object
+    verdict: Verdict | None = None  # of a verification that ran now
     seconds: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -93,6 +98,8 @@ class Conversion:
             "commit": self.commit,
             "tree": self.tree,
             "series": _series_contract(self.series),
+            "verified": self.series["verified"],
+            "verification": self.verdict.as_json() if self.verdict else None,
             "seconds": {stage: round(s, 4) for stage, s in self.seconds.items()},
         }
 
@@ -182,11 +189,14 @@ def convert(
     repo: Repository,
     trace: Tracer,
     *,
+    prepare: Preparer | None = None,
     progress: Progress = lambda stage: None,
 ) -> Conversion:
     """Make the commits, the branch and the tag of one build in ``repo``.
 
-    A build that has its tag already is returned as it is. Raises SrcgitError of every kind.
+    With ``prepare``, the series is first held against the real %prep, and a difference leaves
+    neither branch nor tag. A build that has its tag already is returned as it is. Raises
+    SrcgitError of every kind.
     """
     clock = _Clock()
     with clock("plan"):
@@ -216,26 +226,77 @@ def convert(
         record = top.series_json(
             build, planned.plan, named, tree, _with_ids(planned, result.patches, ids)
         )
-        if result.failure is None:
-            package_commit = planned.package.commit
-            author = package_commit.author
-            mark = stage.commit(
-                top.files(planned.package, planned.plan, record),
-                author,
-                Identity(*request.committer, author.date),
-                top.commit_message(build, package_commit),
-            )
-            [commit] = stage.ids([mark])
+        if result.failure is None and prepare is None:
+            commit = _top(stage, planned, record, build, request)
+    reached = ids[-1] if ids else base.commit
     if result.failure is not None:
-        reached = ids[-1] if ids else base.commit
         repo.move_refs({build.failed_ref: (repo.ref(build.failed_ref), reached)})
         raise SeriesFailed(result.failure, build, _series_contract(record))
+    verdict = None
+    if prepare is not None:
+        with clock("verify"):
+            subject = _subject(planned, repo, base.commit, reached)
+            verdict = against_prep(subject, prepare, progress=progress)
+        if not verdict.verified:
+            repo.move_refs({build.failed_ref: (repo.ref(build.failed_ref), reached)})
+            verdict.check(str(build.nvr))
+        record["verified"] = "yes"
+        with clock("top"), Stage(repo, reached) as stage:
+            commit = _top(stage, planned, record, build, request)
     with clock("tag"):
-        when = Identity(*request.committer, author.date)
-        message = top.tag_message(build, named, len(record["patches"]), tree, "not run", VERSION)
+        when = Identity(*request.committer, planned.package.commit.author.date)
+        message = top.tag_message(
+            build, named, len(record["patches"]), tree, record["verified"], VERSION
+        )
         tag = repo.write_tag(commit, build.tag, when, message)
         repo.move_refs(_moves(repo, build, base.commit, commit, tag, when))
-    return Conversion(build, record, commit, repo.commit(commit).tree, tag, clock.seconds)
+    tree = repo.commit(commit).tree
+    return Conversion(build, record, commit, tree, tag, verdict, clock.seconds)
+
+
+def verify(
+    request: Request,
+    repo: Repository,
+    trace: Tracer,
+    prepare: Preparer,
+    *,
+    progress: Progress = lambda stage: None,
+) -> tuple[Nvr, Verdict]:
+    """Hold a build that ``repo`` has a tag of against its real %prep; nothing is written.
+
+    Raises WrongUsage where there is no tag, and SrcgitError of every kind.
+    """
+    planned = plan(request, trace, progress)
+    done = find(repo, planned.nvr)
+    if done is None:
+        raise WrongUsage(
+            f"{planned.nvr} is not converted yet",
+            where=str(repo.path),
+            next_step="leave --repo out, or run srcgit convert --verify",
+        )
+    _checked(done, planned.package.commit.id, repo)
+    base, series = done.series["base"]["commit"], done.series["series"]["commit"]
+    subject = _subject(planned, repo, base, series)
+    return planned.nvr, against_prep(subject, prepare, progress=progress)
+
+
+def _subject(planned: Planned, repo: Repository, base: str, series: str) -> Subject:
+    return Subject(planned.package, planned.plan, planned.dist, repo, base, series)
+
+
+def _top(
+    stage: Stage, planned: Planned, record: dict[str, Any], build: Build, request: Request
+) -> str:
+    """Write the top commit on ``stage``; return its id."""
+    package_commit = planned.package.commit
+    mark = stage.commit(
+        top.files(planned.package, planned.plan, record),
+        package_commit.author,
+        Identity(*request.committer, package_commit.author.date),
+        top.commit_message(build, package_commit),
+    )
+    [commit] = stage.ids([mark])
+    return commit
 
 
 def find(repo: Repository, nvr: Nvr) -> Conversion | None:

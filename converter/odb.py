@@ -316,6 +316,16 @@ class GitTree:
         for child in self._directory(directory) or ():
             yield prefix + (child.raw_name or b""), child.filemode == FileMode.TREE
 
+    def entries(self, directory: bytes) -> dict[bytes, Entry]:
+        """Return path -> Entry for each child of ``directory``, directories among them."""
+        prefix = directory + b"/" if directory else b""
+        return {
+            (path := prefix + (child.raw_name or b"")): Entry(
+                path, int(child.filemode), str(child.id)
+            )
+            for child in self._directory(directory) or ()
+        }
+
     def walk(self, directory: bytes = b"") -> Iterator[Entry]:
         """Yield each file below ``directory``, in git's order."""
         for path, is_dir in self.children(directory):

@@ -52,6 +52,7 @@ def series_json(
         "skipped": [{"patch": text(s.patch), "why": s.why} for s in plan.skipped],
         "unrepresented": [{"command": u.command, "why": u.why} for u in plan.unrepresented],
         "warnings": list(plan.warnings),
+        "verified": "not run",
     }
 
 

@@ -1,0 +1,163 @@
+"""The source directory that rpmbuild wants, with archives made from trees of ours.
+
+An archive is a plain tar, whatever its name says: rpm looks at the magic number, not at the name
+(rpmio/rpmfileutil.c, rpmFileIsCompressed), and compressing a kernel takes minutes.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import re
+import tarfile
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+from converter.errors import RepositoryUnusable
+from converter.odb import Entry, GitTree
+
+_ARCHIVE = re.compile(rb"(?P<top>.+?)\.(?:tar(?:\.[a-z0-9]+)?|tgz|tbz2?|txz)")
+_COMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
+    b"xz": lzma.compress,
+    b"bz2": bz2.compress,
+    b"gz": gzip.compress,
+}
+_MTIME = 1_000_000_000  # any moment in the past: make and git add look at it, the result does not
+
+# What a base patch deletes; specs commit the result, so an empty patch would not do. The stand-ins
+# of the control run know a base patch by this name (specparse/prep.py).
+MARK = b"srcgit-base-patch"
+
+
+class Archive:
+    """A tar whose last part can be written anew: two trees that share most of their files."""
+
+    def __init__(self, path: Path, top: bytes, tree: GitTree, apart: Collection[bytes]) -> None:
+        """Write the files of ``tree`` below ``top``/, but for the paths in ``apart``.
+
+        ``missing`` tells the files whose content the repository lacks; they are left out.
+        """
+        self.path = path
+        self.missing: set[bytes] = set()
+        self._top = top
+        with open(path, "wb") as file:
+            self._write(file, tree, (e for e in tree.walk() if e.path not in apart))
+            self._common = file.tell()
+
+    def renamed(self, top: bytes, tree: GitTree, apart: Collection[bytes]) -> Archive:
+        """Write the archive anew, with ``top`` as its directory."""
+        return Archive(self.path, top, tree, apart)
+
+    def finish(self, tree: GitTree, paths: Iterable[bytes], base_patches: Iterable[bytes]) -> None:
+        """End the archive with the files of ``tree`` at ``paths`` and one for each base patch."""
+        with open(self.path, "r+b") as file:
+            file.truncate(self._common)
+            file.seek(self._common)
+            found = (tree.entry(path) for path in sorted(paths))
+            self._write(file, tree, (entry for entry in found if entry is not None))
+            with _tar(file) as tar:
+                for patch in base_patches:
+                    data = _doomed(patch)
+                    tar.addfile(self._member(_name(patch), 0o644, len(data)), io.BytesIO(data))
+
+    def _write(
+        self, file: io.BufferedWriter | io.BufferedRandom, tree: GitTree, entries: Iterable[Entry]
+    ) -> None:
+        tar = _tar(file)
+        for entry in entries:
+            if entry.mode == 0o160000:
+                self.missing.add(entry.path)  # a submodule: no archive of git's has its files
+                continue
+            try:
+                data = tree.blob(entry)
+            except RepositoryUnusable:
+                self.missing.add(entry.path)
+                continue
+            if entry.mode == 0o120000:
+                link = self._member(entry.path, 0o777, 0)
+                link.type, link.linkname = tarfile.SYMTYPE, os.fsdecode(data)
+                tar.addfile(link)
+            else:
+                mode = 0o755 if entry.mode & 0o111 else 0o644
+                tar.addfile(self._member(entry.path, mode, len(data)), io.BytesIO(data))
+        # Not closed: the end-of-archive blocks come after the last part.
+
+    def _member(self, path: bytes, mode: int, size: int) -> tarfile.TarInfo:
+        member = tarfile.TarInfo(os.fsdecode(self._top + b"/" + path))
+        member.mode, member.size, member.mtime = mode, size, _MTIME
+        return member
+
+
+def _tar(file: io.BufferedWriter | io.BufferedRandom) -> tarfile.TarFile:
+    return tarfile.open(
+        fileobj=file,
+        mode="w",
+        format=tarfile.GNU_FORMAT,
+        encoding="utf-8",
+        errors="surrogateescape",
+    )
+
+
+def top_of(name: bytes) -> bytes | None:
+    """Return the directory that an archive called ``name`` holds by custom; None if it is none."""
+    match = _ARCHIVE.fullmatch(name)
+    return match["top"] if match else None
+
+
+def flatten(directory: Path) -> None:
+    """Link the files of subdirectories to the top: rpmbuild wants all sources in one directory."""
+    for here, _, names in os.walk(os.fsencode(directory)):
+        for name in names:
+            link = os.path.join(os.fsencode(directory), name)
+            if not os.path.lexists(link):
+                os.symlink(os.path.relpath(os.path.join(here, name), os.fsencode(directory)), link)
+
+
+def fill(directory: Path, declared: Iterable[bytes], base_patches: Collection[bytes]) -> None:
+    """Put stand-ins where pkg-git lacks a declared file: rpmbuild wants all of them to be there.
+
+    A base patch deletes a file that only the archive has (see Archive.finish); the base itself contains
+    what the real one changes. Other archives hold an empty directory, other files nothing.
+    """
+    for name in dict.fromkeys((*declared, *base_patches)):
+        path = directory / os.fsdecode(name)
+        if path.exists() or b"/" in name:
+            continue
+        top = top_of(name)
+        if name in base_patches:
+            data = _deletion(_name(name), _doomed(name))
+            compress = _COMPRESS.get(name.rpartition(b".")[2], bytes)
+            path.write_bytes(compress(data))
+        elif top is not None:
+            with open(path, "wb") as file, _tar(file) as tar:
+                member = tarfile.TarInfo(os.fsdecode(top))
+                member.type, member.mode, member.mtime = tarfile.DIRTYPE, 0o755, _MTIME
+                tar.addfile(member)
+        else:
+            path.write_bytes(b"")
+
+
+def _name(base_patch: bytes) -> bytes:
+    return MARK + b"-" + re.sub(rb"[^A-Za-z0-9-]", b"-", base_patch)  # no dot: never ignored
+
+
+def _doomed(base_patch: bytes) -> bytes:
+    # Fedora's ApplyOptionalPatch passes over patches of fewer than ten lines.
+    return b"".join(b"%d: %s moves the base\n" % (n, base_patch) for n in range(1, 11))
+
+
+def _deletion(path: bytes, content: bytes) -> bytes:
+    lines = content.splitlines(keepends=True)
+    return (
+        b"diff --git a/%s b/%s\ndeleted file mode 100644\n--- a/%s\n+++ /dev/null\n@@ -1,%d +0,0 @@\n%s"
+        % (
+            path,
+            path,
+            path,
+            len(lines),
+            b"".join(b"-" + line for line in lines),
+        )
+    )

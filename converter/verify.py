@@ -1,0 +1,315 @@
+"""The real %prep against the converted tree, path by path.
+
+%prep does more than apply patches: it renames COPYING, edits shebangs, makes configurations. So it
+runs twice. The proof run is rpmbuild's own, on the base, with nothing replaced. The control run is
+the same %prep on the converted tree with the patches passed over. Where both end alike, the
+conversion did what the patches do; where both differ from the converted tree, a step of %prep that
+is no patch made the difference. Whatever differs between the two is a defect.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from converter import amhistory, prepsteps, sourcedir, worktree
+from converter.amhistory import AmHistory
+from converter.errors import CannotConvert, CannotWork, NoSandbox, SpecDoesNotParse
+from converter.odb import Entry, GitTree, Repository
+from converter.pkggit import Package
+from converter.sourcedir import Archive
+from converter.text import text
+from converter.verdict import Difference, Verdict
+from specparse.plan import Plan, Prepared, Preparer, SandboxError, SpecError
+
+Files = Mapping[bytes, Entry]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is verified: a package, its plan, and the commits that were made of it."""
+
+    package: Package
+    plan: Plan
+    dist: str
+    repository: Repository
+    base: str  # commit id
+    series: str  # id of the last patch's commit; the base's where there are no patches
+
+
+def verify(
+    subject: Subject,
+    prepare: Preparer,
+    *,
+    scratch: Path | None = None,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Verdict:
+    """Run the package's real %prep, and compare what it leaves with the converted tree.
+
+    ``scratch`` is a directory on a disk with room for three copies of the tree. Raises
+    SpecDoesNotParse, CannotConvert, NoSandbox, CannotWork.
+    """
+    with tempfile.TemporaryDirectory(prefix="srcgit-verify-", dir=scratch or _scratch()) as path:
+        os.chmod(path, 0o755)  # the sandbox works under another uid
+        return _Verification(subject, prepare, Path(path), progress).verdict()
+
+
+def _scratch() -> str:
+    # file-hierarchy(7): /var/tmp is for what is too large for a /tmp in memory.
+    return os.environ.get("TMPDIR") or "/var/tmp"
+
+
+class _Verification:
+    """One verification at work in its scratch directory."""
+
+    def __init__(
+        self, subject: Subject, prepare: Preparer, here: Path, progress: Callable[[str], None]
+    ) -> None:
+        self._subject = subject
+        self._prepare = prepare
+        self._here = here
+        self._progress = progress
+        self._base = subject.repository.tree(subject.base)
+        self._series = subject.repository.tree(subject.series)
+        self._seconds: dict[str, float] = {}
+        self._started = time.perf_counter()
+
+    def verdict(self) -> Verdict:
+        was = {e.path: e for e in self._base.walk()}
+        want = {e.path: e for e in self._series.walk()}
+        touched = {path for path in want.keys() | was.keys() if want.get(path) != was.get(path)}
+        archive = self._sources(touched)
+        control = self._run(archive, touched, control=True)
+        if control.status and (other := prepsteps.missing_directory(control)) is not None:
+            # `%setup -n NAME` is how a spec says that its archive holds another directory.
+            worktree.remove(self._here / "control")
+            archive = archive.renamed(other, self._base, touched)
+            control = self._run(archive, touched, control=True)
+        top = self._top(control)
+        passed = self._files("control", top)
+
+        proof = self._run(archive, touched, control=False)
+        if prepsteps.stop(proof) != prepsteps.stop(control):
+            raise self._refused(proof, "%prep stops when it applies the patches itself")
+        history = self._history(self._here / "proof" / top, archive.missing)
+        real = self._files("proof", top)
+
+        want = {path: entry for path, entry in want.items() if path not in archive.missing}
+        wrong = self._wrong(want, was, real, passed)
+        alive = {entry.id for entry in real.values()}
+        unseen = {p for p in touched & want.keys() - real.keys() if want[p].id not in alive}
+        if restless := wrong & real.keys() & passed.keys():
+            # Perhaps %prep never makes this twice alike: a second control run tells.
+            self._run(archive, touched, control=True)
+            again = self._files("control", top)
+            restless = {path for path in restless if again.get(path) != passed[path]}
+            wrong -= restless
+            unseen |= restless & touched
+        commands = prepsteps.commands(proof)
+        self._lap("compare")
+        return Verdict(
+            tree=self._series.id,
+            differences=tuple(
+                _difference(path, want.get(path), real.get(path), path in wrong, commands)
+                for path in sorted(want.keys() | real.keys() | wrong)
+                if path in wrong or want.get(path) != real.get(path)
+            ),
+            history=history,
+            unseen=() if history else tuple(sorted(unseen)),
+            not_compared=tuple(sorted(archive.missing)),
+            stopped=prepsteps.stop(proof),
+            edits=proof.edits,
+            paths=len(want.keys() | real.keys()),
+            how=f"{proof.version}: {proof.command}",
+            seconds=self._seconds,
+        )
+
+    def _wrong(self, want: Files, was: Files, real: Files, passed: Files) -> set[bytes]:
+        """Return the paths in which the runs differ, ``real`` not being what one wants either."""
+        wrong = set()
+        for path in want.keys() | real.keys() | passed.keys():
+            found = real.get(path)
+            if found == passed.get(path) or (found is not None and found == want.get(path)):
+                continue
+            if found is None or path in want or not self._backup(path, found, was):
+                wrong.add(path)
+        return wrong
+
+    def _lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._seconds[stage] = now - self._started
+        self._started = now
+
+    # -- the runs --------------------------------------------------------------------------
+
+    def _sources(self, touched: Collection[bytes]) -> Archive:
+        """Fill the source directory; the archive still lacks its end, the ``touched`` files."""
+        subject, plan = self._subject, self._subject.plan
+        self._progress("making the source archive")
+        package = self._here / "package"
+        package.mkdir(mode=0o755)
+        subject.package.export(package)
+        sourcedir.flatten(package)
+        declared = self._asked(
+            lambda: self._prepare.declared(package, plan.spec, dist=subject.dist, arch=plan.arch)
+        )
+        lacking = [n for n in declared if not os.path.lexists(package / os.fsdecode(n))]
+        archive = next((name for name in lacking if sourcedir.top_of(name)), b"")
+        top = sourcedir.top_of(archive)
+        if top is None:
+            raise CannotConvert(
+                "the spec declares no source archive that pkg-git lacks",
+                where=text(plan.spec),
+                next_step="only a package whose upstream comes as an archive can be verified",
+            )
+        made = Archive(package / os.fsdecode(archive), top, self._base, touched)
+        sourcedir.fill(package, declared, plan.base_patches)
+        self._lap("archive")
+        return made
+
+    def _run(self, archive: Archive, touched: Collection[bytes], *, control: bool) -> Prepared:
+        """Run %prep on the base; or, for control, on the converted tree without the patches."""
+        subject, plan = self._subject, self._subject.plan
+        name = "control" if control else "proof"
+        archive.finish(self._series if control else self._base, touched, plan.base_patches)
+        self._progress("running %prep" + (" without the patches" if control else ""))
+        build = self._here / name
+        build.mkdir()
+        build.chmod(0o777)  # for the sandbox's user
+        run = self._asked(
+            lambda: self._prepare.run(
+                self._here / "package",
+                plan.spec,
+                build,
+                dist=subject.dist,
+                arch=plan.arch,
+                control=control,
+            )
+        )
+        self._lap(name)
+        return run
+
+    def _files(self, name: str, top: str) -> Files:
+        """Return the files that a run left in its source tree, and make room again."""
+        try:
+            return worktree.scan(self._here / name / top)
+        except OSError as error:
+            raise CannotConvert(
+                f"what %prep leaves cannot be read: {error.strerror or error}",
+                where=text(self._subject.plan.spec),
+                next_step="look at what the spec does with links and modes",
+            ) from error
+        finally:
+            worktree.remove(self._here / name)
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        """Return what the port answers, its errors turned into ours."""
+        try:
+            return ask()
+        except SpecError as error:
+            raise SpecDoesNotParse(
+                error.what, where=error.where, next_step=error.next_step
+            ) from error
+        except SandboxError as error:
+            raise NoSandbox(error.what, where=error.where, next_step=error.next_step) from error
+
+    def _top(self, control: Prepared) -> str:
+        """Return the source tree's directory below the build directory.
+
+        It is where the patches would have been applied, so the stand-ins tell it.
+        """
+        steps = self._subject.plan.steps
+        if len(control.calls) < len(steps):
+            raise self._refused(
+                control,
+                f"%prep stops before the last patch ({len(control.calls)} of {len(steps)})",
+            )
+        if not steps:
+            return self._likely_top()
+        tops = set()
+        for call, step in zip(control.calls, steps, strict=False):
+            below = b"/" + step.directory if step.directory else b""
+            if call.endswith(below):
+                tops.add(call.removesuffix(below))
+        if len(tops) != 1:
+            seen = ", ".join(sorted(text(t) for t in tops)) or "none"
+            raise self._refused(control, f"%prep applies patches in several trees ({seen})")
+        return os.fsdecode(tops.pop())
+
+    def _likely_top(self) -> str:
+        """Return the directory that looks most like the tree, where no patch tells."""
+        names = {os.fsdecode(path) for path, _ in self._series.children(b"")}
+        build = self._here / "control"
+        best, most = "", 0
+        for here, directories, files in os.walk(build):
+            depth = len(Path(here).relative_to(build).parts)
+            here_too = len(names & {*directories, *files})
+            # Older specs keep a pristine twin beside the tree.
+            if here_too > most or (here_too == most and "vanilla-" in best):
+                best, most = os.path.relpath(here, build), here_too
+            if depth >= 3:
+                directories.clear()
+        return best
+
+    def _refused(self, run: Prepared, what: str) -> CannotConvert | CannotWork:
+        """Return the error for a run that did not get through the patches."""
+        last = run.errors[-1] if run.errors else f"exit status {run.status}"
+        at = prepsteps.stop(run)
+        where = f"{at}: {last}" if at else last
+        next_step = f"run it by hand: {run.command}"
+        # bash(1), "EXIT STATUS": 127 is a command that was not found, and it says so.
+        if any("command not found" in line for line in run.errors):
+            return CannotWork(f"{what}: this host lacks a tool", where=where, next_step=next_step)
+        return CannotConvert(what, where=where, next_step=next_step)
+
+    # -- comparing -------------------------------------------------------------------------
+
+    def _history(self, top: Path, missing: Collection[bytes]) -> AmHistory | None:
+        steps = self._subject.plan.steps
+        if not steps or any(step.tool != "git-am" for step in steps):
+            return None
+        subject = self._subject
+        return amhistory.compare(top, subject.repository, subject.base, subject.series, missing)
+
+    def _backup(self, path: bytes, found: Entry, was: Files) -> bool:
+        """Tell whether patch(1) left this: the file as it was before one of the patches."""
+        original = path.removesuffix(b".orig")
+        if original == path:
+            return False
+        if (old := was.get(original)) is not None and old.id == found.id:
+            return True
+        return any(
+            (entry := tree.entry(original)) is not None and entry.id == found.id
+            for tree in self._between()
+        )
+
+    def _between(self) -> Iterator[GitTree]:
+        """Yield the tree after each patch, newest first."""
+        repository, commit = self._subject.repository, self._subject.series
+        while commit != self._subject.base:
+            yield repository.tree(commit)
+            commit = repository.commit(commit).parents[0]
+
+
+def _difference(
+    path: bytes,
+    expected: Entry | None,
+    found: Entry | None,
+    defect: bool,
+    commands: Sequence[prepsteps.Command],
+) -> Difference:
+    if found is None:
+        kind = "deleted"
+    elif expected is None:
+        kind = "added"
+    elif (expected.mode ^ found.mode) & 0o170000:
+        kind = "type"
+    else:
+        kind = "content" if expected.id != found.id else "mode"
+    return Difference(path, kind, "" if defect else prepsteps.step(path, commands), defect)
