@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from converter.convert import Conversion, Planned, Request
     from service.config import Config, Package
     from service.koji import KojiBuild
-    from specparse.plan import Tracer
+    from specparse.plan import Preparer, Tracer
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -101,6 +102,7 @@ def plan(**options: Any) -> None:
 
 @cli.command()
 @_shared
+@click.option("--verify", is_flag=True, help="Run the real %prep first; publish what equals it.")
 def convert(**options: Any) -> None:
     """Make the commits, the branch and the tag of BUILD in --repo; publish them with --push.
 
@@ -115,11 +117,54 @@ def convert(**options: Any) -> None:
         if path is None:
             raise WrongUsage("no repository for the result", next_step="name one with --repo PATH")
         repo = Repository.create(path)
-        done = pipeline.convert(asked.request, repo, asked.trace, progress=progress)
+        prepare = _preparer(options) if options["verify"] else None
+        done = pipeline.convert(
+            asked.request, repo, asked.trace, prepare=prepare, progress=progress
+        )
     if options["as_json"]:
         _print_json({**done.as_json(), "pushed": []})
     else:
         _print_conversion(done, path)
+
+
+@cli.command()
+@_shared
+def verify(**options: Any) -> None:
+    """Run BUILD's real %prep in the sandbox; compare its tree with the converted one.
+
+    Without --repo the build is converted anew for the comparison, and nothing is kept. The work
+    takes place in $TMPDIR or /var/tmp and needs three times the room of the source tree.
+    """
+    from converter import convert as pipeline
+    from converter.odb import Repository
+
+    with _Progress(options) as progress:
+        asked = _asked(options)
+        prepare = _preparer(options)
+        if options["repo"]:
+            repo = Repository(options["repo"])
+            nvr, verdict = pipeline.verify(
+                asked.request, repo, asked.trace, prepare, progress=progress
+            )
+        else:
+            with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
+                repo = Repository.create(Path(scratch) / "verified.git")
+                done = pipeline.convert(
+                    asked.request, repo, asked.trace, prepare=prepare, progress=progress
+                )
+                assert done.verdict is not None
+                nvr, verdict = done.build.nvr, done.verdict
+    verdict.check(str(nvr))
+    if options["as_json"]:
+        _print_json({"nvr": str(nvr), **verdict.as_json()})
+    else:
+        click.echo(verdict.report(str(nvr)), nl=False)
+
+
+def _preparer(options: dict[str, Any]) -> Preparer:
+    from specparse.prep import SandboxedPreparer
+
+    return SandboxedPreparer(sandboxed=not options["no_sandbox"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +356,8 @@ def _print_conversion(done: Conversion, repo: Path) -> None:
     click.echo(f"branch {done.build.branch}  {done.commit}")
     click.echo(f"tag    {done.build.tag}")
     click.echo(f"tree   {done.tree}, after the series {done.series['series']['tree']}")
+    if done.verdict:
+        click.echo(done.verdict.report(done.build.tag), nl=False)
     click.echo(f"in     {repo}")
 
 
@@ -359,6 +406,9 @@ def _fail(error: SrcgitError, as_json: bool) -> int:
         series = getattr(error, "series", None)
         if series is not None:
             answer["series"] = series
+        verdict = getattr(error, "verdict", None)
+        if verdict is not None:
+            answer["verification"] = verdict.as_json()
         _print_json(answer)
     return error.exit_code
 
