@@ -1,0 +1,179 @@
+"""An empty Debian machine with a real systemd, booted here by systemd-nspawn, thrown away after.
+
+The root is made once by debootstrap (and kept in /var/tmp): minbase, python3, systemd, and the
+packages that the role lists, read from the role itself, because the machine has no way out: its
+network is its own. What the role forgets to list is missing. Each boot gets an overlay in memory.
+Needs root.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import yaml
+
+T = TypeVar("T")
+ROLE = Path(__file__).parents[2] / "ansible/roles/srcgit"
+CACHE = Path("/var/tmp/srcgit-converge")
+SUITE = "bookworm"
+EMPTY = ["python3", "python3-apt", "systemd", "systemd-sysv", "dbus", "ca-certificates"]
+# Another's work that the test needs in there: the broker, and what unpriviledged logins go by.
+OTHERS = ["rabbitmq-server"]
+CLONE_NEWNET = 0x40000000
+
+
+def packages() -> list[str]:
+    """Return what the role would install on this distribution."""
+    lists = yaml.safe_load((ROLE / "vars/Debian.yml").read_text())
+    named = ("__srcgit_packages", "__srcgit_venv_packages", "__srcgit_nginx_packages")
+    return sorted({package for name in named for package in lists[name]})
+
+
+def root() -> Path:
+    """Return the directory of the machine's root, made when it is not there yet (a minute)."""
+    asked = EMPTY + packages() + OTHERS
+    path = CACHE / f"root-{hashlib.sha256(' '.join(asked).encode()).hexdigest()[:12]}"
+    if path.exists():
+        return path
+    for old in CACHE.glob("root-*"):
+        shutil.rmtree(old)
+    new = CACHE / "root.new"
+    shutil.rmtree(new, ignore_errors=True)
+    CACHE.mkdir(exist_ok=True)
+    include = f"--include={','.join(EMPTY)}"
+    _run("debootstrap", "--variant=minbase", include, SUITE, str(new))
+    policy = new / "usr/sbin/policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")  # start nothing while installing
+    policy.chmod(0o755)
+    for name in ("/etc/apt/apt.conf.d", "/etc/apt/sources.list.d", "/etc/resolv.conf"):
+        _run("cp", "-rL", "--", name, str((new / name.lstrip("/")).parent))
+    (new / "etc/apt/sources.list").unlink(missing_ok=True)
+    apt = ["env", "DEBIAN_FRONTEND=noninteractive", "chroot", str(new), "apt-get", "-qq"]
+    _run(*apt, "update")
+    _run(*apt, "install", "--no-install-recommends", *packages(), *OTHERS)
+    _run(*apt, "clean")
+    policy.unlink()
+    # Whatever would start or fetch by itself is none of the role's business.
+    for unit in ("apt-daily.timer", "apt-daily-upgrade.timer", "nginx.service", "fcgiwrap.socket"):
+        _run("systemctl", f"--root={new}", "disable", "-q", unit)
+    new.rename(path)
+    return path
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+
+class Machine:
+    """A booted machine: commands run in it as root, threads and processes in its network."""
+
+    def __init__(self, *binds: Path) -> None:
+        """Boot; ``binds`` are seen inside, read-only, at the same paths."""
+        mounts = [f"--bind-ro={path}" for path in binds]
+        # A /run of its own, or nspawn registers with a systemd that is not there.
+        boot = 'mount -t tmpfs tmpfs /run && exec systemd-nspawn "$@"'
+        nspawn = ["--quiet", "--boot", "--register=no", "--keep-unit", "--private-network"]
+        self._log = open(CACHE / "console.log", "wb")  # noqa: SIM115
+        self._nspawn = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", boot, "sh", *nspawn, "--volatile=overlay"]
+            + [f"--directory={root()}", "--hostname=srcgit-converge", *mounts],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        self._others: list[subprocess.Popen[bytes]] = []
+        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
+        self.pid = int(until(lambda: children.read_text().split(), 20)[0])
+        try:
+            until(lambda: self.run("systemctl", "is-system-running").strip() == "running", 60)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for process in self._others:
+            process.kill()
+            process.wait()
+        if hasattr(self, "pid"):
+            os.kill(self.pid, signal.SIGKILL)  # pid 1 of its namespace: all others go with it
+        self._nspawn.wait()
+        self._log.close()
+
+    @property
+    def enter(self) -> Sequence[str]:
+        """The words before a command that make it one of the machine's own."""
+        clean = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+        spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
+        return ["nsenter", f"--target={self.pid}", *spaces, "--", *clean, "HOME=/root"]
+
+    def run(self, *command: str, ok: bool = False, timeout: float = 120) -> str:
+        """Run a command inside; return its output. With ``ok``, a failure fails the test."""
+        done = subprocess.run(
+            [*self.enter, *command], capture_output=True, text=True, check=False, timeout=timeout
+        )
+        assert not ok or done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def here(self, function: Callable[[], T]) -> T:
+        """Call ``function`` in a thread that sees the machine's network and this one's files."""
+        answers: list[T] = []
+
+        def call() -> None:
+            libc = ctypes.CDLL(None, use_errno=True)
+            with open(f"/proc/{self.pid}/ns/net") as space:
+                assert libc.setns(space.fileno(), CLONE_NEWNET) == 0
+            answers.append(function())
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join()
+        assert answers, "the function failed: see the thread's traceback"
+        return answers[0]
+
+    def serve(self, *command: str, **environment: str) -> None:
+        """Start a program of this system in the machine's network, until the machine is closed."""
+        self._others.append(self._in_network(command, environment))
+
+    def ask(self, *command: str, **environment: str) -> None:
+        """Run a program of this system in the machine's network, to its end."""
+        assert self._in_network(command, environment).wait(60) == 0
+
+    def _in_network(
+        self, command: Sequence[str], environment: dict[str, str]
+    ) -> subprocess.Popen[bytes]:
+        network = ["nsenter", f"--target={self.pid}", "--net", "--"]
+        return subprocess.Popen([*network, *command], env={**os.environ, **environment})
+
+
+def until(condition: Callable[[], Any], seconds: float) -> Any:
+    """Return the first true answer of ``condition``; fail when there is none in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        answer = condition()
+        if answer:
+            return answer
+        time.sleep(0.2)
+    raise AssertionError(f"not within {seconds:g} seconds")
