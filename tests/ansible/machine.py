@@ -28,7 +28,7 @@ ROLE = Path(__file__).parents[2] / "ansible/roles/srcgit"
 CACHE = Path("/var/tmp/srcgit-converge")
 SUITE = "bookworm"
 EMPTY = ["python3", "python3-apt", "systemd", "systemd-sysv", "dbus", "ca-certificates"]
-# Another's work that the test needs in there: the broker, and what unpriviledged logins go by.
+# Not the role's work, but needed in there.
 OTHERS = ["rabbitmq-server"]
 CLONE_NEWNET = 0x40000000
 
@@ -85,10 +85,10 @@ class Machine:
         # A /run of its own, or nspawn registers with a systemd that is not there.
         boot = 'mount -t tmpfs tmpfs /run && exec systemd-nspawn "$@"'
         nspawn = ["--quiet", "--boot", "--register=no", "--keep-unit", "--private-network"]
+        nspawn += ["--volatile=overlay", f"--directory={root()}", "--hostname=srcgit-converge"]
         self._log = open(CACHE / "console.log", "wb")  # noqa: SIM115
         self._nspawn = subprocess.Popen(
-            ["unshare", "-m", "sh", "-c", boot, "sh", *nspawn, "--volatile=overlay"]
-            + [f"--directory={root()}", "--hostname=srcgit-converge", *mounts],
+            ["unshare", "-m", "sh", "-c", boot, "sh", *nspawn, *mounts],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
