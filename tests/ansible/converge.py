@@ -12,14 +12,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.ansible.machine import CACHE, Machine, until
+from tests.ansible.machine import CACHE, Machine, empty, root, until
 from tests.ansible.test_role import ROOT, run
 from tests.builders import Sample, sample
 from tests.hub import Hub
@@ -53,6 +53,7 @@ class World:
     sample: Sample
     directory: Path
     wheel: Path
+    said: str = field(default="", init=False)  # Ansible's last words
 
     def apply(self, *options: str) -> dict[str, int]:
         """Run the playbook; return its recap, such as {"ok": 30, "changed": 7, "failed": 0}."""
@@ -115,7 +116,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     )
     assert done.returncode == 0, done.stderr
     (wheel,) = wheels.glob("srcgit-*.whl")
-    with Machine(wheels) as machine:
+    with Machine(root(), wheels) as machine:
         outside = directory / "outside"
         outside.mkdir()
         made = sample(outside)
@@ -163,10 +164,13 @@ def inventory(world: World) -> None:
 
 
 def test_check_mode_on_an_empty_machine_changes_nothing(world: World) -> None:
-    recap = world.apply("--check")
-    assert recap["failed"] == 0 and recap["changed"] > 10
-    left = world.machine.run("sh", "-c", "ls -d /etc/srcgit /opt/srcgit /srv/srcgit; id srcgit")
-    assert left == ""
+    with Machine(empty()) as machine:
+        inventory(replace(world, machine=machine))
+        recap = world.apply("--check")
+        assert recap["failed"] == 0 and recap["changed"] > 10
+        for path in ("/etc/srcgit", "/opt/srcgit", "/srv/srcgit", "/usr/bin/git"):
+            assert machine.run("ls", path) == ""
+    inventory(world)
 
 
 def test_first_run_converges(world: World) -> None:

@@ -40,34 +40,51 @@ def packages() -> list[str]:
     return sorted({package for name in named for package in lists[name]})
 
 
+def empty() -> Path:
+    """Return the root of a machine with nothing on it, made when it is not there yet."""
+    return _kept("empty", EMPTY, _debootstrap)
+
+
 def root() -> Path:
-    """Return the directory of the machine's root, made when it is not there yet (a minute)."""
-    asked = EMPTY + packages() + OTHERS
-    path = CACHE / f"root-{hashlib.sha256(' '.join(asked).encode()).hexdigest()[:12]}"
-    if path.exists():
-        return path
-    for old in CACHE.glob("root-*"):
-        shutil.rmtree(old)
-    new = CACHE / "root.new"
-    shutil.rmtree(new, ignore_errors=True)
-    CACHE.mkdir(exist_ok=True)
+    """Return the same with the packages that the role would install."""
+
+    def install(new: Path) -> None:
+        _run("cp", "-a", "--reflink=auto", str(empty()), str(new))
+        policy = new / "usr/sbin/policy-rc.d"
+        policy.write_text("#!/bin/sh\nexit 101\n")  # start nothing while installing
+        policy.chmod(0o755)
+        apt = ["env", "DEBIAN_FRONTEND=noninteractive", "chroot", str(new), "apt-get", "-qq"]
+        _run(*apt, "install", "--no-install-recommends", *packages(), *OTHERS)
+        _run(*apt, "clean")
+        policy.unlink()
+        # Started by the role, or not at all.
+        _run("systemctl", f"--root={new}", "disable", "-q", "nginx.service", "fcgiwrap.socket")
+
+    return _kept("root", EMPTY + packages() + OTHERS, install)
+
+
+def _debootstrap(new: Path) -> None:
     include = f"--include={','.join(EMPTY)}"
     _run("debootstrap", "--variant=minbase", include, SUITE, str(new))
-    policy = new / "usr/sbin/policy-rc.d"
-    policy.write_text("#!/bin/sh\nexit 101\n")  # start nothing while installing
-    policy.chmod(0o755)
     for name in ("/etc/apt/apt.conf.d", "/etc/apt/sources.list.d", "/etc/resolv.conf"):
         _run("cp", "-rL", "--", name, str((new / name.lstrip("/")).parent))
     (new / "etc/apt/sources.list").unlink(missing_ok=True)
-    apt = ["env", "DEBIAN_FRONTEND=noninteractive", "chroot", str(new), "apt-get", "-qq"]
-    _run(*apt, "update")
-    _run(*apt, "install", "--no-install-recommends", *packages(), *OTHERS)
-    _run(*apt, "clean")
-    policy.unlink()
-    # Whatever would start or fetch by itself is none of the role's business.
-    for unit in ("apt-daily.timer", "apt-daily-upgrade.timer", "nginx.service", "fcgiwrap.socket"):
-        _run("systemctl", f"--root={new}", "disable", "-q", unit)
-    new.rename(path)
+    _run("chroot", str(new), "apt-get", "-qq", "update")
+    _run(
+        "systemctl", f"--root={new}", "disable", "-q", "apt-daily.timer", "apt-daily-upgrade.timer"
+    )
+
+
+def _kept(kind: str, asked: Sequence[str], make: Callable[[Path], None]) -> Path:
+    """Return the directory made of ``asked``, from the cache or anew, then without older ones."""
+    path = CACHE / f"{kind}-{hashlib.sha256(' '.join(asked).encode()).hexdigest()[:12]}"
+    if not path.exists():
+        CACHE.mkdir(exist_ok=True)
+        for old in CACHE.glob(f"{kind}[-.]*"):
+            shutil.rmtree(old)
+        new = CACHE / f"{kind}.new"
+        make(new)
+        new.rename(path)
     return path
 
 
@@ -79,13 +96,13 @@ def _run(*command: str) -> None:
 class Machine:
     """A booted machine: commands run in it as root, threads and processes in its network."""
 
-    def __init__(self, *binds: Path) -> None:
-        """Boot; ``binds`` are seen inside, read-only, at the same paths."""
+    def __init__(self, root: Path, *binds: Path) -> None:
+        """Boot ``root``; ``binds`` are seen inside, read-only, at the same paths."""
         mounts = [f"--bind-ro={path}" for path in binds]
         # A /run of its own, or nspawn registers with a systemd that is not there.
         boot = 'mount -t tmpfs tmpfs /run && exec systemd-nspawn "$@"'
         nspawn = ["--quiet", "--boot", "--register=no", "--keep-unit", "--private-network"]
-        nspawn += ["--volatile=overlay", f"--directory={root()}", "--hostname=srcgit-converge"]
+        nspawn += ["--volatile=overlay", f"--directory={root}", "--hostname=srcgit-converge"]
         self._log = open(CACHE / "console.log", "wb")  # noqa: SIM115
         self._nspawn = subprocess.Popen(
             ["unshare", "-m", "sh", "-c", boot, "sh", *nspawn, *mounts],
