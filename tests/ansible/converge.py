@@ -184,7 +184,7 @@ def test_second_run_changes_nothing(world: World) -> None:
 
 
 def test_check_mode_agrees_that_nothing_is_left_to_do(world: World) -> None:
-    assert world.apply("--check", "--diff")["changed"] == 0
+    assert world.apply("--check", "--diff")["changed"] == 0, world.said
 
 
 def test_units_run(world: World) -> None:

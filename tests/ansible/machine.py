@@ -8,6 +8,7 @@ Needs root.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -103,7 +104,7 @@ class Machine:
         boot = 'mount -t tmpfs tmpfs /run && exec systemd-nspawn "$@"'
         nspawn = ["--quiet", "--boot", "--register=no", "--keep-unit", "--private-network"]
         nspawn += ["--volatile=overlay", f"--directory={root}", "--hostname=srcgit-converge"]
-        self._log = open(CACHE / "console.log", "wb")  # noqa: SIM115
+        self._log = open(CACHE / f"{root.name}.log", "wb")  # noqa: SIM115
         self._nspawn = subprocess.Popen(
             ["unshare", "-m", "sh", "-c", boot, "sh", *nspawn, *mounts],
             stdin=subprocess.DEVNULL,
@@ -111,9 +112,9 @@ class Machine:
             stderr=subprocess.STDOUT,
         )
         self._others: list[subprocess.Popen[bytes]] = []
-        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
-        self.pid = int(until(lambda: children.read_text().split(), 20)[0])
+        self.pid = 0
         try:
+            self.pid = int(until(self._first, 20))
             until(lambda: self.run("systemctl", "is-system-running").strip() == "running", 60)
         except BaseException:
             self.close()
@@ -134,10 +135,20 @@ class Machine:
         for process in self._others:
             process.kill()
             process.wait()
-        if hasattr(self, "pid"):
-            os.kill(self.pid, signal.SIGKILL)  # pid 1 of its namespace: all others go with it
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)  # pid 1 of its namespace: all others go with it
+        else:
+            self._nspawn.kill()
         self._nspawn.wait()
         self._log.close()
+
+    def _first(self) -> str:
+        """Return the id of the machine's systemd, once the shell has become nspawn."""
+        process = Path(f"/proc/{self._nspawn.pid}")
+        if (process / "comm").read_text() != "systemd-nspawn\n":
+            return ""
+        return "".join((process / f"task/{self._nspawn.pid}/children").read_text().split()[:1])
 
     @property
     def enter(self) -> Sequence[str]:
