@@ -142,7 +142,10 @@ def inventory(world: World) -> None:
         "ansible_pipelining": True,
         "ansible_python_interpreter": "/usr/bin/python3",
         "srcgit_wheel": str(world.wheel),
-        "srcgit_pip_extra_args": f"--no-index --find-links {CACHE / 'wheels'}",
+        "srcgit_pip_environment": {
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": f"{CACHE / 'wheels'} /opt/srcgit/wheels",
+        },
         "srcgit_server_name": "localhost",
         "srcgit_workers": 2,
         "srcgit_koji": world.hub.url,

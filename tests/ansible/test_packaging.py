@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -54,6 +56,11 @@ def test_source_package_is_built(source: Path, tmp_path: Path) -> None:
     assert run("rpm", "-qpl", package).split() == ["srcgit-0.1.0.tar.gz", "srcgit.spec"]
 
 
+def test_spec_names_only_files_that_exist() -> None:
+    for path in re.findall(r"(?:ansible|service)/[\w./-]+\w", SPEC.read_text()):
+        assert (ROOT / path).exists(), path
+
+
 def test_spec_container_and_role_install_the_same() -> None:
     """Three ways to install, one list of what a %prep and its sandbox need."""
     role = yaml.safe_load((ROOT / "ansible/roles/srcgit/vars/RedHat.yml").read_text())
@@ -71,3 +78,30 @@ def test_spec_installs_every_unit() -> None:
     (post,) = re.findall(r"^%systemd_post (.*)", SPEC.read_text(), re.MULTILINE)
     (preun,) = re.findall(r"^%systemd_preun (.*)", SPEC.read_text(), re.MULTILINE)
     assert set(post.split()) == set(preun.split()) == enabled
+
+
+def test_message_schemas_are_the_projects(tmp_path: Path) -> None:
+    """srcgit-messages registers the same classes under the same names."""
+    alone = tomllib.loads((PACKAGING / "messages.toml").read_text())["project"]
+    registered = {
+        name: place.replace("srcgit_messages:", "service.messages:")
+        for name, place in alone["entry-points"]["fedora.messages"].items()
+    }
+    assert registered == PROJECT["entry-points"]["fedora.messages"]
+    (tmp_path / "srcgit_messages.py").write_bytes((ROOT / "service/messages.py").read_bytes())
+    classes = ", ".join(place.partition(":")[2] for place in registered.values())
+    run(sys.executable, "-c", f"from srcgit_messages import {classes}", cwd=tmp_path)
+
+
+@pytest.mark.timeout(180)
+def test_wheel_installs_into_an_empty_environment(source: Path, tmp_path: Path) -> None:
+    """The way of an operator: a wheel, a new venv of the system's Python, the command."""
+    # The sealed HOME would make pip build gssapi anew, which takes a minute.
+    cache = {"PIP_CACHE_DIR": f"{pwd.getpwuid(os.getuid()).pw_dir}/.cache/pip"}
+    run("/usr/bin/python3", "-m", "venv", tmp_path / "venv")
+    python = tmp_path / "venv/bin/python"
+    run(python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, source, **cache)
+    (wheel,) = tmp_path.glob("*.whl")
+    run(python, "-m", "pip", "install", "-q", wheel, **cache)
+    out = run(tmp_path / "venv/bin/srcgit", "--help", cwd=tmp_path, PYTHONPATH="")
+    assert {"plan", "convert"} <= set(re.findall(r"^  (\w+)  ", out, re.MULTILINE)), out
