@@ -147,7 +147,7 @@ def plan(request: Request, trace: Tracer, progress: Progress = lambda stage: Non
     progress(f"reading {text(spec)}")
     history = package.history()
     with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
-        package.export(Path(scratch))
+        package.export(Path(scratch), spec)
         Path(scratch).chmod(0o755)  # the sandbox reads it under another uid
         try:
             made = trace(Path(scratch), spec, dist=dist, arch=request.arch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,13 +168,28 @@ class Package:
             next_step="name the package with --nvr" if specs else "give a commit that has a spec",
         )
 
-    def export(self, directory: Path) -> None:
-        """Write the files below ``directory``, an existing empty one; links stay links.
+    def _used(self, spec: bytes) -> Iterator[Entry]:
+        """Yield the files that a build can see.
+
+        rpm's source directory is flat: of a subdirectory (the kernel's configs/ has 10,000 files)
+        only what the spec names counts.
+        """
+        text = self.read(spec) or b""
+        words = set(re.findall(rb"[^\s/\"'=]+", text))
+        trees = set(re.findall(rb"(?:_sourcedir\}?|RPM_SOURCE_DIR\}?)/([^\s/\"']+)/?", text))
+        for entry in self.files.values():
+            parent, _, name = entry.path.rpartition(b"/")
+            flat = parent in (b"", b"SOURCES", b"SPECS")
+            if flat or name in words or entry.path.partition(b"/")[0] in trees:
+                yield entry
+
+    def export(self, directory: Path, spec: bytes) -> None:
+        """Write what a build of ``spec`` can see below ``directory``; links stay links.
 
         Raises PkgGitInvalid for a tree that git itself would not check out.
         """
         top = os.fsencode(directory)
-        files = [e for e in self.files.values() if e.mode != 0o160000]
+        files = [entry for entry in self._used(spec) if entry.mode != 0o160000]
         try:
             for entry in sorted(files, key=lambda e: e.mode == 0o120000):  # links last: no way out
                 if any(part in (b"", b".", b"..") for part in entry.path.split(b"/")):

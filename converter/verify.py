@@ -154,7 +154,7 @@ class _Verification:
         self._progress("making the source archive")
         package = self._here / "package"
         package.mkdir(mode=0o755)
-        subject.package.export(package)
+        subject.package.export(package, subject.plan.spec)
         sourcedir.flatten(package)
         declared = self._asked(
             lambda: self._prepare.declared(package, plan.spec, dist=subject.dist, arch=plan.arch)
