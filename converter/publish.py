@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from converter.build import Build, Evr, Nvr
 from converter.errors import CannotConvert, LeaseLost, RemoteUnavailable, SrcgitError
 from converter.git import Done, GitFailed
+from converter.mirror import is_url
 from converter.odb import Identity, Repository
 
 SERIES_JSON = b"fedora/series.json"
@@ -74,6 +75,45 @@ def publish(repo: Repository, build: Build, commit: str, tag: str, base: str, ur
             if attempt == ATTEMPTS:
                 raise
     return Receipt(url, {ref: _state(ref, there, wanted) for ref in {**there, **wanted}})
+
+
+def publish_all(
+    repo: Repository,
+    build: Build,
+    commit: str,
+    tag: str,
+    base: str,
+    urls: Sequence[str],
+    progress: Callable[[str], None] = lambda stage: None,
+) -> list[Receipt]:
+    """Push a build to each of ``urls``; one that fails does not keep it from the others.
+
+    Raises what the first failure raised, after all were tried; WrongUsage for an address for
+    which git would run a program.
+    """
+    for url in urls:
+        is_url(url)
+    receipts, failures = [], []
+    for url in urls:
+        progress(f"pushing to {url}")
+        try:
+            receipts.append(publish(repo, build, commit, tag, base, url))
+        except SrcgitError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return receipts
+
+
+def catch_up(repo: Repository, url: str) -> None:
+    """Fetch the tags that ``url`` has and ``repo`` lacks: what other hosts have converted.
+
+    ``repo`` has to borrow upstream's objects already, or all of upstream comes along. Raises
+    RemoteUnavailable.
+    """
+    tags = "refs/tags/*:refs/tags/*"
+    # Exit status 1: a tag of ours differs, which is judged when that build is published.
+    _talk(repo, url, "fetch", "--quiet", "--no-write-fetch-head", url, tags, ok=(0, 1))
 
 
 def _state(ref: str, there: Mapping[str, str], wanted: Mapping[str, str]) -> tuple[RefState, str]:

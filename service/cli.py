@@ -22,6 +22,7 @@ import click
 
 from converter.errors import CannotConvert, SrcgitError, WrongUsage
 from converter.text import text
+from service import commands
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 @click.version_option(package_name="srcgit", prog_name="srcgit")
 def cli() -> None:
     """Turn Fedora package builds (pkg-git) into source trees (src-git), one commit per patch."""
+
+
+for _command in (commands.listen, commands.backfill, commands.status):
+    cli.add_command(_command)
 
 
 def _shared(command: Callable[..., None]) -> Callable[..., None]:
@@ -103,6 +108,7 @@ def plan(**options: Any) -> None:
 @cli.command()
 @_shared
 @click.option("--verify", is_flag=True, help="Run the real %prep first; publish what equals it.")
+@click.option("--queue", is_flag=True, help="Leave it to the daemon, whatever was tried before.")
 def convert(**options: Any) -> None:
     """Make the commits, the branch and the tag of BUILD in --repo; publish them with --push.
 
@@ -110,7 +116,11 @@ def convert(**options: Any) -> None:
     """
     from converter import convert as pipeline
     from converter.odb import Repository
+    from converter.publish import publish_all
 
+    if options["queue"]:
+        click.echo(_queue(_asked(options), options["config"]))
+        return
     with _Progress(options) as progress:
         asked = _asked(options)
         path = options["repo"] or (asked.package.repo if asked.package else None)
@@ -121,10 +131,47 @@ def convert(**options: Any) -> None:
         done = pipeline.convert(
             asked.request, repo, asked.trace, prepare=prepare, progress=progress
         )
+        base = done.series["base"]["commit"]
+        receipts = publish_all(
+            repo, done.build, done.commit, done.tag, base, options["pushes"], progress
+        )
     if options["as_json"]:
-        _print_json({**done.as_json(), "pushed": []})
+        _print_json({**done.as_json(), "pushed": [receipt.as_json() for receipt in receipts]})
     else:
         _print_conversion(done, path)
+        for receipt in receipts:
+            for ref, (state, _) in receipt.refs.items():
+                click.echo(f"{state:<6} {ref} at {receipt.url}")
+
+
+def _queue(asked: _Asked, config: Path | None) -> str:
+    """Put one build on the daemon's list; return what was done."""
+    from converter.pkggit import PkgGit
+    from service import config as configuration
+    from service.backfill import queue_again
+    from service.consumer import key
+    from service.journal import Journal, Row
+
+    request = asked.request
+    if request.nvr is None or asked.package is None:
+        raise WrongUsage(
+            "only builds of configured packages can be queued, by their NVR",
+            next_step="give an NVR, or PKG_GIT#COMMIT with --nvr",
+        )
+    row = Row(
+        str(request.nvr),
+        asked.package.name,
+        key(request.nvr),
+        request.koji_id,
+        PkgGit(request.pkg_git).resolve(request.rev),
+        request.target,
+        via="queue",
+    )
+    journal = Journal(configuration.load(config).journal)
+    try:
+        return f"{row.nvr}: {queue_again(row.nvr, journal, row)}"
+    finally:
+        journal.close()
 
 
 @cli.command()

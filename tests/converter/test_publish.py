@@ -47,11 +47,14 @@ class Host:
         self.base = base
 
     def make(self, version: str, branch: str = "f41", note: str = "") -> Made:
-        nvr = Nvr.parse(f"kernel-{version}.fc41")
+        return self.make_nvr(Nvr.parse(f"kernel-{version}.fc41"), branch, note)
+
+    def make_nvr(self, nvr: Nvr, branch: str | None = None, note: str = "") -> Made:
+        branch = branch or f"f{(nvr.dist or '').removeprefix('.fc')}"
         build = Build(nvr, None, "https://x/kernel.git", "c" * 40, branch)
         record = json.dumps({"nvr": str(nvr), "epoch": None}).encode()
         tree = self.repo.write_tree(
-            {SERIES_JSON: File(0o100644, record), b"x": File(0o100644, version.encode())}
+            {SERIES_JSON: File(0o100644, record), b"x": File(0o100644, str(nvr).encode())}
         )
         commit = self.repo.write_commit(tree, [self.base], WHO, WHO, f"{nvr}\n".encode())
         tag = self.repo.write_tag(commit, build.tag, WHO, f"{nvr}\n{note}".encode())

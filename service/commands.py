@@ -1,0 +1,219 @@
+"""The commands of the daemon and of those who run it: listen, backfill, status.
+
+Imports are made when a command runs: ``srcgit plan`` must not wait for libraries of the bus.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from converter.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from service.backfill import Found
+    from service.config import Config, Package
+    from service.journal import Journal
+    from service.status import Status
+
+_CONFIG = click.option("--config", type=click.Path(path_type=Path), help="A TOML file.")
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+
+def moment(text: str) -> datetime:
+    """Read ``--since``: an ISO 8601 date or time (UTC unless it says), or an age such as 7d."""
+    if match := re.fullmatch(r"([0-9]{1,4})([hdw])", text):
+        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise WrongUsage(
+            f"not a date: {text!r}", next_step="give one such as 2026-11-01, or an age such as 7d"
+        ) from None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+@click.command()
+@_CONFIG
+def listen(config: Path | None) -> None:
+    """Run the daemon: take in build messages, convert, publish, announce. Ends with SIGTERM."""
+    from service import config as configuration
+    from service.daemon import listen as run
+    from service.pipeline import pipeline
+
+    settings = configuration.load(config)
+    work = pipeline(settings)
+    run(settings, config, work, prepare=work.prepare)
+
+
+@click.command()
+@click.argument("package")
+@click.option("--since", metavar="DATE", default="60d", show_default=True)
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most N builds.")
+@click.option("--dry-run", is_flag=True, help="Say what is missing, change nothing.")
+@click.option("--queue", is_flag=True, help="Leave the conversions to the daemon.")
+@click.option("--from-pkg-git", is_flag=True, help="Read pkg-git's history, do not ask Koji.")
+@click.option("--json", "as_json", is_flag=True, help="Give the result as JSON.")
+@_CONFIG
+def backfill(
+    package: str,
+    since: str,
+    limit: int | None,
+    dry_run: bool,
+    queue: bool,
+    from_pkg_git: bool,
+    as_json: bool,
+    config: Path | None,
+) -> int:
+    """Convert the builds of PACKAGE that Koji lists and the published tree lacks, oldest first.
+
+    DATE is 2026-11-01, a time, or an age such as 36h, 7d, 8w. The exit code is 1 if a build could
+    not be converted.
+    """
+    from service import config as configuration
+    from service.backfill import enqueue
+    from service.journal import Journal
+
+    settings = configuration.load(config)
+    if package not in settings.packages:
+        raise WrongUsage(
+            f"{package} is not configured", next_step="add it to [consumer_config.packages]"
+        )
+    found = _found(settings, settings.packages[package], moment(since), limit, from_pkg_git)
+    if dry_run:
+        _tell(list(_progress(found, as_json)), [], as_json)
+        return 0
+    journal = Journal(settings.journal)
+    try:
+        added = list(_progress(enqueue(found, journal), as_json))
+        if not queue:
+            _work(settings, journal, [each.nvr for each in added if each.row], as_json)
+        rows = [journal.find(each.nvr) for each in added if each.row]
+        results = [] if queue else [(r.nvr, r.state, r.outcome) for r in rows if r]
+    finally:
+        journal.close()
+    _tell(added, results, as_json)
+    return 1 if any(state in ("failed", "parked") for _, state, _ in results) else 0
+
+
+def _found(
+    config: Config, package: Package, since: datetime, limit: int | None, from_pkg_git: bool
+) -> Iterator[Found]:
+    from service import backfill as source
+
+    if not from_pkg_git:
+        from service.koji import Koji
+
+        return source.from_koji(package, Koji(config.koji), since, limit)
+    from converter.build import Nvr
+    from converter.convert import Request, plan
+    from converter.mirror import Mirror
+    from converter.pkggit import PkgGit
+    from service.pipeline import pipeline
+
+    mirror = Mirror(package.pkg_git, config.state / "mirrors")
+    mirror.fetch()
+
+    def name(commit: str, dist: str) -> Nvr:
+        return plan(Request(mirror, commit, dist=dist), pipeline(config).trace).nvr
+
+    reader = source.spec_reader(name)
+    return source.from_pkg_git(package, PkgGit(mirror), reader, since, limit)
+
+
+def _progress(found: Iterator[Found], as_json: bool) -> Iterator[Found]:
+    for each in found:
+        if not as_json:
+            click.echo(f"{each.nvr}: {each.why}")
+        yield each
+
+
+def _work(config: Config, journal: Journal, wanted: list[str], as_json: bool) -> None:
+    """Convert what is due until the wanted builds are settled or due later."""
+    from service import worker
+    from service.daemon import make_worker, process_name
+    from service.pipeline import pipeline
+
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    if not as_json:
+        logging.getLogger("service.worker").setLevel(logging.INFO)
+    worker.preload()
+    make = make_worker(config, journal, pipeline(config), f"{process_name()} backfill")
+    if wanted:
+        make.run(threading.Event(), drain=True)
+    journal.sign(f"{process_name()} backfill", "done")
+
+
+def _tell(added: Sequence[Found], results: Sequence[tuple[str, str, str]], as_json: bool) -> None:
+    missing = [each.nvr for each in added if each.row]
+    if as_json:
+        settled = [{"nvr": n, "state": s, "reason": r} for n, s, r in results]
+        left = [{"nvr": each.nvr, "why": each.why} for each in added if not each.row]
+        click.echo(json.dumps({"missing": missing, "left": left, "results": settled}, indent=2))
+        return
+    counted = {state: sum(s == state for _, s, _ in results) for _, state, _ in results}
+    told = "".join(f", {number} {state}" for state, number in sorted(counted.items()))
+    click.echo(f"{len(missing)} of {len(added)} builds were missing{told}")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Give the result as JSON.")
+@_CONFIG
+def status(as_json: bool, config: Path | None) -> int:
+    """Tell whether the service is alive and up to date, what failed and what waits.
+
+    The exit code is 0 when all is well and 1 when something is not, silence included.
+    """
+    from service import config as configuration
+    from service.journal import Journal
+    from service.koji import Koji
+    from service.status import status as look
+
+    settings = configuration.load(config)
+    journal = Journal(settings.journal)
+    try:
+        seen = look(settings, journal, Koji(settings.koji, timeout=20, attempts=2))
+    finally:
+        journal.close()
+    if as_json:
+        click.echo(json.dumps(seen.as_json(), indent=2))
+    else:
+        _print(seen)
+    return seen.exit_code
+
+
+def _print(seen: Status) -> None:
+    for package in seen.packages:
+        click.echo(f"{package.package}")
+        click.echo(f"  newest finished   {package.newest_finished or 'unknown'}")
+        click.echo(f"  newest published  {package.newest_published or 'none'}")
+        click.echo(f"  lag               {_age(package.lag)}")
+        for nvr in package.missing[:10]:
+            click.echo(f"  not published     {nvr}")
+    counts = ", ".join(f"{number} {state}" for state, number in sorted(seen.queue.items()))
+    click.echo(f"journal: {counts or 'empty'}; oldest waiting: {_age(seen.oldest_waiting)}")
+    click.echo(f"last message: {_age(seen.last_message)}")
+    for failure in seen.failures:
+        click.echo(f"{failure['state']}: {failure['nvr']}: {failure['reason']}")
+    for wrong in seen.wrong:
+        click.echo(f"NOT WELL: {wrong}")
+    if not seen.wrong:
+        click.echo("all is well")
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
