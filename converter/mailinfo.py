@@ -194,9 +194,9 @@ class Reader:
                 self.at = len(self.data)
                 return
             self.log.append(self.data[self.at : found.start()])
-            self.at = found.start()
-            self._break(self._next())
-        self.diff.append(self.data[self.at :])
+            self._break(self.data[found.start() :])
+        else:
+            self.diff.append(self.data[self.at :])
         self.at = len(self.data)
 
     def _encoded_line(self, line: bytes) -> None:
@@ -284,11 +284,11 @@ class Reader:
         else:
             self.log.append(line)
 
-    def _break(self, line: bytes) -> None:
-        """The message ends: ``line`` is the first of the patch."""
+    def _break(self, patch: bytes) -> None:
+        """The message ends: ``patch`` begins, with one line of it or more."""
         if self.message_id is not None:
             self.log.append(b"Message-Id: %b\n" % self.message_id)
-        self.diff.append(line)
+        self.diff.append(patch)
 
     def _flush_pending(self) -> None:
         """flush_inbody_header_accum()"""

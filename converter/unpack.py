@@ -39,19 +39,20 @@ def unpack(name: bytes, data: bytes, limit: int = MAX_SIZE) -> bytes:
 
     A file is compressed if its name ends in .gz, .bz2, .xz, .lzma or .zst, or if it starts as one
     of these formats does, which no patch can. Raises UnpackError, also for more than ``limit``
-    bytes; no more than that is ever held.
+    bytes, packed or not; no more than that is ever unpacked.
     """
     form = next((form for magic, form in _MAGIC.items() if data.startswith(magic)), None)
     if form is None:
         form = _SUFFIX.get(name.rpartition(b".")[2].lower())
-    if form is None:
-        return data
     try:
-        unpacked = _zstd(data, limit) if form == "zstd" else _members(form, data, limit)
+        if form is None:
+            unpacked = data
+        else:
+            unpacked = _zstd(data, limit) if form == "zstd" else _members(form, data, limit)
     except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError) as error:
         raise UnpackError(f"not a good {form} file: {error}") from error
     if len(unpacked) > limit:
-        raise UnpackError(f"unpacks to more than {limit} bytes")
+        raise UnpackError(f"more than {limit} bytes")
     return unpacked
 
 

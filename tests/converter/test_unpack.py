@@ -32,6 +32,8 @@ def suffix(request: pytest.FixtureRequest) -> bytes:
 def test_a_plain_patch_is_itself() -> None:
     assert unpack(b"fix.patch", PATCH) is PATCH
     assert unpack(b"empty.patch", b"") == b""
+    with pytest.raises(UnpackError, match="more than 99 bytes"):
+        unpack(b"fix.patch", PATCH, limit=99)
 
 
 def test_each_format(suffix: bytes) -> None:
