@@ -3,8 +3,9 @@
     python -m tests.oracle.corpus MIRROR [--sample N] [--jobs N]
 
 Each distinct *.patch and *.diff (compressed ones, too) is unpacked, split and read; what its mails
-become is compared with the commits that ``git am`` makes of them, what is in its diffs with what
-``git apply`` counts. Exit status 1 if anything differs.
+become is compared with the commits that ``git am`` makes of them. Its diffs are read with either
+reader, and each file, line and hunk is accounted for: ``git apply --numstat`` counts for the one,
+patch(1), run where there are no files, for the other. Exit status 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from converter.diff import DiffError, FilePatch, git_patches
+from converter.diff_patch import patch_patches
 from converter.mail import Mail, MailError, parse, split
 from converter.unpack import UnpackError, unpack
-from tests.oracle.git_mail import Judge, Refused
+from tests.oracle.git_mail import Judge, Refused, run
 
 PATCH_NAME = re.compile(rb"\.(?:patch|diff)(?:\.(?:gz|bz2|xz|lzma|zst))?$")
 CHUNK = 50  # files that a worker takes at a time
@@ -79,7 +83,7 @@ def check(mirror: Path, blobs: list[tuple[str, bytes]]) -> Tally:
                 check_file(judge, tally, blob, unpack(name, packed))
             except UnpackError as error:
                 tally.differences.append((blob, f"does not unpack: {error}"))
-    tally.counts["files missing from the mirror"] += len(blobs) - tally.counts["files"]
+    tally.counts["files that the mirror lacks"] += len(blobs) - tally.counts["files"]
     return tally
 
 
@@ -100,6 +104,8 @@ def check_file(judge: Judge, tally: Tally, blob: str, data: bytes) -> None:
         tally.differences.append((blob, "git am splits it otherwise"))
     if not mails:
         tally.counts["raw diffs"] += 1
+        compare(tally, blob, "", *git_counts(judge, data))
+    compare(tally, blob, "", *patch_counts(judge, data))
     for number, mail in enumerate(mails if isinstance(mails, tuple) else (), 1):
         tally.counts["mails"] += 1
         verdict = check_mail(judge, mail)
@@ -107,6 +113,10 @@ def check_file(judge: Judge, tally: Tally, blob: str, data: bytes) -> None:
             tally.counts[verdict] += 1
         else:
             tally.differences.append((blob, f"mail {number}: {verdict}"))
+        with suppress(MailError):
+            diff = parse(mail).diff
+            if diff:
+                compare(tally, blob, f"mail {number}: ", *git_counts(judge, diff))
 
 
 def check_mail(judge: Judge, mail: bytes) -> str:
@@ -130,6 +140,83 @@ def check_mail(judge: Judge, mail: bytes) -> str:
         if getattr(ours, name) != getattr(theirs, name) and (name != "date" or ours.date)
     ]
     return f"differs in {', '.join(wrong)}" if wrong else "mail equal"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a tool found in a diff, or why it refused that."""
+
+    found: tuple[object, ...] = ()
+    refusal: str = ""
+
+
+def compare(
+    tally: Tally, blob: str, where: str, reader: str, hunks: int, ours: Counted, theirs: Counted
+) -> None:
+    tally.counts[f"diffs read for {reader}"] += 1
+    tally.counts[f"hunks for {reader}"] += hunks
+    if ours.refusal and theirs.refusal:
+        tally.counts[f"diff refused by both, {reader}: {re.sub(r'[0-9]+', 'N', ours.refusal)}"] += 1
+    elif ours != theirs:
+        extra = [entry for entry in ours.found if entry not in theirs.found][:3]
+        lacking = [entry for entry in theirs.found if entry not in ours.found][:3]
+        said = f"{ours.refusal or extra}, {reader} {theirs.refusal or lacking}"
+        tally.differences.append((blob, f"{where}the diff has {said}"))
+
+
+def read_all(patches: Iterator[FilePatch]) -> tuple[list[FilePatch], str]:
+    read: list[FilePatch] = []
+    try:
+        read.extend(patches)
+    except DiffError as error:
+        return read, str(error) or "refused"
+    return read, ""
+
+
+def git_counts(judge: Judge, diff: bytes) -> tuple[str, int, Counted, Counted]:
+    """For each file added lines, deleted lines and its name, by our reader and by git apply."""
+    patches, refusal = read_all(git_patches(diff, 1))
+    if not patches and not refusal:
+        refusal = "no valid patches in input"
+    ours = []
+    for patch in patches:
+        lines = [line[:1] for hunk in patch.hunks for line in hunk.lines]
+        counts = (b"-", b"-") if patch.is_binary else (lines.count(b"+"), lines.count(b"-"))
+        ours.append(
+            b"%b\t%b\t%b"
+            % (
+                *(str(n).encode() if isinstance(n, int) else n for n in counts),
+                patch.new or patch.old or b"",
+            )
+        )
+    code, out, err = run(
+        "git", "apply", "--numstat", "-z", "--whitespace=nowarn", cwd=judge.clean, stdin=diff
+    )
+    theirs = Counted(tuple(out.split(b"\0")[:-1]))
+    if code:
+        theirs = Counted(refusal=err.decode("utf-8", "replace").strip())
+    hunks = sum(len(patch.hunks) for patch in patches)
+    return "git", hunks, Counted(() if refusal else tuple(ours), refusal), theirs
+
+
+# patch(1) --verbose says of each whether it succeeded (the file is new), failed or is ignored.
+HUNK = re.compile(rb"^Hunk #\d+ ", re.MULTILINE)
+
+
+def patch_counts(judge: Judge, data: bytes) -> tuple[str, int, Counted, Counted]:
+    """The number of hunks, by our reader and by patch(1)."""
+    patches, refusal = read_all(patch_patches(data, 1))
+    hunks = sum(len(patch.hunks) for patch in patches)
+    empty = judge.clean.parent / "empty"
+    empty.mkdir(exist_ok=True)
+    code, out, err = run(
+        "patch", "-p1", "-f", "--dry-run", "--verbose", "--fuzz=0", cwd=empty, stdin=data
+    )
+    if code > 1:
+        theirs = Counted(refusal=(out + err).decode("utf-8", "replace").strip().split("\n")[-1])
+    else:
+        theirs = Counted((len(HUNK.findall(out)),))
+    return "patch", hunks, Counted(() if refusal else (hunks,), refusal), theirs
 
 
 def main() -> int:
