@@ -1,0 +1,417 @@
+"""How long a series takes, against what a user would run instead, and how that grows.
+
+    python -m tests.bench [--quick] [--only NAME]... [--json]
+                          [--upstream REPO --base REV --patches DIRECTORY]
+
+Everything is timed in this one run on this machine, as the median of several; the results of all
+contestants are compared before they count. srcgit is timed twice: the call itself, as in the
+daemon, and a process of its own with Python's start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.oracle.git_mail import SEALED
+from tests.upstreams import Upstream, series
+
+console = Console(stderr=True)
+IDENTITY = ("-c", "user.name=n", "-c", "user.email=e")
+
+
+def run(*command: str | Path, cwd: Path, stdin: Path | None = None) -> str:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    with (stdin or Path(os.devnull)).open("rb") as source:
+        done = subprocess.run(
+            command, cwd=cwd, env=inherited | SEALED, stdin=source, capture_output=True
+        )
+    if done.returncode:
+        raise SystemExit(f"{command[:3]} failed: {done.stderr.decode()}{done.stdout.decode()}")
+    return done.stdout.decode().strip()
+
+
+@contextmanager
+def stopwatch(into: list[float]) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    into.append(time.perf_counter() - start)
+
+
+@dataclass
+class Outcome:
+    """One series applied by srcgit."""
+
+    tree: str
+    commit: str
+    commits: int
+    seconds: float  # of the call
+    process_seconds: float  # of the process, with Python's start
+    python_mb: float  # peak resident memory
+    git_mb: float  # the same of git fast-import
+
+
+class Arena:
+    """An upstream, a series, and a checkout that is ready."""
+
+    def __init__(self, directory: Path, upstream: Path, base: str, patches: Path) -> None:
+        self.directory = directory
+        self.upstream = upstream
+        self.base = base
+        self.patches = patches
+        self.names = sorted(path.name for path in patches.iterdir() if path.name != "series")
+        (patches / "series").write_text("".join(f"{name}\n" for name in self.names))
+        self.checkout = directory / "checkout"
+
+    def check_out(self) -> float:
+        """Make the checkout anew; return the seconds of filling the work tree."""
+        shutil.rmtree(self.checkout, ignore_errors=True)
+        run("git", "clone", "-q", "-s", "-n", self.upstream, self.checkout, cwd=self.directory)
+        seconds: list[float] = []
+        with stopwatch(seconds):
+            run("git", "checkout", "-q", "--detach", self.base, cwd=self.checkout)
+        return seconds[0]
+
+    def reset(self) -> None:
+        run("git", "checkout", "-q", "--force", "--detach", self.base, cwd=self.checkout)
+        run("git", "status", cwd=self.checkout)  # refreshes the index: git am starts with that
+
+    def tree(self) -> str:
+        return run("git", "rev-parse", "HEAD^{tree}", cwd=self.checkout)
+
+    # contestants: each leaves the tree that it made, and returns its id and the seconds
+
+    def srcgit(self) -> Outcome:
+        result = self.directory / "result.git"
+        shutil.rmtree(result, ignore_errors=True)
+        command = [sys.executable, "-m", "tests.bench", "--apply", result, self.upstream]
+        seconds: list[float] = []
+        with stopwatch(seconds):
+            out = run(*command, self.base, self.patches, cwd=Path(__file__).parent.parent)
+        return Outcome(process_seconds=seconds[0], **json.loads(out))
+
+    def git_am(self) -> tuple[str, float]:
+        self.reset()
+        seconds: list[float] = []
+        with stopwatch(seconds):
+            paths = [self.patches / name for name in self.names]
+            run("git", "am", "-q", *paths, cwd=self.checkout)
+        return self.tree(), seconds[0]
+
+    def git_quiltimport(self) -> tuple[str, float]:
+        self.reset()
+        seconds: list[float] = []
+        with stopwatch(seconds):
+            run("git", "quiltimport", "--patches", self.patches, cwd=self.checkout)
+        return self.tree(), seconds[0]
+
+    def quilt_push(self) -> tuple[str, float]:
+        self.reset()
+        seconds: list[float] = []
+        quilt = ["env", f"QUILT_PATCHES={self.patches}", "quilt", "--quiltrc=-"]
+        with stopwatch(seconds):
+            run(*quilt, "push", "-aq", cwd=self.checkout)
+        run("git", "add", "--update", cwd=self.checkout)
+        tree = run("git", "write-tree", cwd=self.checkout)
+        shutil.rmtree(self.checkout / ".pc")
+        return tree, seconds[0]
+
+    def patch_and_commit(self) -> tuple[str, float]:
+        """What a shell script would do: patch(1), then git commit, for each."""
+        self.reset()
+        seconds: list[float] = []
+        commit = f"git {' '.join(IDENTITY)} commit -q -a -m"
+        loop = f'for p; do patch -s -p1 -i "$p" && {commit} "$(basename "$p")" || exit 1; done'
+        with stopwatch(seconds):
+            paths = [self.patches / name for name in self.names]
+            run("sh", "-c", loop, "sh", *paths, cwd=self.checkout)
+        return self.tree(), seconds[0]
+
+    def gbp_pq(self) -> tuple[str, float]:
+        """``gbp pq import``; gbp pq-rpm does the same from a spec, but few systems package it."""
+        self.reset()
+        run("git", "checkout", "-q", "-B", "packaging", cwd=self.checkout)
+        shutil.copytree(self.patches, self.checkout / "debian/patches")
+        (self.checkout / "debian/control").write_text(
+            "Source: linux\nMaintainer: N <n@example.com>\n"
+        )
+        run("git", "add", "debian", cwd=self.checkout)
+        run("git", *IDENTITY, "commit", "-q", "-m", "packaging", cwd=self.checkout)
+        seconds: list[float] = []
+        with stopwatch(seconds):
+            run("gbp", "pq", "import", cwd=self.checkout)
+        run("git", "rm", "-r", "-q", "--cached", "debian", cwd=self.checkout)
+        tree = run("git", "write-tree", cwd=self.checkout)
+        shutil.rmtree(self.checkout / "debian")
+        self.reset()
+        run("git", "branch", "-q", "-D", "patch-queue/packaging", cwd=self.checkout)
+        return tree, seconds[0]
+
+    def fast_import(self, outcome: Outcome) -> tuple[str, float]:
+        """The floor: git fast-import, fed with the finished result."""
+        result = self.directory / "result.git"
+        stream = self.directory / "stream"
+        run("git", "update-ref", "refs/heads/result", outcome.commit, cwd=result)
+        export = ["git", "fast-export", "--reference-excluded-parents", "refs/heads/result"]
+        with stream.open("wb") as file:
+            subprocess.run([*export, f"^{self.base}"], cwd=result, stdout=file, check=True)
+        floor = self.directory / "floor.git"
+        shutil.rmtree(floor, ignore_errors=True)
+        run("git", "clone", "-q", "-s", "--bare", self.upstream, floor, cwd=self.directory)
+        seconds: list[float] = []
+        quick = ["git", "-c", "fastimport.unpackLimit=0", "fast-import", "--quiet"]
+        with stopwatch(seconds):
+            run(*quick, cwd=floor, stdin=stream)
+        return run("git", "rev-parse", "refs/heads/result^{tree}", cwd=floor), seconds[0]
+
+
+def apply(result: Path, upstream: Path, base: str, patches: Path) -> None:
+    """Apply a series in this process, as convert() does; print the outcome as JSON."""
+    from converter.odb import Identity, Repository, Stage
+    from converter.pkggit import Origin
+    from converter.series import run as run_series
+    from specparse.plan import Step
+
+    for module in ("apply_git", "apply_patch"):  # imported on first use; the daemon has them
+        importlib.import_module(f"converter.{module}")
+    names = (patches / "series").read_bytes().split()
+    nobody = Identity(b"Nobody", b"nobody@example.com", b"1500000000 +0000")
+    start = time.perf_counter()
+    repository = Repository.create(result)
+    repository.borrow(Repository(upstream))
+    with Stage(repository, base) as stage:
+        done = run_series(
+            stage,
+            [Step(name, "git-am") for name in names],
+            read=lambda name: (patches / os.fsdecode(name)).read_bytes(),
+            origin=lambda name: Origin(base, nobody, b""),
+            committer=(b"C. Committer", b"committer@example.com"),
+        )
+        if done.failure is not None:
+            raise SystemExit(done.failure.report)
+        marks = [written.mark for patched in done.patches for written in patched.commits]
+        commit = [*stage.ids(marks)][-1]
+        tree = stage.tree_id()
+    seconds = time.perf_counter() - start
+    peak = [
+        resource.getrusage(w).ru_maxrss / 1024
+        for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    ]
+    print(
+        json.dumps(
+            {"tree": tree, "commit": commit, "commits": len(marks), "seconds": seconds,
+             "python_mb": peak[0], "git_mb": peak[1]}
+        )
+    )  # fmt: skip
+
+
+@dataclass
+class Row:
+    """A line of a table: the median of the runs, and its ratio to srcgit's call."""
+
+    what: str
+    seconds: float
+    ratio: float | None = None
+    with_checkout: float | None = None
+    python_mb: float | None = None
+    git_mb: float | None = None
+    per_second: float | None = None
+
+
+def median_of(runs: int, contest: Callable[[], tuple[str, float]], tree: str) -> float:
+    times = []
+    for _ in range(runs):
+        made, seconds = contest()
+        if made != tree:
+            raise SystemExit(f"{contest} made the tree {made}, srcgit {tree}")
+        times.append(seconds)
+    return statistics.median(times)
+
+
+def best_outcome(arena: Arena, runs: int) -> Outcome:
+    """srcgit's medians over the runs."""
+    outcomes = [arena.srcgit() for _ in range(runs)]
+    assert len({outcome.commit for outcome in outcomes}) == 1, "not reproducible"
+    middle = {
+        name: statistics.median(getattr(outcome, name) for outcome in outcomes)
+        for name in ("seconds", "process_seconds", "python_mb", "git_mb")
+    }
+    return Outcome(
+        tree=outcomes[0].tree, commit=outcomes[0].commit, commits=outcomes[0].commits, **middle
+    )
+
+
+def against(arena: Arena, runs: int) -> Iterator[Row]:
+    """The whole series against the tools that a user has."""
+    ours = best_outcome(arena, runs)
+    yield Row("srcgit", ours.seconds, 1.0, ours.seconds, ours.python_mb, ours.git_mb)
+    alone = ours.process_seconds
+    yield Row("srcgit, its own process", alone, alone / ours.seconds, alone)
+    floor = median_of(runs, lambda: arena.fast_import(ours), ours.tree)
+    yield Row("floor: git fast-import", floor, floor / ours.seconds, floor)
+    checkout = statistics.median(arena.check_out() for _ in range(min(runs, 3)))
+    for name, contest in (
+        ("git am", arena.git_am),
+        ("git quiltimport", arena.git_quiltimport),
+        ("quilt push -a", arena.quilt_push),
+        ("gbp pq import", arena.gbp_pq),
+        ("patch(1) and git commit", arena.patch_and_commit),
+    ):
+        if shutil.which(name.split()[0].removesuffix("(1)")) is None:
+            console.print(f"  {name}: not installed, left out")
+            continue
+        console.print(f"  {name}")
+        seconds = median_of(runs, contest, ours.tree)
+        yield Row(name, seconds, seconds / ours.seconds, seconds + checkout)
+    yield Row("git checkout", checkout, checkout / ours.seconds)
+
+
+class Bench:
+    """The parts of the benchmark; upstreams are made once."""
+
+    def __init__(self, directory: Path, runs: int, files: int, *, quick: bool) -> None:
+        self.directory = directory
+        self.runs = runs
+        self.files = files
+        self.quick = quick
+        self._made: dict[int, tuple[Upstream, Path, str]] = {}
+
+    def upstream(self, files: int) -> tuple[Upstream, Path, str]:
+        if files not in self._made:
+            path = self.directory / f"upstream-{files}.git"
+            console.print(f"making an upstream of {files:,} files")
+            upstream = Upstream(files)
+            self._made[files] = (upstream, path, upstream.write(path))
+        return self._made[files]
+
+    def arena(self, files: int, patches: int, *, only_big: bool = False) -> Arena:
+        upstream, path, base = self.upstream(files)
+        where = self.directory / f"patches-{files}-{patches}-{only_big}"
+        where.mkdir()
+        for number, mail in enumerate(series(upstream, patches, only_big=only_big), 1):
+            (where / f"{number:05}.patch").write_bytes(mail)
+        return Arena(self.directory, path, base, where)
+
+    def tools(self) -> Iterator[tuple[str, Iterator[Row]]]:
+        for patches in (50, 100):
+            console.print(f"{patches} patches against the tools")
+            title = f"{patches} patches on {self.files:,} files"
+            yield title, against(self.arena(self.files, patches), self.runs)
+
+    def patches(self) -> Iterator[tuple[str, Iterator[Row]]]:
+        counts = (10, 100, 1000) if self.quick else (10, 100, 1000, 5000)
+        title = f"more patches, on {self.files:,} files"
+        yield title, (self.growth(f"{n:,} patches", self.arena(self.files, n)) for n in counts)
+
+    def sizes(self) -> Iterator[tuple[str, Iterator[Row]]]:
+        sizes = (1000, self.files) if self.quick else (1000, 10_000, self.files)
+        yield (
+            "more files, 100 patches",
+            (self.growth(f"{n:,} files", self.arena(n, 100)) for n in sizes),
+        )
+
+    def big_file(self) -> Iterator[tuple[str, Iterator[Row]]]:
+        counts = (10, 100) if self.quick else (10, 100, 1000)
+        yield (
+            "every patch touches one file of 25,000 lines",
+            (self.growth(f"{n:,} patches", self.arena(1000, n, only_big=True)) for n in counts),
+        )
+
+    def growth(self, what: str, arena: Arena) -> Row:
+        ours = best_outcome(arena, self.runs)
+        rate = ours.commits / ours.seconds
+        return Row(what, ours.seconds, None, None, ours.python_mb, ours.git_mb, rate)
+
+
+PARTS = {
+    "tools": Bench.tools,
+    "patches": Bench.patches,
+    "sizes": Bench.sizes,
+    "big-file": Bench.big_file,
+}
+
+
+def show(title: str, rows: list[Row]) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("what")
+    columns = {
+        "seconds": ("s", "{:.3f}"),
+        "ratio": ("times srcgit", "{:.1f}"),
+        "with_checkout": ("with checkout, s", "{:.2f}"),
+        "per_second": ("patches a second", "{:,.0f}"),
+        "python_mb": ("Python, MB", "{:.0f}"),
+        "git_mb": ("fast-import, MB", "{:.0f}"),
+    }
+    used = {
+        name: column
+        for name, column in columns.items()
+        if any(getattr(row, name) is not None for row in rows)
+    }
+    for heading, _ in used.values():
+        table.add_column(heading, justify="right")
+    for row in rows:
+        values = [(getattr(row, name), form) for name, (_, form) in used.items()]
+        table.add_row(row.what, *("" if v is None else form.format(v) for v, form in values))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the files, three runs")
+    parser.add_argument("--only", action="append", choices=[*PARTS], metavar="NAME")
+    parser.add_argument("--json", action="store_true", help="print figures only, as JSON")
+    parser.add_argument("--files", type=int, default=0, help="of upstream (70,000)")
+    parser.add_argument("--runs", type=int, default=0, help="of which the median counts (5)")
+    parser.add_argument("--upstream", type=Path, help="a real upstream")
+    parser.add_argument("--base", help="the revision of --upstream that --patches apply to")
+    parser.add_argument("--patches", type=Path, help="mails, applied in the order of their names")
+    parser.add_argument("--apply", nargs=4, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.apply:
+        result, upstream, base, patches = chosen.apply
+        apply(Path(result), Path(upstream), base, Path(patches))
+        return
+    files = chosen.files or (7000 if chosen.quick else 70_000)
+    runs = chosen.runs or (3 if chosen.quick else 5)
+    results: dict[str, list[Row]] = {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
+        directory = Path(temporary)
+        bench = Bench(directory, runs, files, quick=chosen.quick)
+        parts = chosen.only or [*PARTS]
+        for name in PARTS:
+            if name in parts:
+                for title, rows in PARTS[name](bench):
+                    results[title] = list(rows)
+                    if not chosen.json:
+                        show(title, results[title])
+        if chosen.upstream:
+            copies = directory / "patches"
+            shutil.copytree(chosen.patches, copies)
+            real = Arena(directory, chosen.upstream.resolve(), chosen.base, copies)
+            title = f"{len(real.names)} patches on {chosen.base} of {chosen.upstream}"
+            results[title] = list(against(real, runs))
+            if not chosen.json:
+                show(title, results[title])
+    if chosen.json:
+        shown = {title: [asdict(row) for row in rows] for title, rows in results.items()}
+        print(json.dumps({"cpus": os.cpu_count(), "runs": runs, "tables": shown}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
