@@ -10,6 +10,7 @@ is no patch made the difference. Whatever differs between the two is a defect.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from converter.verdict import Difference, Verdict
 from specparse.plan import Plan, Prepared, Preparer, SandboxError, SpecError
 
 Files = Mapping[bytes, Entry]
+_EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"  # git's id of an empty file
 T = TypeVar("T")
 
 
@@ -168,10 +170,23 @@ class _Verification:
                 where=text(plan.spec),
                 next_step="only a package whose upstream comes as an archive can be verified",
             )
-        made = Archive(package / os.fsdecode(archive), top, self._base, touched)
-        sourcedir.fill(package, declared, plan.base_patches)
+        try:
+            made = Archive(package / os.fsdecode(archive), top, self._base, touched)
+            sourcedir.fill(package, declared, plan.base_patches)
+        except OSError as error:
+            raise self._no_room(error.strerror or str(error)) from error
+        # %prep unpacks it, and may keep a second copy in a git repository of its own.
+        if shutil.disk_usage(self._here).free < 2 * made.path.stat().st_size:
+            raise self._no_room("too little room")
         self._lap("archive")
         return made
+
+    def _no_room(self, why: str) -> CannotWork:
+        return CannotWork(
+            f"verification needs three times the room of the source tree: {why}",
+            where=str(self._here.parent),
+            next_step="make room there, or name another directory with TMPDIR",
+        )
 
     def _run(self, archive: Archive, touched: Collection[bytes], *, control: bool) -> Prepared:
         """Run %prep on the base; or, for control, on the converted tree without the patches."""
@@ -263,6 +278,8 @@ class _Verification:
         at = prepsteps.stop(run)
         where = f"{at}: {last}" if at else last
         next_step = f"run it by hand: {run.command}"
+        if any("No space left on device" in line for line in run.errors):
+            return self._no_room(last)
         # bash(1), "EXIT STATUS": 127 is a command that was not found, and it says so.
         if any("command not found" in line for line in run.errors):
             return CannotWork(f"{what}: this host lacks a tool", where=where, next_step=next_step)
@@ -278,16 +295,16 @@ class _Verification:
         return amhistory.compare(top, subject.repository, subject.base, subject.series, missing)
 
     def _backup(self, path: bytes, found: Entry, was: Files) -> bool:
-        """Tell whether patch(1) left this: the file as it was before one of the patches."""
-        original = path.removesuffix(b".orig")
-        if original == path:
-            return False
-        if (old := was.get(original)) is not None and old.id == found.id:
-            return True
-        return any(
-            (entry := tree.entry(original)) is not None and entry.id == found.id
-            for tree in self._between()
-        )
+        """Tell whether patch(1) left this: a file as it was before a patch, with a suffix."""
+        start = path.rfind(b"/") + 2
+        for end in (n for n in range(start, len(path)) if path[n] in b".~"):
+            original = path[:end]
+            trees = self._between()
+            versions = (was.get(original), *(tree.entry(original) for tree in trees))
+            # Of a file that the patch creates the backup is empty.
+            if any(v.id == found.id if v else found.id == _EMPTY for v in versions):
+                return any(v is not None for v in versions)
+        return False
 
     def _between(self) -> Iterator[GitTree]:
         """Yield the tree after each patch, newest first."""

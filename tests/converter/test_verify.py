@@ -371,9 +371,10 @@ def test_links_and_pipes_are_looked_at_and_never_followed(am: Case) -> None:
 
 def test_backups_of_patch_are_no_defect(apply_patch: Case) -> None:
     line = 'find . \\( -name "*.orig" -o -name "*~" \\) -exec rm -f {} \\; >/dev/null\n'
-    verdict = apply_patch.with_spec((line, "")).verify()
+    verdict = apply_patch.with_spec((line, ""), ("patch -p1", "patch -b -z .before -p1")).verify()
     assert verdict.verified
-    assert found(verdict)["mm/slab.c.orig"] == ("added", "")
+    assert found(verdict)["mm/slab.c.before"] == ("added", "")
+    assert found(verdict)["kernel/sched/fair.c.before"] == ("added", "")
 
 
 def test_what_prep_never_makes_twice_alike_is_no_defect(am: Case) -> None:

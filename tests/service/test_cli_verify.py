@@ -1,0 +1,100 @@
+"""``srcgit verify`` and ``convert --verify`` as a user runs them: its own process, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converter.git import Git
+from tests.builders import Sample, Source, sample
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    return sample(tmp_path_factory.mktemp("sample"))
+
+
+@pytest.fixture(autouse=True)
+def scratch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A directory that other accounts reach, which pytest's own they do not."""
+    with tempfile.TemporaryDirectory(prefix="srcgit-test-") as path:
+        Path(path).chmod(0o755)
+        monkeypatch.setenv("TMPDIR", path)
+        yield
+        assert os.listdir(path) == []
+
+
+def srcgit(*args: object, status: int = 0) -> tuple[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "service.cli", *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == status, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr
+
+
+def asked(made: Sample) -> tuple[object, ...]:
+    return f"{made.pkg_git.path}#{made.git_am}", "--upstream", made.linux.path
+
+
+def spoil(repo: Path, tag: str) -> None:
+    """Put another tree under the tag, as a converter with a defect would have done."""
+    source = Source.__new__(Source)
+    source.path, source.git, source._clock = repo, Git(repo), 1_500_000_000
+    record: dict[str, Any] = json.loads(source.file(tag, "fedora/series.json"))
+    wrong = source.commit(
+        {"MAINTAINERS": "me\n"}, "wrong\n", branch="wrong", parent=record["series"]["commit"]
+    )
+    record["series"] = {"commit": wrong, "tree": wrong}
+    text = json.dumps(record)
+    top = source.commit({"fedora/series.json": text}, f"{tag}\n", branch="wrong", parent=wrong)
+    message = source.git.run("cat-file", "tag", tag).stdout.partition(b"\n\n")[2]
+    source.git.run("tag", "--force", "--annotate", "--file=-", tag, top, input=message)
+
+
+def test_verify_needs_no_repository(made: Sample) -> None:
+    out, _ = srcgit("verify", *asked(made))
+    assert out.startswith("kernel-4.15.0-1.fc28: verified: yes\n")
+    assert "24 paths compared" in out and "4 commits" in out
+    assert "  added    .scmversion  (touch .scmversion)\n" in out
+
+
+def test_convert_verified_and_verify_again(made: Sample, tmp_path: Path) -> None:
+    repo = tmp_path / "r.git"
+    done = json.loads(srcgit("convert", *asked(made), "--repo", repo, "--verify", "--json")[0])
+    assert (done["verified"], done["verification"]["verified"]) == ("yes", "yes")
+    again = json.loads(srcgit("convert", *asked(made), "--repo", repo, "--verify", "--json")[0])
+    assert (again["verified"], again["verification"]) == ("yes", None)
+    verdict = json.loads(srcgit("verify", *asked(made), "--repo", repo, "--json")[0])
+    assert (verdict["nvr"], verdict["verified"]) == ("kernel-4.15.0-1.fc28", "yes")
+    assert verdict["tree"] == done["series"]["tree"]
+
+
+def test_a_defect_is_exit_code_3_with_the_paths(made: Sample, tmp_path: Path) -> None:
+    repo = tmp_path / "r.git"
+    srcgit("convert", *asked(made), "--repo", repo)
+    spoil(repo, "kernel-4.15.0-1.fc28")
+    out, err = srcgit("verify", *asked(made), "--repo", repo, "--json", status=3)
+    assert "DIFFERS  content MAINTAINERS\n" in err
+    told = json.loads(out)
+    assert told["error"]["class"] == "VerificationFailed"
+    wrong = [d for d in told["verification"]["differences"] if d["made_by"] == "patch"]
+    assert wrong == [{"path": "MAINTAINERS", "kind": "content", "made_by": "patch", "step": ""}]
+
+
+def test_a_build_that_the_repository_lacks_is_wrong_usage(made: Sample, tmp_path: Path) -> None:
+    Source(tmp_path / "r.git")
+    _, err = srcgit("verify", *asked(made), "--repo", tmp_path / "r.git", status=2)
+    assert "not converted yet" in err
