@@ -214,6 +214,40 @@ def _preparer(options: dict[str, Any]) -> Preparer:
     return SandboxedPreparer(sandboxed=not options["no_sandbox"])
 
 
+@cli.command()
+@click.argument("old", metavar="NVR")
+@click.argument("new", metavar="NVR")
+@click.option(
+    "--repo",
+    type=click.Path(path_type=Path),
+    help="A repository with the published tags; the one around the working directory by default.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Give the result as JSON.")
+@click.option("--markdown", is_flag=True, help="Give the result as Markdown.")
+def diff(old: str, new: str, repo: Path | None, as_json: bool, markdown: bool) -> None:
+    """Show what changed between two converted builds: patches, base, configuration.
+
+    Needs the published tags only: any clone will do.
+    """
+    from converter.build import Nvr
+    from converter.compare import compare
+    from converter.git import Git
+    from converter.odb import Repository
+    from service import show_diff
+
+    if as_json and markdown:
+        raise WrongUsage("--json and --markdown exclude each other")
+    if repo is None:
+        found = Git().run("rev-parse", "--absolute-git-dir", ok=(0, 128)).stdout
+        repo = Path(os.fsdecode(found.rstrip(b"\n"))) if found else Path.cwd()
+    result = compare(Repository(repo), Nvr.parse(old), Nvr.parse(new))
+    if as_json:
+        _print_json(result.as_json())
+    else:
+        shown = show_diff.as_markdown(result) if markdown else show_diff.as_text(result)
+        click.echo(shown, nl=False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """The command line, understood: what to convert, how to plan it, the configured package."""

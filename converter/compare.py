@@ -1,0 +1,241 @@
+"""Two published builds compared: what became of the patches, the base and the configuration.
+
+Reads tags of one repository, any clone of the published tree; pkg-git and Koji are not needed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from converter import configs, pairs
+from converter.build import Nvr
+from converter.comparison import (
+    BaseStep,
+    Comparison,
+    Dropped,
+    Fact,
+    Gone,
+    Kept,
+    Published,
+    Side,
+    Upstreamed,
+)
+from converter.errors import WrongUsage
+from converter.git import GitFailed
+from converter.odb import Repository
+from converter.patchid import Patches
+from converter.text import text
+
+SERIES_JSON = "fedora/series.json"
+CONFIGS = "fedora/configs"
+changes = pairs.changes  # what announcements say, from two series.json alone
+# git-range-diff(1) is porcelain: these would change what it shows (git-config(1)).
+_PLAIN_DIFF = (
+    "core.abbrev=12",
+    "diff.algorithm=myers",
+    "diff.context=3",
+    "diff.interHunkContext=0",
+    "diff.mnemonicPrefix=false",
+    "diff.noprefix=false",
+    "diff.renames=true",
+)
+_UNSURE = Upstreamed("", "")
+
+
+def compare(repo: Repository, old: Nvr, new: Nvr) -> Comparison:
+    """Return what differs between two builds that ``repo`` has tags of. Raises WrongUsage."""
+    one, two = published(repo, old), published(repo, new)
+    left, right = _sides(one.record), _sides(two.record)
+    patches = _read(repo, left, right)
+    matched = pairs.match(
+        [(side.patch, patches.ids(side.commits)) for side in left],
+        [(side.patch, patches.ids(side.commits)) for side in right],
+    )
+    where = {patches.id(c): side.patch for side in reversed(right) for c in side.commits}
+    gone = {i: _gone(patches, left[i], right[j]) for i, j in matched}
+    gone |= {i: left[i].commits for i in range(len(left)) if i not in gone}
+    upstream = _upstreamed(
+        repo, patches, one, two, [c for commits in gone.values() for c in commits]
+    )
+
+    def tell(i: int) -> tuple[Gone, ...]:
+        subjects = dict(zip(left[i].commits, left[i].subjects, strict=True))
+        return tuple(
+            Gone(c, subjects[c], upstream.get(c), where.get(patches.id(c))) for c in gone[i]
+        )
+
+    kept = []
+    for (i, j), moved in zip(matched, pairs.moved([j for _, j in matched]), strict=True):
+        what = patches.differences(left[i].commits, right[j].commits)
+        range_diff = _range_diff(repo, left[i], right[j]) if what else ""
+        kept.append(Kept(left[i], right[j], what, moved, range_diff, tell(i)))
+    old_rows, new_rows = {i for i, _ in matched}, {j for _, j in matched}
+    facts_one, facts_two = _facts(one.record), _facts(two.record)
+    return Comparison(
+        old=one,
+        new=two,
+        base=_base_step(repo, one.base, two.base),
+        added=tuple(side for j, side in enumerate(right) if j not in new_rows),
+        dropped=tuple(Dropped(s, tell(i)) for i, s in enumerate(left) if i not in old_rows),
+        kept=tuple(kept),
+        configs=configs.compare(repo, f"{one.commit}:{CONFIGS}", f"{two.commit}:{CONFIGS}"),
+        facts_gone=tuple((facts_one - facts_two).elements()),
+        facts_new=tuple((facts_two - facts_one).elements()),
+    )
+
+
+def published(repo: Repository, nvr: Nvr) -> Published:
+    """Read the build that the tag of ``nvr`` stands for.
+
+    Raises WrongUsage when there is no such tag, or when it is not srcgit's.
+    """
+    tag = repo.ref(f"refs/tags/{nvr.ref_name}")
+    if tag is None:
+        raise WrongUsage(
+            f"no tag {nvr.ref_name}",
+            where=str(repo.path),
+            next_step="fetch the published tags, convert the build, or name another --repo",
+        )
+    commit = repo.commit_id(tag) if repo.tag_message(tag) is not None else None
+    record = _record(repo, commit) if commit else None
+    if commit is None or record is None:
+        raise WrongUsage(
+            f"the tag {nvr.ref_name} is not srcgit's: no {SERIES_JSON} in it that can be read",
+            where=str(repo.path),
+            next_step="name two builds that srcgit converted",
+        )
+    return Published(nvr, commit, record)
+
+
+def _record(repo: Repository, commit: str) -> Mapping[str, Any] | None:
+    try:
+        # The git program and not libgit2: it fetches what a blobless clone lacks.
+        record = json.loads(repo.git.run("cat-file", "blob", f"{commit}:{SERIES_JSON}").stdout)
+        _sides(record)
+        return record if record["base"]["commit"] and record["base"]["rev"] else None
+    except (GitFailed, ValueError, KeyError, TypeError):
+        return None
+
+
+def _sides(record: Mapping[str, Any]) -> list[Side]:
+    return [
+        Side(
+            patch["patch"],
+            position,
+            patch["number"],
+            tuple(commit["commit"] for commit in patch["commits"]),
+            tuple(commit["subject"] for commit in patch["commits"]),
+        )
+        for position, patch in enumerate(record["patches"], 1)
+    ]
+
+
+def _read(repo: Repository, left: Iterable[Side], right: Iterable[Side]) -> Patches:
+    """Read the commits that only one of the two series has."""
+    one = {commit for side in left for commit in side.commits}
+    two = {commit for side in right for commit in side.commits}
+    return Patches(repo, one ^ two)
+
+
+def _gone(patches: Patches, old: Side, new: Side) -> tuple[str, ...]:
+    """Return the commits of a patch file that its new version lacks, by change and by subject."""
+    changes = Counter(map(patches.id, new.commits))
+    left = []
+    for commit, subject in zip(old.commits, old.subjects, strict=True):
+        if changes[patches.id(commit)] > 0:
+            changes[patches.id(commit)] -= 1
+        else:
+            left.append((commit, subject))
+    subjects = Counter(
+        subject
+        for commit, subject in zip(new.commits, new.subjects, strict=True)
+        if changes[patches.id(commit)] > 0
+    )
+    gone = []
+    for commit, subject in left:
+        if subjects[subject] > 0:
+            subjects[subject] -= 1
+        else:
+            gone.append(commit)
+    # One commit for one commit is a new version, whatever it is called now.
+    return () if len(old.commits) == len(new.commits) == 1 else tuple(gone)
+
+
+def _reaches(repo: Repository, commit: str, tip: str) -> bool:
+    asked = repo.git.run("merge-base", "--is-ancestor", commit, tip, ok=(0, 1, 128))
+    return asked.status == 0
+
+
+def _upstreamed(
+    repo: Repository, patches: Patches, one: Published, two: Published, gone: Iterable[str]
+) -> dict[str, Upstreamed]:
+    """Return the commits of ``gone`` that upstream has between the two bases."""
+    gone = list(gone)
+    if one.base == two.base or not gone:
+        return {}
+    found: dict[str, Upstreamed] = {}
+    for commit, (upstream, how) in patches.between(one.base, two.base, gone).items():
+        found[commit] = Upstreamed(upstream, how)
+    for patch in one.record["patches"]:
+        ids = [each["commit"] for each in patch["commits"]]
+        if len(ids) != 1 or ids[0] not in gone or found.get(ids[0], _UNSURE).how == "patch-id":
+            continue
+        for name in patch.get("upstream") or ():  # "commit ... upstream" and the like
+            named = repo.commit_id(name)
+            if named and _reaches(repo, named, two.base) and not _reaches(repo, named, one.base):
+                found[ids[0]] = Upstreamed(named, "reference")
+    return found
+
+
+def _range_diff(repo: Repository, old: Side, new: Side) -> str:
+    """Return the diff of the diff, as git-range-diff(1) shows it; "" where a side has no commit."""
+    if not old.commits or not new.commits:
+        return ""
+    single = len(old.commits) == len(new.commits) == 1
+    out = repo.git.run(
+        *(word for setting in _PLAIN_DIFF for word in ("-c", setting)),
+        "range-diff",
+        "--no-color",
+        "--no-notes",
+        # A patch and its new version belong together, however little they share.
+        f"--creation-factor={999 if single else 60}",
+        f"{old.commits[0]}^..{old.commits[-1]}",
+        f"{new.commits[0]}^..{new.commits[-1]}",
+    )
+    return text(out.stdout)
+
+
+def _base_step(repo: Repository, old: str, new: str) -> BaseStep:
+    if old == new:
+        return BaseStep(0, 0)
+    shallow = repo.git.run("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+    if shallow:
+        return BaseStep(None, None)
+    counted = repo.git.run("rev-list", "--count", "--left-right", f"{old}...{new}", ok=(0, 128))
+    if counted.status:
+        return BaseStep(None, None)
+    behind, ahead = map(int, counted.stdout.split())
+    return BaseStep(ahead, behind)
+
+
+def _facts(record: Mapping[str, Any]) -> Counter[Fact]:
+    """Return what the spec does besides patches."""
+    return Counter(_each_fact(record))
+
+
+def _each_fact(record: Mapping[str, Any]) -> Iterator[Fact]:
+    for patch in record.get("base_patches", ()):
+        yield Fact("base_patches", patch)
+    for skipped in record.get("skipped", ()):
+        yield Fact("skipped", f"{skipped['patch']}: {skipped['why']}")
+    version = Nvr.parse(record["nvr"]).version
+    for change in record.get("unrepresented", ()):
+        command = change["command"].replace(version, "%{version}")  # not a change of what is done
+        yield Fact("unrepresented", f"{command}: {change['why']}")
+    for warning in record.get("warnings", ()):
+        yield Fact("warnings", warning)
+    for tool in sorted({patch["tool"] for patch in record["patches"]}):
+        yield Fact("tool", tool)
