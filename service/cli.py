@@ -66,6 +66,11 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
             help="Where upstream's tags are (repeatable).",
         ),
         click.option(
+            "--explode-from",
+            metavar="URL|PATH",
+            help="A kernel-ark mirror: take the monolithic patch apart into its commits.",
+        ),
+        click.option(
             "--base", metavar="REV", help="The upstream revision, whatever the spec says."
         ),
         click.option(
@@ -282,6 +287,7 @@ def _asked(options: dict[str, Any]) -> _Asked:
         "arch": options["arch"],
         "base": options["base"],
         "upstreams": tuple(Mirror(url, cache) for url in options["upstreams"]),
+        "explode_from": Mirror(options["explode_from"], cache) if options["explode_from"] else None,
         "committer": (name.encode(), email.encode()),
     }
     if options["series"]:
@@ -317,6 +323,8 @@ def _ask_build(
         )
     if package and not shared["upstreams"]:
         shared["upstreams"] = tuple(Mirror(url, cache) for url in package.upstreams)
+    if package and package.explode_from and not shared["explode_from"]:
+        shared["explode_from"] = Mirror(package.explode_from, cache)
     return _Asked(
         Request(Mirror(location, cache), rev, **shared),
         SandboxedTracer(sandboxed=sandboxed),
@@ -434,6 +442,11 @@ def _print_conversion(done: Conversion, repo: Path) -> None:
         f"{done.build.nvr}: {len(patches)} patches, {commits} commits on {base['rev']} "
         f"({base['commit'][:12]})"
     )
+    for patch in patches:
+        if told := patch.get("exploded"):
+            made = sum("source" in commit for commit in patch["commits"])
+            rest = ", and a residue" if told["residue"] else ""
+            click.echo(f"       {patch['patch']}: {made} of {told['listed']} listed commits{rest}")
     click.echo(f"branch {done.build.branch}  {done.commit}")
     click.echo(f"tag    {done.build.tag}")
     click.echo(f"tree   {done.tree}, after the series {done.series['series']['tree']}")
