@@ -100,7 +100,7 @@ class Conversion:
             "commit": self.commit,
             "tree": self.tree,
             "series": _series_contract(self.series),
-            "verified": self.series["verified"],
+            "verified": self.series.get("verified", "not run"),
             "verification": self.verdict.as_json() if self.verdict else None,
             "seconds": {stage: round(s, 4) for stage, s in self.seconds.items()},
         }

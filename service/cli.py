@@ -216,7 +216,11 @@ def verify(**options: Any) -> None:
 def _preparer(options: dict[str, Any]) -> Preparer:
     from specparse.prep import SandboxedPreparer
 
-    return SandboxedPreparer(sandboxed=not options["no_sandbox"])
+    if options["no_sandbox"]:
+        raise WrongUsage("%prep itself runs only in the sandbox", next_step="drop --no-sandbox")
+    if options["series"]:
+        raise WrongUsage("a plain series has no %prep", next_step="name a BUILD to verify")
+    return SandboxedPreparer()
 
 
 @cli.command()

@@ -210,4 +210,4 @@ def _states(series: Mapping[str, Any]) -> dict[str, object]:
 
 def pipeline(config: Config) -> Pipeline:
     """Return the daemon's pipeline: always sandboxed."""
-    return Pipeline(config, SandboxedTracer(sandboxed=True), SandboxedPreparer(sandboxed=True))
+    return Pipeline(config, SandboxedTracer(sandboxed=True), SandboxedPreparer())

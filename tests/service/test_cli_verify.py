@@ -98,3 +98,9 @@ def test_a_build_that_the_repository_lacks_is_wrong_usage(made: Sample, tmp_path
     Source(tmp_path / "r.git")
     _, err = srcgit("verify", *asked(made), "--repo", tmp_path / "r.git", status=2)
     assert "not converted yet" in err
+
+
+@pytest.mark.parametrize("more", [["--no-sandbox"], ["--series", "/tmp"]])
+def test_what_has_no_prep_to_run_is_wrong_usage(made: Sample, more: list[str]) -> None:
+    build = [] if "--series" in more else asked(made)[:1]
+    srcgit("verify", *build, "--upstream", made.linux.path, "--base", "v4.15", *more, status=2)
