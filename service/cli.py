@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,15 +127,22 @@ def convert(**options: Any) -> None:
         click.echo(_queue(_asked(options), options["config"]))
         return
     with _Progress(options) as progress:
+        prepare = _preparer(options) if options["verify"] else None
         asked = _asked(options)
         path = options["repo"] or (asked.package.repo if asked.package else None)
         if path is None:
             raise WrongUsage("no repository for the result", next_step="name one with --repo PATH")
         repo = Repository.create(path)
-        prepare = _preparer(options) if options["verify"] else None
         done = pipeline.convert(
             asked.request, repo, asked.trace, prepare=prepare, progress=progress
         )
+        if prepare and done.verdict is None and done.series.get("verified") != "yes":
+            # Converted before, without: the tag stays as it is, the answer is given all the same.
+            nvr, verdict = pipeline.verify(
+                asked.request, repo, asked.trace, prepare, progress=progress
+            )
+            verdict.check(str(nvr))
+            done = replace(done, verdict=verdict)
         base = done.series["base"]["commit"]
         receipts = publish_all(
             repo, done.build, done.commit, done.tag, base, options["pushes"], progress
@@ -191,8 +198,8 @@ def verify(**options: Any) -> None:
     from converter.odb import Repository
 
     with _Progress(options) as progress:
-        asked = _asked(options)
         prepare = _preparer(options)
+        asked = _asked(options)
         if options["repo"]:
             repo = Repository(options["repo"])
             nvr, verdict = pipeline.verify(

@@ -194,6 +194,7 @@ def _versions(package: Path, spec: bytes) -> Iterator[_Version]:
         for n, (text, notes) in enumerate(edits(_read(package / os.fsdecode(spec)))):
             edited = Path(scratch) / str(n)
             edited.write_bytes(text)
+            edited.chmod(0o644)
             yield f"{BUILD}/{name}", ((edited, f"{BUILD}/{name}"),), notes
 
 
