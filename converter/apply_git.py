@@ -418,11 +418,10 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _reversed(patch: FilePatch) -> FilePatch:
-    """apply.c, reverse_patches."""
+    """apply.c, reverse_patches; modes as git has it since 2.43, which keeps a file's own."""
     patch.old, patch.new = patch.new, patch.old
-    patch.old_mode, patch.new_mode = (
-        (patch.new_mode, patch.old_mode) if patch.new_mode else (patch.old_mode, 0)
-    )
+    if patch.new_mode or patch.is_delete:
+        patch.old_mode, patch.new_mode = patch.new_mode, patch.old_mode
     patch.is_new, patch.is_delete = patch.is_delete, patch.is_new
     patch.old_id, patch.new_id = patch.new_id, patch.old_id
     patch.hunks = [hunk.swapped() for hunk in patch.hunks]

@@ -216,6 +216,8 @@ class _GitReader:
             if line.startswith(b"@@ -"):
                 if _HUNK.match(line):
                     raise DiffError(f"line {position + 1}: patch fragment without header")
+            elif total - position <= 6 and len(b"".join(lines[position + 1 :])) < 6:
+                return None  # too little is left for a header
             elif line.startswith(b"diff --git "):
                 found = self._git_header(position)
                 if found[1] > position + 1:  # one line alone is no header

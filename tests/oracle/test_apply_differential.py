@@ -23,11 +23,12 @@ from converter.apply import Rules, apply
 from converter.diff import DiffError
 from converter.tree import File
 
-EXAMPLES = int(os.environ.get("SRCGIT_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("SRCGIT_EXAMPLES", "150"))  # the default ones are always the same
 SHM = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 relaxed = settings(
     max_examples=EXAMPLES,
     deadline=None,
+    derandomize="SRCGIT_EXAMPLES" not in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 
@@ -285,6 +286,8 @@ def ours(
 
 def compare(command: list[str], tree: Mapping[bytes, File], diff: bytes, rules: Rules) -> None:
     expected, said = real(command, tree, diff)
+    if "Assertion `" in said:
+        return  # git itself crashed
     got, why = ours(tree, diff, rules)
     assert got == expected, f"{' '.join(command)}\n{diff.decode(errors='replace')}\n{said}\n{why}"
 
@@ -397,6 +400,8 @@ def test_what_git_diff_writes(data: st.DataObject, reverse: bool, renames: str) 
     before = data.draw(trees())
     after = data.draw(changed(before))
     there = data.draw(st.sampled_from([before, before, after]) | changed(before))
+    if reverse:  # git before 2.43 changes modes under -R that the diff only mentions
+        there = after
     options = data.draw(st.sampled_from([["--binary"], ["--binary", "--full-index"], [], ["-U1"]]))
     with directory({}) as work:
         subprocess.run(["git", "init", "-q", str(work)], check=True)
