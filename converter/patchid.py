@@ -136,4 +136,4 @@ def _unnumbered(diff: bytes) -> bytes:
 
 
 def _changed_lines(diff: bytes) -> list[bytes]:
-    return [line for line in diff.split(b"\n") if line[:1] not in (b" ", b"@", b"i")]
+    return [line for line in diff.split(b"\n") if not line.startswith((b" ", b"@@ ", b"index "))]

@@ -142,7 +142,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
             Base("tag", tag, "from the test"),
             steps=tuple(Step(p.encode(), "git-am", n) for n, p in enumerate(patches, 1)),
             unrepresented=(
-                Unrepresented(f"mv COPYING COPYING-{version}", "no patch"),
+                Unrepresented(f"mv COPYING COPYING-{version}-1.fc38", "no patch"),
                 *([Unrepresented("sed -i x", "no patch")] if version == "6.2.0" else []),
             ),
             configs={
@@ -218,6 +218,14 @@ def test_a_commit_that_went_from_one_file_to_another(found: Comparison) -> None:
         ("multi: two", None),
         ("multi: three", "split.patch"),
     ]
+    assert multi.came == ()
+
+
+def test_commits_that_came_into_a_file(published: Published) -> None:
+    back = compare(Repository(published.repo), Nvr.parse(NEW), Nvr.parse(OLD))
+    [multi] = [kept for kept in back.changed if kept.new.patch == "multi.patch"]
+    assert [subject for _, subject in multi.came] == ["multi: two", "multi: three"]
+    assert multi.gone == ()
 
 
 def test_renamed_and_moved(found: Comparison) -> None:
