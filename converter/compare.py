@@ -6,8 +6,11 @@ Reads tags of one repository, any clone of the published tree; pkg-git and Koji 
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from converter import configs, pairs
@@ -43,6 +46,7 @@ _PLAIN_DIFF = (
     "diff.noprefix=false",
     "diff.renames=true",
 )
+_ID = re.compile(r"[0-9a-f]{40}")
 _UNSURE = Upstreamed("", "")
 
 
@@ -110,15 +114,30 @@ def published(repo: Repository, nvr: Nvr) -> Published:
             where=str(repo.path),
             next_step="name two builds that srcgit converted",
         )
+    _check_depth(repo, nvr, record)
     return Published(nvr, commit, record)
+
+
+def _check_depth(repo: Repository, nvr: Nvr, record: Mapping[str, Any]) -> None:
+    """Raise WrongUsage where a shallow clone lacks commits, or the parent of one."""
+    name = repo.git.run("rev-parse", "--git-path", "shallow").stdout.rstrip(b"\n")
+    shallow = Path(os.fsdecode(name))  # gitrepository-layout(5): a commit id in each line
+    cut = set(shallow.read_text().split()) if shallow.exists() else set()
+    for commit in (c for side in _sides(record) for c in side.commits):
+        if commit in cut or repo.commit_id(commit) is None:
+            raise WrongUsage(
+                f"this clone is too shallow: it lacks commits of {nvr}",
+                where=str(repo.path),
+                next_step="git fetch --unshallow",
+            )
 
 
 def _record(repo: Repository, commit: str) -> Mapping[str, Any] | None:
     try:
         # The git program and not libgit2: it fetches what a blobless clone lacks.
         record = json.loads(repo.git.run("cat-file", "blob", f"{commit}:{SERIES_JSON}").stdout)
-        _sides(record)
-        return record if record["base"]["commit"] and record["base"]["rev"] else None
+        ids = [record["base"]["commit"], *(c for side in _sides(record) for c in side.commits)]
+        return record if record["base"]["rev"] and all(map(_ID.fullmatch, ids)) else None
     except (GitFailed, ValueError, KeyError, TypeError):
         return None
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converter.apply import Report, Rules, apply
+from converter.apply import Refused, Report, Rules, apply, check_path
 from converter.commits import Draft
 from converter.diff import DiffError
 from converter.git import Git
@@ -248,7 +248,22 @@ def _change(ark: Repository, commit: str, paths: Sequence[bytes], tree: Tree) ->
         if any(file is _CONFLICT for file in placed.values()):
             return None
         changes |= placed
+    if not all(_fits(path, changes, tree) for path, file in changes.items() if file):
+        return None
     return {path: file for path, file in changes.items() if tree.get(path) != file}
+
+
+def _fits(path: bytes, changes: Changes, tree: Tree) -> bool:
+    """Tell whether a file may stand at ``path``: inside the tree, and no file above or below it."""
+    try:
+        check_path(path, tree)
+    except Refused:
+        return False
+    parts = path.split(b"/")
+    above = (b"/".join(parts[:n]) for n in range(1, len(parts)))
+    return not tree.is_dir(path) and not any(
+        changes[parent] if parent in changes else tree.get(parent) for parent in above
+    )
 
 
 def _applied(

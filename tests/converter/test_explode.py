@@ -293,6 +293,24 @@ def test_a_straight_history_leaves_no_residue(model: Model, tmp_path: Path) -> N
     assert not patch["exploded"]["residue"]
 
 
+def test_a_file_in_the_way_of_a_directory_is_a_conflict(model: Model, tmp_path: Path) -> None:
+    ark = Ark(tmp_path / "ark.git", model.linux)
+    copying = model.linux.file("v6.12.8", "COPYING")
+    at = ark.add("v6.12.8", "a directory", {"COPYING": None, "COPYING/GPL": "x\n"})
+    at = ark.add(at, "a file again", {"COPYING/GPL": None, "COPYING": copying})
+    at = ark.add(at, "a tool", {"scripts/tool": "x\n"})
+    straight = Model(model.linux, ark, at, tmp_path)
+    side = ark.add("v6.12.8", "many tools", {"scripts/tool/one": "x\n"})
+    none = ark.add(side, "no tools", {"scripts/tool/one": None})
+    done, _ = straight.convert("directory", [none, side, *straight.listed()])
+    [patch] = done.series["patches"]
+    conflict = "conflicts with what is there before it"
+    assert subjects(patch, "unapplied") == dict.fromkeys(["a file again", "many tools"], conflict)
+    assert subjects(patch, "empty") == {"no tools": "its change is there already"}
+    assert [c["subject"] for c in patch["commits"]][:-1] == ["a directory", "a tool"]
+    assert patch["exploded"]["residue"]
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_tree_is_right_whatever_is_listed_and_in_whatever_order(
     model: Model, seed: int
