@@ -395,6 +395,12 @@ def test_what_prep_never_makes_twice_alike_is_no_defect(am: Case) -> None:
     assert verdict.verified and found(verdict)["built"][0] == "added"
 
 
+def test_what_make_finds_newer_is_the_same_in_both_runs(am: Case) -> None:
+    rule = "if [ fs/btrfs/inode.c -nt README ]; then touch rebuilt; fi\n"
+    verdict = am.with_spec((LAST, LAST + rule)).verify()
+    assert verdict.verified and found(verdict)["rebuilt"][0] == "added"
+
+
 def test_base_patches_move_the_base_in_both_runs(am: Case) -> None:
     moved = 'xzcat %{SOURCE5000} | patch -p1 -F1 -s\ngit commit -a -m "Stable update"\ngit am'
     case = am.with_spec(("Source21:", "Source5000: patch-4.15.0.xz\nSource21:"), ("git am", moved))
