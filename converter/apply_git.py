@@ -23,17 +23,15 @@ _LINK, _SUBMODULE = 0o120000, 0o160000
 
 def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | None], list[Placed]]:
     """Return the changes and where each hunk went. Raises Refused, DiffError."""
-    options = _Options(rules)
-    patches = list(git_patches(diff, rules.strip, recount=options.recount))
-    if not patches:
-        raise DiffError("no valid patches in input")
-    if rules.reverse:
-        patches = [_reversed(patch) for patch in reversed(patches)]
-    work = _Work(tree, options)
-    # A path may be made anew before the diff comes to what removes it (prepare_fn_table).
-    work.leaving = {p.old for p in patches if p.old and (p.is_delete or p.rename)}
-    for patch in patches:
+    work = _Work(tree, _Options(rules))
+    found = False
+    for patch in git_patches(diff, rules.strip, recount=work.options.recount):
+        found = True
+        if rules.reverse:
+            patch = _reversed(patch)
         work.apply(patch)
+    if not found:
+        raise DiffError("no valid patches in input")
     return work.changes, work.placed
 
 
@@ -78,7 +76,6 @@ class _Work:
         self.options = options
         self.changes: dict[bytes, File | None] = {}
         self.placed: list[Placed] = []
-        self.leaving: set[bytes] = set()
 
     def get(self, path: bytes) -> File | None:
         return self.changes[path] if path in self.changes else self._tree.get(path)
@@ -105,7 +102,7 @@ class _Work:
         if file is None and patch.is_new is None:
             patch.is_new, patch.is_delete, old = True, False, None
         creates = new and new != old and (patch.is_new or patch.rename or patch.copy)
-        if new and creates and patch.new not in self.leaving and self._exists(new):
+        if new and creates and (self.get(new) is not None or self.is_dir(new)):
             raise Refused("CreatingFileThatExists", new, "already exists in the tree")
         mode = self._mode(patch, file, name)
         data = self._content(patch, file, name)
@@ -113,13 +110,10 @@ class _Work:
             raise Refused(
                 "DeletingFileThatDoesNotMatch", name, "the removal leaves contents in the file"
             )
-        if old and (patch.is_delete or (old != new and not patch.copy)):
+        if old and (patch.is_delete or (patch.rename and old != new)):
             self.changes[old] = None
         if new and not patch.is_delete:
             self.changes[new] = File(mode, data)
-
-    def _exists(self, path: bytes) -> bool:
-        return self.get(path) is not None or self.is_dir(path)
 
     def _preimage(self, patch: FilePatch, old: bytes | None) -> File | None:
         if old is None:
@@ -243,8 +237,9 @@ class _Image:
             wanted = 0
         elif end:
             wanted = total - count
-        if not 0 <= wanted <= total:
-            wanted = total  # a negative number is a large one there
+        if wanted > total:
+            wanted = total
+        wanted = max(wanted, 0) if not end else wanted
         if count == 0:
             fits = not ((end and wanted != total) or (start and wanted))
             if fits:
@@ -418,10 +413,11 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _reversed(patch: FilePatch) -> FilePatch:
-    """apply.c, reverse_patches; modes as git has it since 2.43, which keeps a file's own."""
+    """apply.c, reverse_patches."""
     patch.old, patch.new = patch.new, patch.old
-    if patch.new_mode or patch.is_delete:
-        patch.old_mode, patch.new_mode = patch.new_mode, patch.old_mode
+    patch.old_mode, patch.new_mode = (
+        (patch.new_mode, patch.old_mode) if patch.new_mode else (patch.old_mode, 0)
+    )
     patch.is_new, patch.is_delete = patch.is_delete, patch.is_new
     patch.old_id, patch.new_id = patch.new_id, patch.old_id
     patch.hunks = [hunk.swapped() for hunk in patch.hunks]

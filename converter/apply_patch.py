@@ -6,6 +6,8 @@ Any file that fails makes the command fail, and so the whole diff is refused.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from converter.apply import Placed, Refused, Rules, check_path
 from converter.diff import FilePatch, Hunk
 from converter.diff_patch import patch_patches
@@ -306,16 +308,13 @@ class _Output:
         if guess <= backwards:
             backwards = guess - 1
         start = guess - last if forwards < 0 else guess - first if backwards < 0 else 0
-        if not block:  # all of it is fuzz: the first place that is tried matches
-            for distance in range(start, max(forwards, backwards) + 1):
-                if distance <= forwards:
-                    return guess + distance
-                if distance <= backwards:
-                    return guess - distance
-            return 0
         best: tuple[int, int, int] | None = None
-        for at in self._text.places(block):
-            where = self._text.line(at) + 1 - prefix
+        wheres: Iterator[int] | range
+        if block:
+            wheres = (self._text.line(at) + 1 - prefix for at in self._text.places(block))
+        else:
+            wheres = range(max(1, guess - abs(start) - 1), guess + abs(start) + 2)
+        for where in wheres:
             distance = where - guess
             if start <= distance <= forwards:
                 key = (distance, 0, where)

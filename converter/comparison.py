@@ -141,8 +141,7 @@ class Kept:
     what: tuple[str, ...] = ()
     moved: bool = False
     range_diff: str = ""
-    gone: tuple[Gone, ...] = ()  # where there are several commits
-    came: tuple[tuple[str, str], ...] = ()  # commits, with subjects, that only the new one has
+    gone: tuple[Gone, ...] = ()  # of a changed patch with several commits
 
     @property
     def renamed(self) -> bool:
@@ -157,7 +156,6 @@ class Kept:
             "number": [self.old.number, self.new.number],
             "what": list(self.what),
             "gone": [gone.as_json() for gone in self.gone],
-            "came": [{"commit": commit, "subject": subject} for commit, subject in self.came],
             "range_diff": self.range_diff,
         }
 

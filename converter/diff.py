@@ -216,11 +216,9 @@ class _GitReader:
             if line.startswith(b"@@ -"):
                 if _HUNK.match(line):
                     raise DiffError(f"line {position + 1}: patch fragment without header")
-            elif total - position <= 6 and len(b"".join(lines[position + 1 :])) < 6:
-                return None  # too little is left for a header
             elif line.startswith(b"diff --git "):
                 found = self._git_header(position)
-                if found[1] > position + 1:  # one line alone is no header
+                if found is not None:
                     return found
             elif (
                 line.startswith(b"--- ")
@@ -288,7 +286,7 @@ class _GitReader:
             raise DiffError(f"line {position + 1}: unable to find a file name in the patch")
         return patch
 
-    def _git_header(self, position: int) -> tuple[FilePatch, int]:
+    def _git_header(self, position: int) -> tuple[FilePatch, int] | None:
         """apply.c, parse_git_diff_header."""
         patch = FilePatch(position + 1, git=True)
         default = _git_name(self._lines[position][11:], self._strip)
@@ -348,14 +346,14 @@ class _GitReader:
     ) -> bytes | None:
         """apply.c, gitdiff_verify_name: names in one header must agree."""
         if known is None and not absent:
-            return self._named(text, self._strip)
-        if known is None:
-            if not _is_null(text):
-                raise DiffError(f"line {at + 1}: bad git-diff: expected /dev/null")
-        elif absent:
-            raise DiffError(f"line {at + 1}: bad git-diff: expected /dev/null, got {known!r}")
-        elif self._named(text, self._strip) != known:
-            raise DiffError(f"line {at + 1}: bad git-diff: inconsistent file name")
+            return None if _is_null(text) else self._named(text, self._strip)
+        if known is not None and absent is not True and _is_null(text):
+            raise DiffError(f"line {at + 1}: bad git-diff: expected {known!r}, got /dev/null")
+        if known is not None and not _is_null(text):
+            if self._named(text, self._strip) != known:
+                raise DiffError(f"line {at + 1}: bad git-diff: inconsistent file name")
+        elif known is None and not _is_null(text):
+            raise DiffError(f"line {at + 1}: bad git-diff: expected /dev/null")
         return known
 
     # bodies
@@ -388,8 +386,7 @@ class _GitReader:
         """apply.c, parse_fragment."""
         old_start, old_count, new_start, new_count = _numbers(header)
         if self._recount:
-            counted = _recounted(self._lines, position + 1)
-            old_count, new_count = counted or (old_count, new_count)
+            old_count, new_count = _recounted(self._lines, position + 1)
         hunk = Hunk(position + 1, old_start, old_count, new_start, new_count, [])
         old_left, new_left = old_count, new_count
         prefix = suffix = 0
@@ -486,21 +483,26 @@ def _base85(line: bytes, position: int) -> bytes:
         raise DiffError(f"line {position + 1}: corrupt binary patch") from None
 
 
-def _recounted(lines: list[bytes], position: int) -> tuple[int, int] | None:
-    """apply.c, recount_diff: None where a line is none of a hunk's, nor begins another."""
+def _recounted(lines: list[bytes], position: int) -> tuple[int, int]:
+    """apply.c, recount_diff."""
     old = new = 0
-    for line in lines[position:]:
-        sign = line[:1]
+    while position < len(lines):
+        sign = lines[position][:1]
         if sign in (b" ", b"\n"):
             old, new = old + 1, new + 1
         elif sign == b"-":
+            if (
+                lines[position].startswith(b"--- ")
+                and position + 1 < len(lines)
+                and lines[position + 1].startswith(b"+++ ")
+            ):
+                break
             old += 1
         elif sign == b"+":
             new += 1
-        elif line.startswith((b"@@ ", b"diff ")):
-            break
         elif sign != b"\\":
-            return None
+            break
+        position += 1
     return old, new
 
 

@@ -22,9 +22,6 @@ _EPOCH = re.compile(
     rb"|\s+\w{3} (?P<month>Jan|Dec) +(?P<day>\d+) (?P<h2>\d{2}):(?P<m2>\d{2}):(?P<s2>\d{2})"
     rb"(?: \w+)? (?P<year>1970|1969)\s*$"
 )
-# src/pch.c, get_ed_command_letter, and the commands of a normal diff
-_ED = re.compile(rb"[ \tX]*(?:\d*[ai]|(?:\d+(?:,\d+)?)?[cd]|(?:\d+(?:,\d+)?)?s/\.//)[ \t]*\n")
-_NORMAL = re.compile(rb"[ \tX]*\d[\d,]*[acd][\d,]*[ \t]*\r?\n")
 ABSENT = 0  # a timestamp of the epoch: the file does not exist
 UNKNOWN = -1
 OTHER = 1
@@ -38,9 +35,8 @@ def patch_patches(data: bytes, strip: int) -> Iterator[FilePatch]:
 class _Reader:
     def __init__(self, data: bytes, strip: int) -> None:
         self._lines = split_lines(data)
-        self._rest = b""
         if self._lines and not self._lines[-1].endswith(b"\n"):
-            self._rest = self._lines.pop()  # "patch unexpectedly ends in middle of line": not read
+            self._lines.pop()  # "patch unexpectedly ends in middle of line": not read at all
         self._strip = strip
         self._empty = not data
 
@@ -67,21 +63,13 @@ class _Reader:
         patch = FilePatch(position + 1)
         need_header, extended, nesting, strip_cr = True, False, 0, False
         renames = {"rename from": False, "rename to": False, "copy from": False, "copy to": False}
-        stars = ed = normal = False
+        stars = False
         telling = _TELLING.match
         at = position
         while at < len(lines):
             line = lines[at]
             if not telling(line):
                 stars = False
-                if not need_header:
-                    if normal and line.lstrip(b" \tX").startswith((b"< ", b"> ")):
-                        patch.trouble = "a normal diff: only unified diffs are supported"
-                        return self._found(patch, names, says, renames, at + 1, 0, 0, strip_cr)
-                    ed = ed or _ED.fullmatch(line) is not None
-                    normal = _NORMAL.fullmatch(line) is not None
-                    if ed and line.lstrip(b" \tX") == b".\n":
-                        break
                 at += 1
                 continue
             indentation = _INDENT.match(line)
@@ -154,10 +142,8 @@ class _Reader:
                     return self._found(patch, names, says, renames, at + 1, 0, 0, strip_cr)
             stars = text.startswith(b"********")
             at += 1
-        if ed:
-            patch.trouble = "an ed script: only unified diffs are supported"
-        if ed or extended:
-            return self._found(patch, names, says, renames, at + ed, 0, 0, strip_cr)
+        if extended:
+            return self._found(patch, names, says, renames, at, 0, 0, strip_cr)
         return None
 
     def _found(
@@ -313,8 +299,7 @@ class _Reader:
                     if prefix == -1:
                         prefix = context
                     context = 0
-                following = lines[position] if position < len(lines) else self._rest
-                if last and following[:1] == b"\\":
+                if last and position < len(lines) and lines[position][:1] == b"\\":
                     line = line.removesuffix(b"\n")
                     hunk.complete = False
                     position += 1

@@ -87,15 +87,17 @@ exit 0
 
 
 class SandboxedPreparer:
-    """A specparse.plan.Preparer that works in bubblewrap; without it, sh could not be bash."""
+    """A specparse.plan.Preparer that works in bubblewrap."""
 
-    def __init__(self, *, limits: Limits = LIMITS) -> None:
+    def __init__(self, *, sandboxed: bool = True, limits: Limits = LIMITS) -> None:
+        """``sandboxed=False`` is for a person who says --no-sandbox."""
+        self._sandboxed = sandboxed
         self._limits = limits
 
     def declared(self, package: Path, spec: bytes, *, dist: str, arch: str) -> tuple[bytes, ...]:
         """Return the base names of the spec's sources and patches, as declared. Raises PlanError."""
         query = ("rpmspec", "-q", "--srpm", "--qf", "[%{SOURCE}\\n]\\t[%{PATCH}\\n]")
-        box = Sandbox(read_only=_mounts(package))
+        box = Sandbox(read_only=_mounts(package), confined=self._sandboxed)
         for path, mounts, _ in _versions(package, spec):
             done = replace(box, read_only=box.read_only + mounts).run(
                 *query, *_options(dist, arch), path
@@ -120,6 +122,7 @@ class SandboxedPreparer:
                 writable=((build, _BUILD),),
                 limits=self._limits,
                 directory=_BUILD,
+                confined=self._sandboxed,
             )
             for path, mounts, notes in _versions(package, spec):
                 words = ["rpmbuild", "-bp", "--nodeps", *_options(dist, arch), path]
@@ -148,7 +151,7 @@ class SandboxedPreparer:
         )
 
     def _version(self) -> str:
-        done = Sandbox().run("rpmbuild", "--version")
+        done = Sandbox(confined=self._sandboxed).run("rpmbuild", "--version")
         return done.stdout.decode("utf-8", "replace").strip()
 
 
@@ -194,7 +197,6 @@ def _versions(package: Path, spec: bytes) -> Iterator[_Version]:
         for n, (text, notes) in enumerate(edits(_read(package / os.fsdecode(spec)))):
             edited = Path(scratch) / str(n)
             edited.write_bytes(text)
-            edited.chmod(0o644)
             yield f"{BUILD}/{name}", ((edited, f"{BUILD}/{name}"),), notes
 
 

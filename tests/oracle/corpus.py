@@ -26,9 +26,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from converter.apply_git import git_patches
-from converter.apply_patch import patch_patches
-from converter.diff import DiffError, FilePatch
+from converter.diff import DiffError, FilePatch, git_patches
+from converter.diff_patch import patch_patches
 from converter.mail import Mail, MailError, parse, split
 from converter.unpack import UnpackError, unpack
 from tests.oracle.git_mail import Judge, Refused, run
@@ -131,7 +130,7 @@ def check_mail(judge: Judge, mail: bytes) -> str:
         theirs = judge.commit(mail)
     except Refused as refusal:
         if isinstance(ours, str):
-            return f"mail refused by both: {re.sub(r' *[:(].*', '', ours)}"
+            return f"mail refused by both: {re.sub(r'[:(].*', '', ours)}"
         return f"git refuses: {refusal}"
     if isinstance(ours, str):
         return f"refused: {ours}"
@@ -158,9 +157,6 @@ def compare(
     tally.counts[f"hunks for {reader}"] += hunks
     if ours.refusal and theirs.refusal:
         tally.counts[f"diff refused by both, {reader}: {re.sub(r'[0-9]+', 'N', ours.refusal)}"] += 1
-    elif "only garbage" in ours.refusal:
-        # apply.c, parse_chunk(): refused when it is applied, which counting alone does not do.
-        tally.counts["diff that git counts, and would not apply"] += 1
     elif ours != theirs:
         extra = [entry for entry in ours.found if entry not in theirs.found][:3]
         lacking = [entry for entry in theirs.found if entry not in ours.found][:3]
