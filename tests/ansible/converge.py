@@ -151,7 +151,7 @@ def inventory(world: World) -> None:
         "srcgit_koji": world.hub.url,
         "srcgit_amqp_url": "amqp://guest:guest@localhost/%2F",
         "srcgit_queue": "srcgit",
-        "srcgit_backfill_days": 20000,  # the hub's clock stands still in 2017
+        "srcgit_backfill_days": 9999,  # the hub's clock stands still in 2017
         "srcgit_upstreams": {"linux": {"torvalds": "git://127.0.0.1/linux.git"}},
         "srcgit_packages": {
             "kernel": {
