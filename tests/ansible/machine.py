@@ -133,7 +133,7 @@ class Machine:
 
     def close(self) -> None:
         for process in self._others:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # `git daemon` is a child of git
             process.wait()
         if self.pid:
             with contextlib.suppress(ProcessLookupError):
@@ -193,7 +193,8 @@ class Machine:
         self, command: Sequence[str], environment: dict[str, str]
     ) -> subprocess.Popen[bytes]:
         network = ["nsenter", f"--target={self.pid}", "--net", "--"]
-        return subprocess.Popen([*network, *command], env={**os.environ, **environment})
+        environ = {**os.environ, **environment}
+        return subprocess.Popen([*network, *command], env=environ, start_new_session=True)
 
 
 def until(condition: Callable[[], Any], seconds: float) -> Any:
