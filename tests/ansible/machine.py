@@ -70,6 +70,7 @@ def _debootstrap(new: Path) -> None:
     for name in ("/etc/apt/apt.conf.d", "/etc/apt/sources.list.d", "/etc/resolv.conf"):
         _run("cp", "-rL", "--", name, str((new / name.lstrip("/")).parent))
     (new / "etc/apt/sources.list").unlink(missing_ok=True)
+    (new / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")  # an installer's work
     _run("chroot", str(new), "apt-get", "-qq", "update")
     _run(
         "systemctl", f"--root={new}", "disable", "-q", "apt-daily.timer", "apt-daily-upgrade.timer"
