@@ -17,6 +17,11 @@ _IDLE = frozenset(("[", "[[", "echo", "local", "case", "for", "test", "grep", "e
 _APPLIES = re.compile(r"(?:patch|git\b.*\b(?:am|apply)|Apply\w*Patch)\b")
 
 
+def patching(command: str) -> bool:
+    """Tell whether ``command`` applies a patch."""
+    return _APPLIES.match(command) is not None
+
+
 def missing_directory(run: Prepared) -> bytes | None:
     """Return the directory that %prep did not find in what it had unpacked, if that stopped it."""
     last = shlex.split(run.trace[-1]) if run.trace else []
@@ -47,7 +52,7 @@ def commands(run: Prepared) -> list[Command]:
             words = line.split()
         if words[:1] == ["cd"]:
             directory = posixpath.basename(words[-1].rstrip("/"))
-        elif words and words[0] not in _IDLE and "=" not in words[0] and not _APPLIES.match(line):
+        elif words and words[0] not in _IDLE and "=" not in words[0] and not patching(line):
             found.append(Command(line, tuple(words), directory))
     return found
 

@@ -97,7 +97,7 @@ class _Verification:
         passed = self._files("control", top)
 
         proof = self._run(archive, touched, control=False)
-        if prepsteps.stop(proof) != prepsteps.stop(control):
+        if prepsteps.patching(prepsteps.stop(proof)):
             raise self._refused(proof, "%prep stops when it applies the patches itself")
         history = self._history(self._here / "proof" / top, archive.missing)
         real = self._files("proof", top)
@@ -106,11 +106,11 @@ class _Verification:
         wrong = self._wrong(want, was, real, passed)
         alive = {entry.id for entry in real.values()}
         unseen = {p for p in touched & want.keys() - real.keys() if want[p].id not in alive}
-        if restless := wrong & real.keys() & passed.keys():
-            # Perhaps %prep never makes this twice alike: a second control run tells.
+        if suspects := wrong & real.keys() & passed.keys():
+            # Perhaps %prep never makes these twice alike: a second control run tells.
             self._run(archive, touched, control=True)
             again = self._files("control", top)
-            restless = {path for path in restless if again.get(path) != passed[path]}
+            restless = {path for path in suspects if again.get(path) != passed[path]}
             wrong -= restless
             unseen |= restless & touched
         commands = prepsteps.commands(proof)

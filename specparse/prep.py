@@ -120,6 +120,7 @@ class SandboxedPreparer:
             box = Sandbox(
                 read_only=_mounts(package) + (_stand_ins(Path(scratch)) if control else ()),
                 writable=((build, _BUILD),),
+                environment={"HOME": "/tmp"},
                 limits=self._limits,
                 directory=_BUILD,
                 confined=self._sandboxed,

@@ -313,6 +313,13 @@ def test_a_defect_is_found_although_prep_stops(am: Case) -> None:
     assert defects(case.verify(spoil=wrong_byte)) == {"MAINTAINERS": "content"}
 
 
+def test_a_defect_that_stops_only_one_of_the_runs_is_found(am: Case) -> None:
+    def spoil(work: Path) -> None:
+        (work / "scripts/checkpatch.pl").unlink()  # %prep goes on to chmod it
+
+    assert defects(am.verify(spoil=spoil))["scripts/checkpatch.pl"] == "added"
+
+
 def test_prep_that_stops_before_the_patches_is_no_verdict(am: Case) -> None:
     with pytest.raises(CannotWork, match="lacks a tool"):
         am.with_spec(("git am", "dos2unixx README\ngit am")).verify()
