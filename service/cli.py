@@ -39,7 +39,7 @@ def cli() -> None:
     """Turn Fedora package builds (pkg-git) into source trees (src-git), one commit per patch."""
 
 
-for _command in (commands.listen, commands.backfill, commands.status):
+for _command in (commands.listen, commands.backfill, commands.status, commands.web):
     cli.add_command(_command)
 
 

@@ -196,6 +196,18 @@ def status(as_json: bool, check: bool, config: Path | None) -> int:
     return int(bool(seen.deaf)) if check else seen.exit_code
 
 
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="A TOML file.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8077, show_default=True)
+def web(config: Path | None, host: str, port: int) -> None:
+    """Serve the status pages: branches, builds, failures, search, feeds, metrics."""
+    from service import config as configuration
+    from service import web as pages
+
+    pages.serve(configuration.load(config), host, port)
+
+
 def _print(seen: Status) -> None:
     for package in seen.packages:
         click.echo(f"{package.package}")

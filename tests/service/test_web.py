@@ -1,0 +1,142 @@
+"""The pages, on a published tree of three builds and a failed one."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from converter import convert as converting
+from converter.convert import Request
+from converter.mirror import Mirror
+from converter.odb import Repository
+from service import config as configuration
+from service.journal import Journal, Row
+from service.web import app
+from specparse.trace import SandboxedTracer
+from tests.builders import sample
+
+EVIL = "kernel-9.9.0-1.fc41"
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    here = tmp_path_factory.mktemp("web")
+    made = sample(here)
+    toml = here / "srcgit.toml"
+    toml.write_text(
+        f'[consumer_config]\nstate = "{here}/state"\njournal = "sqlite:///{here}/journal.db"\n'
+        f'[consumer_config.packages.kernel]\npkg_git = "{made.pkg_git.path}"\n'
+        'source = "https://src.fedoraproject.org/rpms/kernel.git"\n'
+        f'upstreams = ["{made.linux.path}"]\nrepo = "{here}/published.git"\n'
+    )
+    config = configuration.load(toml)
+    repo = Repository.create(Path(here / "published.git"))
+    for commit in (made.git_am, made.today, made.next):
+        upstreams = (Mirror(str(made.linux.path), here),)
+        request = Request(Mirror(str(made.pkg_git.path), here), commit, upstreams=upstreams)
+        converting.convert(request, repo, SandboxedTracer())
+    journal = Journal(config.journal)
+    row = Row(EVIL, "kernel", "kernel:f41")
+    journal.add(row)
+    claimed = journal.claim("test", 60)
+    assert claimed
+    report = "expected <script>alert(1)</script>"
+    journal.settle(claimed, "failed", "a.patch: does not apply", {"report": report})
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        server = uvicorn.Server(uvicorn.Config(app(config, journal), log_level="error"))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            yield client
+        server.should_exit = True
+        thread.join()
+    journal.close()
+
+
+def test_overview_shows_branches_and_what_is_not_converted(pages: httpx.Client) -> None:
+    page = pages.get("/")
+    assert page.status_code == 200
+    for text in (
+        "f28",
+        "f41",
+        "kernel-6.12.8-201.fc41",
+        "kernel-4.15.0-1.fc28",
+        EVIL,
+        "does not apply",
+    ):
+        assert text in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+def test_a_build_and_on_to_a_patch(pages: httpx.Client) -> None:
+    page = pages.get("/build/kernel-4.15.0-1.fc28")
+    for text in (
+        "v4.15",
+        "usb-hub-wait.patch",
+        "Jérémy Cline",
+        "rhbz#1000001",
+        "btrfs: drop a lock",
+    ):
+        assert text in page.text
+    link = page.text.split('href="/commit/kernel/')[1].split('"')[0]
+    commit = pages.get(f"/commit/kernel/{link}")
+    assert "Signed-off-by" in commit.text and "drivers/usb/core/hub.c" in commit.text
+
+
+def test_a_failed_build_shows_its_report_and_nothing_runs_in_it(pages: httpx.Client) -> None:
+    page = pages.get(f"/build/{EVIL}")
+    assert "srcgit convert" in page.text and "a.patch: does not apply" in page.text
+    assert "<script>" not in page.text and "&lt;script&gt;" in page.text
+
+
+@pytest.mark.parametrize("words", ["hub", "usb hub", "1000001", "rhbz#1000001", "USB-HUB"])
+def test_search_by_name_subject_and_bug(pages: httpx.Client, words: str) -> None:
+    found = pages.get("/search", params={"q": words})
+    assert "usb-hub-wait.patch" in found.text
+    hits = pages.get("/api/search", params={"q": words}).json()["hits"]
+    assert {hit["patch"] for hit in hits} == {"usb-hub-wait.patch"}
+
+
+@pytest.mark.parametrize("words", ["", "%", "_x_", "' OR 1=1 --", "no such thing", "\0"])
+def test_search_finds_nothing_where_nothing_is(pages: httpx.Client, words: str) -> None:
+    assert pages.get("/api/search", params={"q": words}).json()["hits"] == []
+
+
+def test_feed_is_atom(pages: httpx.Client) -> None:
+    feed = ElementTree.fromstring(pages.get("/feed/kernel/f41.atom").text)
+    atom = "{http://www.w3.org/2005/Atom}"
+    titles = [e.findtext(f"{atom}title") for e in feed.iter(f"{atom}entry")]
+    assert titles == ["kernel-6.12.8-201.fc41", "kernel-6.12.8-200.fc41"]
+    assert (feed.findtext(f"{atom}updated") or "").startswith("2014-10-")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/build/no-such-1", "/commit/kernel/HEAD", "/commit/none/" + "0" * 40,
+     "/feed/kernel/nope.atom", "/feed/none/f41.atom", "/nowhere"],
+)  # fmt: skip
+def test_what_is_not_there_is_404(pages: httpx.Client, path: str) -> None:
+    assert pages.get(path).status_code == 404
+
+
+def test_json_is_the_same(pages: httpx.Client) -> None:
+    branches = {b["name"]: b["published"] for b in pages.get("/api/overview").json()["branches"]}
+    assert branches == {"f28": "kernel-4.15.0-1.fc28", "f41": "kernel-6.12.8-201.fc41"}
+    build = pages.get("/api/build/kernel-4.15.0-1.fc28").json()
+    assert build["record"]["base"]["rev"] == "v4.15" and build["trailers"]["Patches"] == "2"
+
+
+def test_metrics_and_health(pages: httpx.Client) -> None:
+    assert pages.get("/healthz").text == "ok\n"
+    told = pages.get("/metrics").text
+    assert 'srcgit_builds_total{outcome="failed",package="kernel"} 1.0' in told
+    for name in ("srcgit_queue_rows", "srcgit_queue_oldest_seconds", "srcgit_branch_lag_seconds"):
+        assert name in told
