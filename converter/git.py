@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Container, Mapping
@@ -20,7 +21,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # no `git version` at impo
 from git.cmd import Git as Program
 from git.exc import GitCommandNotFound
 
-from converter.errors import CannotWork
+from converter.errors import CannotWork, RepositoryUnusable
 
 _SEALED = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 _ALWAYS = {
@@ -59,6 +60,27 @@ class GitFailed(Exception):
         super().__init__(f"git {args[0] if args else ''}: {self.message}")
 
 
+# What git says when this machine's disk is at fault (wrapper.c, csum-file.c, lockfile.c). What a
+# remote says of its own disk comes in lines that start with "remote:".
+_DISK = re.compile(
+    rb"^(?!remote:).*(?:No space left on device|[Oo]ut of disk ?space|Disk quota exceeded"
+    rb"|Read-only file system|couldn't write|sha1 file '.*' write error)",
+    re.MULTILINE,
+)
+
+
+def failure(args: tuple[str, ...], status: int, stderr: bytes) -> GitFailed | RepositoryUnusable:
+    """Return what to raise for a command that failed: RepositoryUnusable when the disk did it."""
+    error = GitFailed(args, status, stderr)
+    found = _DISK.search(stderr)
+    if found is None:
+        return error
+    return RepositoryUnusable(
+        f"git cannot write: {found[0].decode('utf-8', 'replace').strip()}",
+        next_step="make room or make the repository writable; nothing is lost by trying again",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """What a finished git command said."""
@@ -84,13 +106,13 @@ class Running:
         self._close()
 
     def wait(self) -> None:
-        """Wait for the command's end. Raises GitFailed unless it ended with 0."""
+        """Wait for the command's end. Raises GitFailed, RepositoryUnusable unless it was 0."""
         assert self._process.stderr
         stderr = self._process.stderr.read()
         status = self._process.wait()
         self._close()
         if status != 0:
-            raise GitFailed(self._args, status, stderr)
+            raise failure(self._args, status, stderr)
 
     def _close(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
@@ -123,7 +145,8 @@ class Git:
         """Run ``git ARGS`` to its end.
 
         ``ok`` are the exit statuses that are an answer; ``network`` lets git read the user's
-        configuration; ``timeout`` is in seconds. Raises GitFailed, TimeoutError, CannotWork.
+        configuration; ``timeout`` is in seconds. Raises GitFailed, TimeoutError, CannotWork
+        (RepositoryUnusable when the disk is full or read-only).
         """
         process = self._popen(args, network, env)
         try:
@@ -133,7 +156,7 @@ class Git:
             process.communicate()
             raise TimeoutError(f"git {args[0]} took more than {timeout:g} seconds") from None
         if process.returncode not in ok:
-            raise GitFailed(args, process.returncode, stderr)
+            raise failure(args, process.returncode, stderr)
         return Done(process.returncode, stdout, stderr)
 
     def start(self, *args: str) -> Running:

@@ -23,14 +23,12 @@ def is_url(location: str) -> bool:
 
     ``ext::``, ``fd::`` and other remote helpers (gitremote-helpers(7)), and options in disguise.
     """
-    url = _URL.fullmatch(location) is not None
-    unknown = "://" in location and not url
-    if location.startswith("-") or "::" in location or "\0" in location or unknown:
+    if location.startswith("-") or "::" in location or "\0" in location:
         raise WrongUsage(
             f"not a repository: {location!r}",
             next_step="give a path or an https, http, ssh or git URL",
         )
-    return url
+    return _URL.fullmatch(location) is not None
 
 
 _FIXED = re.compile(r"[0-9a-f]{6,40}|refs/tags/.*")

@@ -54,7 +54,7 @@ class Receipt:
     def as_json(self) -> dict[str, Any]:
         """Return an entry of the contract's ``pushed``."""
         refs = {name: {"state": state, "id": id} for name, (state, id) in self.refs.items()}
-        return {"url": redacted(self.url), "refs": refs}
+        return {"url": self.url, "refs": refs}
 
 
 def publish(repo: Repository, build: Build, commit: str, tag: str, base: str, url: str) -> Receipt:
@@ -95,7 +95,7 @@ def publish_all(
         is_url(url)
     receipts, failures = [], []
     for url in urls:
-        progress(f"pushing to {redacted(url)}")
+        progress(f"pushing to {url}")
         try:
             receipts.append(publish(repo, build, commit, tag, base, url))
         except SrcgitError as error:
@@ -103,14 +103,6 @@ def publish_all(
     if failures:
         raise failures[0]
     return receipts
-
-
-def redacted(words: str) -> str:
-    """Return ``words`` with the password of each URL in them replaced (RFC 3986, 3.2.1).
-
-    Better keep it out of the URL: with a credential helper, or a key in GIT_SSH_COMMAND.
-    """
-    return re.sub(r"(\w://[^/@:\s]*):[^/\s]*@", r"\1:***@", words)
 
 
 def catch_up(repo: Repository, url: str) -> None:
@@ -154,7 +146,7 @@ def _wanted(
     if tagged not in (None, tag):
         raise PublishedOtherwise(
             f"the tag {build.tag} is published with other content ({tagged}, here {tag})",
-            where=redacted(url),
+            where=url,
             next_step="find out which srcgit made it; a published tag is never moved",
         )
     wanted = {build.tag_ref: tag}
@@ -206,9 +198,7 @@ def _fetch(repo: Repository, url: str, tips: Mapping[str, str]) -> None:
     specs = [f"+{ref}:refs/srcgit/published/{ref.removeprefix('refs/')}" for ref in lacking]
     _talk(repo, url, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", url, *specs)
     if any(repo.commit_id(tips[ref]) is None for ref in lacking):
-        raise LeaseLost(
-            "a branch moved while it was read", where=redacted(url), next_step="run it again"
-        )
+        raise LeaseLost("a branch moved while it was read", where=url, next_step="run it again")
 
 
 def _push(repo: Repository, url: str, moves: Mapping[str, tuple[str | None, str]]) -> None:
@@ -242,26 +232,23 @@ def _refusal(pushes: list[Push], said: str, url: str) -> SrcgitError:
     """
     refused = [push for push in pushes if push.flag == "!"]
     reasons = [push for push in refused if "atomic" not in push.summary] or refused
-    words = [line.removeprefix("remote:").strip() for line in redacted(said).splitlines()]
+    words = [line.removeprefix("remote:").strip() for line in said.splitlines()]
     words = [line for line in words if line and not line.startswith("error: failed to push")]
     told = "; ".join([*(f"{push.ref}: {push.summary}" for push in reasons[:1]), *words])
     if re.search(r"stale info|is at [0-9a-f]+ but expected|reference already exists", told):
         return LeaseLost(
             f"somebody else published at the same time: {told}",
-            where=redacted(url),
+            where=url,
             next_step="run the same again: it looks at what is there now",
         )
     if re.search(r"cannot lock ref|Unable to create .*\.lock", told):
         return PushRefused(
             f"a ref is locked there: {told}",
-            where=redacted(url),
-            next_step="if no push is running there, one has died: remove its .lock file, "
-            "with `srcgit repair REPOSITORY` there",
+            where=url,
+            next_step="if no push is running there, one has died: remove its .lock file",
         )
     return PushRefused(
-        f"the remote refused: {told}",
-        where=redacted(url),
-        next_step="see its hooks, permissions and disk",
+        f"the remote refused: {told}", where=url, next_step="see its hooks, permissions and disk"
     )
 
 
@@ -273,7 +260,7 @@ def _talk(
         return repo.git.run(*args, ok=ok, network=True, timeout=timeout)
     except (GitFailed, TimeoutError) as error:
         raise RemoteUnavailable(
-            redacted(str(getattr(error, "message", error))),
-            where=redacted(url),
+            str(getattr(error, "message", error)),
+            where=url,
             next_step="check the address and the network, then run it again",
         ) from error

@@ -26,12 +26,11 @@ from converter.errors import CannotWork, WrongUsage
 from service.consumer import LARGEST, Intake
 from service.journal import Journal, JournalUnusable, Row
 from service.messages import announcement
-from service.systemd import notify
 
 log = logging.getLogger(__name__)
 
 library: Any = consumer_module
-RECONNECT = 60  # seconds at most between attempts; Twisted's own limit is an hour
+RECONNECT = 15  # seconds at most between attempts; Twisted's own limit is an hour
 PUBLISH = 30.0  # seconds for one announcement
 EVERY = 5.0  # seconds between looks for something to announce
 SIGN = 30.0  # seconds between signs of life
@@ -67,12 +66,15 @@ _get_message = library.get_message
 class Bus:
     """Consumes into an intake and announces what the journal has settled, until told to stop."""
 
-    def __init__(self, intake: Intake, journal: Journal, name: str, *, announce: bool) -> None:
-        """``name`` is this process's own, for signs of life and the list of announcements."""
+    def __init__(
+        self, intake: Intake, journal: Journal, name: str, *, announce: bool, lease: float
+    ) -> None:
+        """``name`` is this process's own; an announcement is its for ``lease`` seconds."""
         self._intake = intake
         self._journal = journal
         self._name = name
         self._announcing = announce
+        self._lease = lease
         self._failure: CannotWork | None = None
         self._consumers: list[consumer_module.Consumer] = []
 
@@ -93,7 +95,6 @@ class Bus:
             loop.start(seconds, now=False).addErrback(self._ended)
         trigger: Any = reactor
         trigger.addSystemEventTrigger("before", "shutdown", threads.deferToThread, before_stop)
-        trigger.callWhenRunning(notify, "READY=1")
         trigger.run()
         if self._failure:
             raise self._failure
@@ -132,7 +133,6 @@ class Bus:
     def _sign(self) -> Generator[defer.Deferred[Any], Any, None]:
         consuming = any(consumer.running for consumer in self._consumers)
         doing = "consuming" if consuming else "not consuming: no connection to the broker"
-        notify(f"WATCHDOG=1\nSTATUS={doing}")
         try:
             yield threads.deferToThread(
                 self._journal.sign, f"{self._name} intake", doing, halted=not consuming
@@ -144,8 +144,12 @@ class Bus:
     def _announce(self) -> Generator[defer.Deferred[Any], Any, None]:
         clock: Any = reactor
         try:
-            rows = yield threads.deferToThread(self._journal.to_announce, self._name)
-            for row in rows:
+            while True:
+                row = yield threads.deferToThread(
+                    self._journal.to_announce, self._name, self._lease
+                )
+                if row is None:
+                    return
                 message = _message(row)
                 if message is not None:
                     sent = api.twisted_publish(message)

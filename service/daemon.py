@@ -73,7 +73,8 @@ def listen(
         for thread in threads:
             thread.join()
 
-    bus = Bus(Intake(journal, config.packages), journal, name, announce=config.announce)
+    intake = Intake(journal, config.packages)
+    bus = Bus(intake, journal, name, announce=config.announce, lease=config.lease)
     for thread in threads:
         thread.start()
     try:

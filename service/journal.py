@@ -308,10 +308,13 @@ class Journal:
             )
             return done.rowcount == 1
 
-    def to_announce(self, owner: str, limit: int = 20, now: float | None = None) -> Sequence[Row]:
-        """Return settled builds that nobody has announced or is announcing, oldest first."""
+    def to_announce(self, owner: str, lease: float, now: float | None = None) -> Row | None:
+        """Return the oldest settled build that nobody has announced or is announcing.
+
+        It is leased to ``owner`` for ``lease`` seconds; announced() ends that.
+        """
         now = time.time() if now is None else now
-        open_ = (
+        first = (
             sa.select(_builds.c.id)
             .where(
                 _builds.c.announced.is_(False),
@@ -319,17 +322,18 @@ class Journal:
                 sa.or_(_builds.c.lease.is_(None), _builds.c.lease < now),
             )
             .order_by(_builds.c.settled, _builds.c.id)
-            .limit(limit)
+            .limit(1)
             .with_for_update(skip_locked=True)
         )
         with self._transaction() as connection:
-            ids = list(connection.execute(open_).scalars())
-            if not ids:
-                return []
-            ours = _builds.c.id.in_(ids)
-            connection.execute(sa.update(_builds).where(ours).values(owner=owner, lease=now + 120))
-            query = sa.select(_builds).where(ours).order_by(_builds.c.settled, _builds.c.id)
-            return self._rows(connection, query)
+            chosen = connection.execute(first).scalar()
+            if chosen is None:
+                return None
+            this = _builds.c.id == chosen
+            connection.execute(
+                sa.update(_builds).where(this).values(owner=owner, lease=now + lease)
+            )
+            return self._one(connection, this)
 
     def announced(self, row: Row) -> None:
         """Take a build off the list of what is to be announced."""

@@ -7,6 +7,7 @@ a lease that expires, and the next attempt finds in the published tree what was 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import multiprocessing
@@ -292,7 +293,8 @@ def _attempt(convert: Convert, row: Row, pipe: Connection) -> None:
         outcome = convert(row, pipe.send)
     except Exception as error:
         outcome = judge(error)
-    pipe.send(outcome)
+    with contextlib.suppress(OSError):  # the worker is gone, and so is the lease
+        pipe.send(outcome)
 
 
 def _end_with(pipe: Connection) -> None:

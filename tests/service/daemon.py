@@ -7,11 +7,12 @@ from pathlib import Path
 
 from converter.errors import SrcgitError
 from service import config
-from service.daemon import listen
 from tests.service.fakes import Tagging
 
 
 def main() -> None:
+    from service.daemon import listen  # each child imports this module, and needs no bus
+
     path, repository = Path(sys.argv[1]), Path(sys.argv[2])
     try:
         listen(config.load(path), path, Tagging(repository, repository.parent / "flag"))

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -73,17 +73,34 @@ class Daemon:
             """
         )
 
-    def start(self, **limits: Any) -> None:
+    def start(self, wrapper: Sequence[str] = ()) -> None:
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.service.daemon", self.config, self.repository],
+                [
+                    *wrapper,
+                    sys.executable,
+                    "-m",
+                    "tests.service.daemon",
+                    self.config,
+                    self.repository,
+                ],
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                **limits,
             )
+
+    def tags(self) -> bytes:
+        """The names of the tags that were made, one a line."""
+        return Git(self.repository).run("tag").stdout
+
+    def inside(self, path: Path) -> Path:
+        """Return the path by which a mount of the wrapped daemon is seen from here."""
+        assert self._process is not None
+        parent = self._process.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return Path(f"/proc/{(children or [str(parent)])[0]}/root{path}")
 
     @property
     def alive(self) -> bool:

@@ -106,11 +106,12 @@ def test_what_is_to_be_announced_stays_until_it_was(journal: Journal) -> None:
     journal.add(row(1), 1.0)
     held = journal.claim("one", 60, now=10.0)
     assert held and journal.settle(held, "done", "", {}, announce=True)
-    [waiting] = journal.to_announce("one", now=20.0)
-    assert journal.to_announce("two", now=21.0) == []  # somebody is at it
-    [waiting] = journal.to_announce("two", now=200.0)  # and did not come back
+    waiting = journal.to_announce("one", 60, now=20.0)
+    assert waiting and journal.to_announce("two", 60, now=21.0) is None  # somebody is at it
+    waiting = journal.to_announce("two", 60, now=81.0)  # and did not come back
+    assert waiting
     journal.announced(waiting)
-    assert journal.to_announce("two", now=999.0) == []
+    assert journal.to_announce("two", 60, now=999.0) is None
 
 
 def test_refused_messages_are_kept_short_and_storable(journal: Journal) -> None:

@@ -1,0 +1,329 @@
+"""Chaos: messages twice and out of order, daemons killed at every stage, the broker restarted, the
+remote refusing. At the end everything is right, once. ``SRCGIT_CHAOS=300`` sends 300 messages."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converter.errors import Fate
+from converter.git import Git
+from converter.odb import Repository
+from converter.publish import evr_of
+from service.config import load
+from service.journal import Journal, Row
+from service.pipeline import pipeline
+from tests.broker import Broker
+from tests.builders import Source, change, kernel_upstream, spec_git_am
+from tests.hub import Hub
+from tests.service.chaos import STAGES
+
+ROOT = Path(__file__).parents[2]
+MESSAGES = int(os.environ.get("SRCGIT_CHAOS", "36"))
+DEATHS = 1 if MESSAGES < 200 else 4  # at each stage
+KILLS = MESSAGES // 8  # more, at random moments
+RELEASES = (40, 41, 42)
+
+
+CONFIG = """
+amqp_url = "{amqp}"
+passive_declares = true
+bindings = []
+[queues.chaos]
+durable = true
+auto_delete = false
+exclusive = false
+arguments = {{}}
+[qos]
+prefetch_size = 0
+prefetch_count = 5
+[consumer_config]
+state = "{directory}/{name}"
+journal = "{journal}"
+koji = "{koji}"
+lease = 3
+[consumer_config.retry]
+first = 0.3
+cap = 1
+[consumer_config.packages.kernel]
+pkg_git = "{directory}/kernel.git"
+source = "https://src.fedoraproject.org/rpms/kernel.git"
+upstreams = ["{directory}/linux.git"]
+push = ["{push}"]
+"""
+
+
+@dataclass
+class Daemons:
+    """Three daemons, each with a repository of its own, that are started again when they die."""
+
+    directory: Path
+    running: list[subprocess.Popen[bytes] | None] = field(default_factory=lambda: [None] * 3)
+    deaths: Counter[str] = field(default_factory=Counter)
+
+    def keep_up(self) -> None:
+        for number, process in enumerate(self.running):
+            if process is None or process.poll() is not None:
+                if process is not None:
+                    self.deaths[f"exit {process.returncode}"] += 1
+                self.running[number] = self._start(number)
+
+    def _start(self, number: int) -> subprocess.Popen[bytes]:
+        config = self.directory / f"host{number}.toml"
+        with (self.directory / f"output{number}").open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tests.service.chaos", config, self.directory / "tokens"],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    def kill(self, number: int) -> None:
+        process = self.running[number]
+        if process is not None:
+            process.kill()
+
+    def end(self) -> list[int]:
+        """Tell all to stop; return their exit statuses."""
+        for process in self.running:
+            if process is not None:
+                process.send_signal(signal.SIGTERM)
+        return [process.wait(30) for process in self.running if process is not None]
+
+    def said(self) -> str:
+        return "".join(path.read_text() for path in sorted(self.directory.glob("output*")))
+
+
+@dataclass
+class Stage:
+    """All that the play needs."""
+
+    broker: Broker
+    hub: Hub
+    journal: Journal
+    daemons: Daemons
+    remote: Source
+    linux: Source
+    pkg_git: Source
+    configure: Callable[[str, Path], Path]
+    queue: str = "chaos"
+    told: str = "chaos-told"
+
+    @property
+    def refusing(self) -> Path:
+        return self.remote.path / "refusing"
+
+
+@pytest.fixture
+def stage(broker: Broker, postgres_url: str, tmp_path: Path) -> Iterator[Stage]:
+    remote = Source(tmp_path / "remote.git")
+    hook = remote.path / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f'#!/bin/sh\n[ ! -e "{remote.path}/refusing" ] || exit 1\n')
+    hook.chmod(0o755)
+    (tmp_path / "tokens").mkdir()
+    linux = kernel_upstream(tmp_path / "linux.git")
+    pkg_git = Source(tmp_path / "kernel.git")
+
+    def configure(name: str, push: Path) -> Path:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(CONFIG.format(name=name, push=push, **names))
+        return path
+
+    broker.queue("chaos", "org.fedoraproject.#")
+    broker.queue("chaos-told", "srcgit.#")
+    with Hub() as hub:
+        names = {
+            "amqp": broker.url,
+            "journal": postgres_url,
+            "koji": hub.url,
+            "directory": tmp_path,
+        }
+        for number in range(3):
+            configure(f"host{number}", remote.path)
+        daemons = Daemons(tmp_path)
+        journal = Journal(postgres_url)
+        yield Stage(broker, hub, journal, daemons, remote, linux, pkg_git, configure)
+    for process in daemons.running:
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.wait()
+    journal.close()
+
+
+def play(stage: Stage, messages: int, chance: random.Random) -> tuple[list[str], list[str]]:
+    """Make builds and send a message for each, some twice, shuffled.
+
+    Returns the convertible and the unconvertible NVRs: each tenth has a patch that does not fit.
+    """
+    good, bad = [], []
+    base = stage.linux.rev("v4.15")
+    assert base
+    text = stage.linux.file(base, "mm/slab.c").decode()
+    fits = stage.linux.commit({"mm/slab.c": change(text, 2, "twice")}, "mm: a\n", parent=base)
+    patch = stage.linux.mails(base, fits)
+    stage.linux.branch("main", base)
+    for number in range(messages * 2 // 3):
+        release = RELEASES[number % len(RELEASES)]
+        broken = number % 10 == 9
+        files = {
+            "kernel.spec": spec_git_am("4.15.0", str(100 + number), ["slab.patch"]),
+            "slab.patch": patch.replace(b"int result = 15;", b"int other = 15;")
+            if broken
+            else patch,
+            "kernel-x86_64.config": f"CONFIG_NUMBER={number}\n",
+        }
+        commit = stage.pkg_git.commit(files, f"build {number}\n", branch=f"f{release}")
+        nvr = f"kernel-4.15.0-{100 + number}.fc{release}"
+        stage.hub.add(nvr, commit=commit, target=f"f{release}-candidate")
+        (bad if broken else good).append(nvr)
+    bodies = [stage.hub.message(build) for build in stage.hub.builds]
+    bodies += chance.choices(bodies, k=messages - len(bodies))
+    chance.shuffle(bodies)
+    stage.broker.send_all(list(bodies))
+    return good, bad
+
+
+@pytest.mark.timeout(300 + 10 * MESSAGES)
+def test_in_the_end_everything_is_right_and_once(stage: Stage, tmp_path: Path) -> None:
+    seed = int(os.environ.get("SRCGIT_SEED", time.time_ns() % 10_000))
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    good, bad = play(stage, MESSAGES, chance)
+    tokens = tmp_path / "tokens"
+    for name in STAGES:
+        for number in range(DEATHS):
+            (tokens / f"{name}.{number}").touch()
+    start = time.monotonic()
+    disturb(stage, chance, len(good) + len(bad), tokens)
+    statuses = stage.daemons.end()
+    print(f"{time.monotonic() - start:.1f} s, deaths: {dict(stage.daemons.deaths)}")
+    assert statuses == [0, 0, 0], stage.daemons.said()[-5000:]
+    assert not list(tokens.iterdir())
+
+    # The queue is empty, with nothing held back by a consumer that is gone.
+    assert stage.broker.length(stage.queue) == 0
+
+    # Each unconvertible build failed once, each other one is done; nobody else is there.
+    counts = stage.journal.counts()
+    assert counts == {"done": len(good), "failed": len(bad)}
+    rows = {row.nvr: row for row in stage.journal.rows()}
+    assert {nvr for nvr, row in rows.items() if row.state == "failed"} == set(bad)
+    assert all(rows[nvr].evidence["error"]["class"] == "SeriesFailed" for nvr in bad)
+
+    # Each convertible build has its tag, with the ids of an undisturbed run; branches are highest.
+    refs = Repository(stage.remote.path).refs("refs/")
+    assert {k: v for k, v in refs.items() if "/builds/" not in k} == undisturbed(
+        stage, tmp_path / "calm", good
+    )
+    check_builds_branches(stage, refs)
+
+    # All was announced; twice only where a daemon died between the message and its mark.
+    told = [(topic.split(".")[-1], body["nvr"]) for topic, body in stage.broker.take(stage.told)]
+    assert set(told) == {("converted", nvr) for nvr in good} | {("failed", nvr) for nvr in bad}
+    assert len(told) - len(set(told)) <= stage.daemons.deaths["exit -9"]
+
+    for repository in [stage.remote.path, *tmp_path.glob("host*/kernel.git")]:
+        fsck = Git(repository).run("fsck", "--strict", "--no-dangling", ok=range(256))
+        wrong = [line for line in fsck.stderr.splitlines() if not line.startswith(b"notice:")]
+        assert (fsck.status, wrong) == (0, []), repository
+
+
+def disturb(stage: Stage, chance: random.Random, builds: int, tokens: Path) -> None:
+    """Keep three daemons up and make their lives hard until all builds are settled and told."""
+    deadline = time.monotonic() + 150 + 2 * MESSAGES
+    restart = time.monotonic() + 6
+    refuse = time.monotonic() + 10
+    stage.refusing.touch()  # from the start, for a while
+    next_kill, kills = time.monotonic() + 4, 0
+    while time.monotonic() < deadline:
+        stage.daemons.keep_up()
+        time.sleep(0.1)
+        now = time.monotonic()
+        if now > refuse:
+            if stage.refusing.exists():
+                stage.refusing.unlink()
+                refuse = now + 12
+            else:
+                stage.refusing.touch()
+                refuse = now + 2
+        if restart and now > restart:
+            stage.broker.stop(chance.choice([signal.SIGTERM, signal.SIGKILL]))
+            stage.broker.start()
+            restart = 0.0
+        left = list(tokens.iterdir())
+        now = time.monotonic()
+        if now > refuse:
+            if stage.refusing.exists():
+                stage.refusing.unlink()
+                refuse = now + 12
+            else:
+                stage.refusing.touch()
+                refuse = now + 2
+        if restart and now > restart:
+            stage.broker.stop(chance.choice([signal.SIGTERM, signal.SIGKILL]))
+            stage.broker.start()
+            restart = 0.0
+        left = list(tokens.iterdir())
+        if os.environ.get("SRCGIT_TIMELINE"):
+            now = time.monotonic()
+            print(f"{now:.1f} {len(left)} {stage.journal.counts()} {dict(stage.daemons.deaths)}")
+        if now > next_kill and kills < KILLS and not all_done(stage, builds):
+            stage.daemons.kill(chance.randrange(3))
+            kills += 1
+            next_kill = now + chance.uniform(1.0, 5.0)
+        if not left and not restart and all_done(stage, builds) and all_told(stage):
+            stage.daemons.keep_up()
+            time.sleep(3)  # whoever was killed last shall have started, to be told to stop
+            return
+    left = [token.name for token in tokens.iterdir()]
+    raise AssertionError(f"{stage.journal.counts()} {left}\n{stage.daemons.said()[-6000:]}")
+
+
+def all_done(stage: Stage, builds: int) -> bool:
+    counts = stage.journal.counts()
+    return counts.get("done", 0) + counts.get("failed", 0) == builds
+
+
+def all_told(stage: Stage) -> bool:
+    return all(row.announced for row in stage.journal.rows("done", "failed"))
+
+
+def undisturbed(stage: Stage, directory: Path, good: list[str]) -> dict[str, str]:
+    """Return the refs, without builds/, of one host that converts all in order, alone."""
+    directory.mkdir()
+    calm = Source(directory / "remote.git")
+    work = pipeline(load(stage.configure("calm", calm.path)))
+    for nvr in good:
+        outcome = work(Row(nvr, "kernel", "x"), lambda stage: None)
+        assert outcome.fate is Fate.DONE
+    refs = Repository(calm.path).refs("refs/")
+    return {name: id for name, id in refs.items() if "/builds/" not in name}
+
+
+def check_builds_branches(stage: Stage, refs: dict[str, str]) -> None:
+    """A builds/ branch ends in its branch's tree and has only ever gone up."""
+    remote = Repository(stage.remote.path)
+    for release in RELEASES:
+        tip = refs[f"refs/heads/builds/f{release}"]
+        assert remote.commit(tip).tree == remote.commit(refs[f"refs/heads/f{release}"]).tree
+        chain: list[Any] = []
+        base = stage.linux.rev("v4.15")
+        while tip != base:
+            tip, build = remote.commit(tip).parents
+            chain.append(evr_of(remote, build))
+        assert chain and all(newer > older for newer, older in itertools.pairwise(chain))

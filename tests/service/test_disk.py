@@ -1,0 +1,111 @@
+"""Disks that are full or read-only: everything stops with its reason, nothing is lost, and it
+resumes. The disks are small tmpfs mounts that bubblewrap makes for one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.journal import Journal
+from tests.broker import Broker
+from tests.builders import Sample, sample
+from tests.hub import Hub
+from tests.service.test_bus import ROOT, Daemon, until
+from tests.service.test_pipeline import TODAY, Site
+
+
+@pytest.fixture
+def daemon(broker: Broker, tmp_path: Path) -> Iterator[Daemon]:
+    daemon = Daemon(broker, tmp_path)
+    yield daemon
+    daemon.close()
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub() as hub:
+        yield hub
+
+
+def on_small_disk(where: Path, size: int) -> list[str]:
+    where.mkdir(exist_ok=True)
+    small = ["--size", str(size), "--tmpfs", str(where)]
+    return ["bwrap", "--die-with-parent", "--dev-bind", "/", "/", *small]
+
+
+def test_a_full_disk_under_the_journal_leaves_the_messages_on_the_queue(
+    daemon: Daemon, broker: Broker, hub: Hub
+) -> None:
+    first = hub.message(hub.add("kernel-6.12.1-1.fc41"))
+    second = hub.message(hub.add("kernel-6.12.2-1.fc41"))
+    state = daemon.directory / "state"
+    daemon.start(wrapper=on_small_disk(state, 600_000))
+    broker.send(first)
+    until(lambda: b"kernel-6.12.1" in daemon.tags())
+    inside = daemon.inside(state)
+    with (inside / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError):
+        while True:
+            filler.write(bytes(4096))
+    broker.send(second)
+    assert daemon.wait(60) == 5
+    assert "the journal cannot be used: database or disk is full" in daemon.said()
+    until(lambda: broker.length(daemon.queue) == 1)
+    daemon.start(wrapper=on_small_disk(state, 10_000_000))
+    until(lambda: b"kernel-6.12.2" in daemon.tags())
+    daemon.end()
+    assert broker.length(daemon.queue) == 0
+
+
+def test_a_read_only_journal_leaves_the_messages_on_the_queue(
+    daemon: Daemon, broker: Broker, hub: Hub
+) -> None:
+    Journal(daemon.journal_url).close()
+    broker.send(hub.message(hub.add("kernel-6.12.1-1.fc41")))
+    state = str(daemon.directory / "state")
+    daemon.start(wrapper=["bwrap", "--dev-bind", "/", "/", "--ro-bind", state, state])
+    assert daemon.wait(60) == 5
+    assert "the journal cannot be used" in daemon.said()
+    assert broker.length(daemon.queue) == 1
+    daemon.start()
+    until(lambda: b"kernel-6.12.1" in daemon.tags())
+    assert daemon.end() == 0
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    return sample(tmp_path_factory.mktemp("sample"))
+
+
+@pytest.mark.parametrize("room", [4_096, 16_384, 28_672, 40_960, 49_152])
+def test_a_full_disk_under_the_repository_is_this_machines_fault(
+    made: Sample, hub: Hub, tmp_path: Path, room: int
+) -> None:
+    """Whatever runs out of room first: creating it, writing objects, moving refs."""
+    hub.add(TODAY, commit=made.today, target="f41-candidate")
+    site = Site(tmp_path, made, hub)
+    state = tmp_path / "one"
+    program = (
+        "import sys, json; from pathlib import Path; from service.config import load;"
+        "from service.journal import Row; from service.pipeline import pipeline;"
+        "from service.worker import judge\n"
+        "try: outcome = pipeline(load(Path(sys.argv[1])))(Row(sys.argv[2], 'kernel', 'k'), print)\n"
+        "except Exception as error: outcome = judge(error)\n"
+        "print(json.dumps([outcome.fate.name, outcome.reason]))"
+    )
+    done = subprocess.run(
+        [*on_small_disk(state, room), sys.executable, "-c", program, site.path, TODAY],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    fate, reason = json.loads(done.stdout.splitlines()[-1])
+    assert fate == "STOP", (fate, reason, done.stdout)
