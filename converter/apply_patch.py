@@ -6,8 +6,6 @@ Any file that fails makes the command fail, and so the whole diff is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from converter.apply import Placed, Refused, Rules, check_path
 from converter.diff import FilePatch, Hunk
 from converter.diff_patch import patch_patches
@@ -25,7 +23,7 @@ def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | Non
         raise Refused("UnknownOption", None, f"patch {' '.join(sorted(unknown))} is not supported")
     work = _Work(tree)
     placed: list[Placed] = []
-    for patch in patch_patches(diff, rules.strip):
+    for patch in patch_patches(diff, rules.strip, binary="--binary" in rules.options):
         work.apply(patch, rules, placed)
     work.flush()
     return work.changes, placed
@@ -41,7 +39,8 @@ class _Work:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self.changes: dict[bytes, File | None] = {}
-        self._queue: dict[bytes, File] = {}
+        self._queue: list[tuple[bytes, File]] = []
+        self._marked: set[bytes] = set()  # files that git's diffs named (has_queued_output)
         self._git = False
 
     def get(self, path: bytes) -> File | None:
@@ -54,21 +53,28 @@ class _Work:
         ) or self._tree.is_dir(path)
 
     def flush(self) -> None:
-        self.changes.update(self._queue)
+        """src/patch.c, output_files."""
+        for path, file in self._queue:
+            self._put(path, file)
         self._queue.clear()
+
+    def _put(self, path: bytes, file: File | None) -> None:
+        self.changes[path] = file
+        self._marked.discard(path)
 
     # -- one file --------------------------------------------------------------------------
 
     def apply(self, patch: FilePatch, rules: Rules, placed: list[Placed]) -> None:
         if patch.trouble:
             raise Refused("NotSupported", patch.new or patch.old, patch.trouble)
-        reverse = rules.reverse
+        self._reverse = rules.reverse
         if self._git != patch.git:
             if self._git:
                 self.flush()
             self._git = patch.git
         kind = _file_type(patch)
-        name = self._choose(patch, kind, reverse, force="-f" in rules.options)
+        name = self._choose(patch, kind, rules)
+        reverse = self._reverse
         target: bytes = name
         if patch.rename or patch.copy:
             other = patch.old if reverse else patch.new
@@ -79,8 +85,10 @@ class _Work:
             raise Refused("WrongType", name, "the patch changes the type of the file")
         check_path(name, self)
         check_path(target, self)
-        if patch.git and target in self._queue:
-            self.flush()
+        if patch.git and self.get(target) is not None:  # one of several diffs of the same file
+            if target in self._marked:
+                self.flush()
+            self._marked.add(target)
         file = self.get(name)
         if file is None and self.is_dir(name):
             raise Refused("WrongType", name, "a directory, not a regular file")
@@ -88,8 +96,8 @@ class _Work:
             raise Refused("WrongType", name, "not a file of the type that the patch is for")
         if patch.is_binary:
             raise Refused("BinaryPatch", target, "patch does not do git's binary diffs")
-        data = self._hunks(patch, file, target, reverse, rules, placed)
-        self._store(patch, name, target, file, data, kind, reverse, "-E" in rules.options)
+        data = self._hunks(patch, file, target, rules, placed)
+        self._store(patch, name, target, file, data, kind, "-E" in rules.options)
 
     def _store(
         self,
@@ -99,14 +107,13 @@ class _Work:
         file: File | None,
         data: bytes,
         kind: int,
-        reverse: bool,
         remove_empty: bool,
     ) -> None:
         """src/patch.c, main: "and put the output where desired"."""
+        reverse = self._reverse
         gone = patch.nonexistent[not reverse] == 2
         if not data and (remove_empty or gone or kind == _LINK):
-            self.changes[target] = None
-            self._queue.pop(target, None)
+            self._put(target, None)
             return
         if data and gone:
             raise Refused(
@@ -124,15 +131,15 @@ class _Work:
         mode = kind if kind == _LINK else (0o100755 if bits & 0o100 else 0o100644)
         made = File(mode, data)
         if patch.git and patch.nonexistent[reverse] != 2:
-            self._queue[target] = made
+            self._queue.append((target, made))
         else:
-            self.changes[target] = made
+            self._put(target, made)
         if patch.rename and name != target:
-            self.changes[name] = None
+            self._put(name, None)
 
     # -- which file ------------------------------------------------------------------------
 
-    def _choose(self, patch: FilePatch, kind: int, reverse: bool, force: bool) -> bytes:
+    def _choose(self, patch: FilePatch, kind: int, rules: Rules) -> bytes:
         """src/pch.c, intuit_diff_type from scan_exit: the file to patch."""
         index = None if patch.old or patch.new else patch.index
         names = [patch.old, patch.new, index]
@@ -142,11 +149,12 @@ class _Work:
         if last is None:
             raise Refused("NoFileName", None, f"no file to patch at line {patch.at} of the patch")
         if best is None:
-            if self._looks_reversed(patch, reverse, None):
-                if force:
-                    return last
-                raise Refused("FileDoesNotExist", last, "the file to delete does not exist")
-            if patch.nonexistent[reverse]:
+            if self._looks_reversed(patch, None):
+                self._may_reverse(
+                    rules, "FileDoesNotExist", last, "the file to delete does not exist"
+                )
+                return last
+            if patch.nonexistent[self._reverse]:
                 missing = [0 if n is None else self._new_directories(n) for n in names]
                 fewest = min(m for m, n in zip(missing, names, strict=True) if n is not None)
                 best = _best(names, [m == fewest for m in missing])
@@ -154,20 +162,37 @@ class _Work:
                 raise Refused("FileDoesNotExist", last, "the file to patch does not exist")
             return best
         file = self.get(best)
-        if force or file is None or file.mode & 0o170000 != kind:
+        if file is None or file.mode & 0o170000 != kind:
             return best
-        if self._looks_reversed(patch, reverse, file):
+        if self._looks_reversed(patch, file):
             if file.data:
-                raise Refused("CreatingFileThatExists", best, "the file to create exists")
-            raise Refused("FileDoesNotExist", best, "the file to empty is empty already")
+                self._may_reverse(
+                    rules, "CreatingFileThatExists", best, "the file to create exists"
+                )
+            else:
+                self._may_reverse(
+                    rules, "FileDoesNotExist", best, "the file to empty is empty already"
+                )
         return best
+
+    def _may_reverse(
+        self, rules: Rules, reason: str, name: bytes, detail: str, hunk: int = 0
+    ) -> bool:
+        """src/util.c, ok_to_reverse: -N skips, -f goes on, -t turns the patch around; or ask."""
+        if "-N" not in rules.options:
+            if "-f" in rules.options:
+                return False
+            if "-t" in rules.options:
+                self._reverse = not self._reverse
+                return True
+        raise Refused(reason, name, detail, hunk)
 
     def _exists(self, name: bytes) -> bool:
         return self.get(name) is not None or self.is_dir(name)
 
-    @staticmethod
-    def _looks_reversed(patch: FilePatch, reverse: bool, file: File | None) -> bool:
+    def _looks_reversed(self, patch: FilePatch, file: File | None) -> bool:
         """src/pch.c, maybe_reverse."""
+        reverse = self._reverse
         says = patch.nonexistent
         nonexistent = file is None
         empty = file is None or not file.data
@@ -188,15 +213,13 @@ class _Work:
         patch: FilePatch,
         file: File | None,
         target: bytes,
-        reverse: bool,
         rules: Rules,
         placed: list[Placed],
     ) -> bytes:
         output = _Output(file.data if file else b"")
         force = "-f" in rules.options
-        creates = patch.nonexistent[reverse] == 2 and bool(file and file.data)
         for number, hunk in enumerate(patch.hunks, 1):
-            if reverse:
+            if self._reverse:
                 hunk = hunk.swapped()
             place = _Place(hunk)
             limit = min(rules.fuzz, max(hunk.prefix, hunk.suffix))
@@ -205,12 +228,14 @@ class _Work:
                 where = output.locate(place, fuzz)
                 if where:
                     break
-                if (
-                    number == 1
-                    and not force
-                    and output.locate(_Place(hunk.swapped()), fuzz, probe=True)
-                ):
-                    raise Refused("AppliedAlready", target, "reversed, or applied already", number)
+                if number == 1 and not force and self._reverse == rules.reverse:
+                    other = _Place(hunk.swapped())
+                    where = output.locate(other, fuzz)
+                    if where:
+                        detail = "reversed, or applied already"
+                        self._may_reverse(rules, "AppliedAlready", target, detail, number)
+                        place = other
+                        break
                 if fuzz >= limit:
                     break
                 fuzz += 1
@@ -222,7 +247,8 @@ class _Work:
                     + (f" with fuzz up to {limit}" if limit else ""),
                     number,
                 )
-            if where == 1 and creates:
+            absent = patch.nonexistent[self._reverse] == 2
+            if where == 1 and absent and file and file.data:
                 raise Refused("CreatingFileThatExists", target, "the file exists", number)
             if not output.take(place, where, fuzz):
                 raise Refused("MisorderedHunks", target, "it comes before the last one", number)
@@ -240,10 +266,15 @@ class _Place:
         self.count = len(self.lines)
         self.first = hunk.old_start + (not hunk.old_count)  # append rather than insert
 
-    def trimmed(self, prefix: int, suffix: int) -> bytes:
-        if not prefix and not suffix:
+    def trimmed(self, prefix: int, suffix: int) -> bytes | None:
+        """Return the lines without some context; None where no file can have them."""
+        if not prefix and not suffix and self.hunk.complete:
             return self.block
-        return b"".join(self.lines[prefix : self.count - suffix])
+        lines = self.lines[prefix : self.count - suffix]
+        # Only the last line of a file is incomplete, and no line is empty.
+        if b"" in lines or not all(line.endswith(b"\n") for line in lines[:-1]):
+            return None
+        return b"".join(lines)
 
 
 class _Output:
@@ -257,14 +288,18 @@ class _Output:
         self._newline = True  # the output ends in one
         self._offset = 0
 
-    def locate(self, place: _Place, fuzz: int, *, probe: bool = False) -> int:
-        """src/patch.c, locate_hunk: the line (from 1) at which the hunk fits; 0 if none."""
+    def locate(self, place: _Place, fuzz: int) -> int:
+        """src/patch.c, locate_hunk: the line (from 1) at which the hunk fits; 0 if none.
+
+        Line 0 counts as none, too, but the offset stays.
+        """
         where = self._locate(place, fuzz)
-        if where and not probe:
-            self._offset = where - place.first
+        if where is None:
+            return 0
+        self._offset = where - place.first
         return where
 
-    def _locate(self, place: _Place, fuzz: int) -> int:
+    def _locate(self, place: _Place, fuzz: int) -> int | None:
         hunk, count = place.hunk, place.count
         guess = place.first + self._offset
         if not count:
@@ -274,23 +309,27 @@ class _Output:
         suffix = fuzz + hunk.suffix - context
         if prefix < 0 and place.first <= 1:  # only at the start of the file
             if suffix < 0 and (count != self._text.total or hunk.prefix < self._frozen):
-                return 0
+                return None
             fits = self._frozen <= hunk.prefix and self._fits(1, place.trimmed(0, max(suffix, 0)))
-            return int(fits and self._text.total - (count - suffix) + 1 >= 1)
+            return 1 if fits and self._text.total - (count - suffix) + 1 >= 1 else None
         prefix = max(prefix, 0)
         if suffix < 0:  # only at the end of the file
             where = self._text.total - count + 1
-            if where < self._frozen + 1 or where < 1:
-                return 0
+            if where < self._frozen + 1:
+                return None
             block = place.trimmed(prefix, 0)
-            return where if self._fits(where + prefix, block, to_end=True) else 0
+            return where if self._fits(where + prefix, block, to_end=True) else None
         block = place.trimmed(prefix, suffix)
+        if block is None:
+            return None
         if guess > self._frozen and self._fits(guess + prefix, block):
             return guess
         return self._nearest(block, guess, prefix, count - suffix)
 
-    def _fits(self, line: int, block: bytes, *, to_end: bool = False) -> bool:
+    def _fits(self, line: int, block: bytes | None, *, to_end: bool = False) -> bool:
         """Do the lines of ``block`` stand at ``line`` (from 1)?"""
+        if block is None:
+            return False
         at = self._text.offset(line - 1)
         data = self._text.data
         if at is None or not data.startswith(block, at):
@@ -300,21 +339,22 @@ class _Output:
             return end == len(data)
         return block.endswith(b"\n") or not block or end == len(data)
 
-    def _nearest(self, block: bytes, guess: int, prefix: int, count: int) -> int:
+    def _nearest(self, block: bytes, guess: int, prefix: int, count: int) -> int | None:
         """Go outwards from the guess, forwards before backwards."""
         last = self._text.total - count + 1
         first = self._frozen + 1
         forwards, backwards = last - guess, guess - first
-        if guess <= backwards:
-            backwards = guess - 1
         start = guess - last if forwards < 0 else guess - first if backwards < 0 else 0
+        if not block:  # nothing to compare
+            if start > max(forwards, backwards):
+                return None
+            return guess + start if start <= forwards else guess - start
+        text = self._text
         best: tuple[int, int, int] | None = None
-        wheres: Iterator[int] | range
-        if block:
-            wheres = (self._text.line(at) + 1 - prefix for at in self._text.places(block))
-        else:
-            wheres = range(max(1, guess - abs(start) - 1), guess + abs(start) + 2)
-        for where in wheres:
+        for at in text.places(block):
+            if not block.endswith(b"\n") and at + len(block) < len(text.data):
+                continue
+            where = text.line(at) + 1 - prefix
             distance = where - guess
             if start <= distance <= forwards:
                 key = (distance, 0, where)
@@ -322,7 +362,7 @@ class _Output:
             if start <= -distance <= backwards:
                 key = (-distance, 1, where)
                 best = key if best is None or key < best else best
-        return best[2] if best else 0
+        return best[2] if best else None
 
     def take(self, place: _Place, where: int, fuzz: int) -> bool:
         """src/patch.c, apply_hunk: write the hunk; False where the hunks are out of order."""
@@ -367,6 +407,8 @@ class _Output:
             else:
                 if not self._newline and not old_left:
                     self._out.append(b"\n")
+                if len(text) == 1:  # an empty line without a newline: pch_write_line
+                    raise Refused("Malformed", b"", "patch cannot write an empty line")
                 self._out.append(text[1:])
                 self._newline = text.endswith(b"\n")
         return True

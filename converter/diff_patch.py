@@ -5,38 +5,49 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from converter.diff import _GNU_HUNK, DiffError, FilePatch, Hunk, _numbers, split_lines, unquote
+from converter.diff import DiffError, FilePatch, Hunk, numbers, split_lines, unquote
 
 _SPACE = b" \t\n\v\f\r"
 _EMPTY_BLOB = b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+_HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? ?\+(\d+)(?:,(\d+))? ?@")
 _INDENT = re.compile(rb"[ \tX]*")
 # Lines that say something to intuit_diff_type; all others are passed over.
 _TELLING = re.compile(
     rb"[ \tX]*(?:\*\*\* |\+\+\+ |(?:- )*--- |Index:|diff --git |@@ -|\*{8})"
     rb"|[ \tX]*(?:index |(?:old|new|new file|deleted file) mode |(?:rename|copy) (?:from|to) "
     rb"|GIT binary patch)"
+    rb"|[ \tX]*(?:\d[\d,]*[acdis]|[acdi][ \t]*\n|s/\.//|\.\n|[<>] )"
 )
+_COMMAND = re.compile(rb"\d[\d,]*[acd][\d,]*[ \t]*\r?\n")  # of a normal diff
+_ED = re.compile(rb"(?:(?:\d+)?[ai]|(?:\d+(?:,\d+)?)?(?:[cd]|s/\.//))[ \t]*\n")
 _EPOCH = re.compile(
     rb"\s+(?:\w{3} )?(?P<date>1969-12-3[01]|1970-01-0[12]) (?P<h>\d{2}):(?P<m>\d{2})"
-    rb"(?::(?P<s>\d{2})(?:\.\d+)?)?(?:\s*(?P<sign>[-+])(?P<zh>\d{2}):?(?P<zm>\d{2}))?\s*$"
+    rb"(?::(?P<s>\d{2})(?:\.\d+)?)?(?: (?:UTC|GMT|Z))?(?:\s*(?P<sign>[-+])(?P<zh>\d{2}):?(?P<zm>\d{2}))?\s*$"
     rb"|\s+\w{3} (?P<month>Jan|Dec) +(?P<day>\d+) (?P<h2>\d{2}):(?P<m2>\d{2}):(?P<s2>\d{2})"
-    rb"(?: \w+)? (?P<year>1970|1969)\s*$"
+    rb"(?: (?:UTC|GMT))? (?P<year>1970|1969)"
+    rb"(?: (?P<sign2>[-+])(?P<zh2>\d{2}):?(?P<zm2>\d{2}))?\s*$"
 )
 ABSENT = 0  # a timestamp of the epoch: the file does not exist
 UNKNOWN = -1
 OTHER = 1
 
 
-def patch_patches(data: bytes, strip: int) -> Iterator[FilePatch]:
-    """Yield the diffs that patch(1) finds. Raises DiffError where it ends with a complaint."""
-    return _Reader(data, strip).patches()
+def patch_patches(data: bytes, strip: int, *, binary: bool = False) -> Iterator[FilePatch]:
+    """Yield the diffs that patch(1) finds; ``binary`` keeps carriage returns in them.
+
+    Raises DiffError where patch ends with a complaint.
+    """
+    return _Reader(data, strip, binary).patches()
 
 
 class _Reader:
-    def __init__(self, data: bytes, strip: int) -> None:
+    def __init__(self, data: bytes, strip: int, binary: bool) -> None:
+        self._keep_cr = binary
         self._lines = split_lines(data)
+        self._tail = b""
         if self._lines and not self._lines[-1].endswith(b"\n"):
-            self._lines.pop()  # "patch unexpectedly ends in middle of line": not read at all
+            # "patch unexpectedly ends in middle of line": not read, but incomplete_line sees it
+            self._tail = self._lines.pop()
         self._strip = strip
         self._empty = not data
 
@@ -50,6 +61,7 @@ class _Reader:
                 return
             patch, position, indent, nesting, strip_cr = found
             if not patch.trouble:
+                strip_cr = strip_cr and not self._keep_cr
                 position = self._hunks(patch, position, indent, nesting, strip_cr)
             yield patch
             first = False
@@ -63,7 +75,8 @@ class _Reader:
         patch = FilePatch(position + 1)
         need_header, extended, nesting, strip_cr = True, False, 0, False
         renames = {"rename from": False, "rename to": False, "copy from": False, "copy to": False}
-        stars = False
+        stars = command = False
+        script: bool | None = None  # an ed script began; True: with a line that is surely ed's
         telling = _TELLING.match
         at = position
         while at < len(lines):
@@ -75,6 +88,11 @@ class _Reader:
             indentation = _INDENT.match(line)
             assert indentation
             text = line[indentation.end() :]
+            after_command = command
+            if text[:1].isdigit() and re.match(rb"[\d,]+[acd]", text):
+                command = bool(_COMMAND.match(text))  # stays until the next line of that kind
+            if not need_header and script is None and (command or _ED.match(text)):
+                script = bool(_ED.match(text))
             stars_before, stars = stars, False
             ends_cr = line.endswith(b"\r\n")
             if text.startswith(b"*** ") and not stars_before:
@@ -121,7 +139,8 @@ class _Reader:
                 dashes = re.match(rb"((?:- )*)--- ", text)
                 if dashes:
                     name, stamp = self._fetch(text[dashes.end() :])
-                    self._set(names, stamps, "new", name, stamp)
+                    known = stamps["new"] if stamp == UNKNOWN else stamp
+                    self._set(names, stamps, "new", name, known)
                     need_header, strip_cr = False, ends_cr
                     if stamp != UNKNOWN:
                         nesting = len(dashes[1]) // 2
@@ -139,10 +158,17 @@ class _Reader:
                     return self._found(patch, names, says, renames, at, indent, nesting, strip_cr)
                 if text.startswith(b"*** ") and stars_before:
                     patch.trouble = "a context diff: only unified diffs are supported"
+                elif text == b".\n" and script is not None:
+                    patch.trouble = "an ed script: only unified diffs are supported"
+                elif after_command and text.startswith((b"< ", b"> ")):
+                    patch.trouble = "a normal diff: only unified diffs are supported"
+                if patch.trouble:
                     return self._found(patch, names, says, renames, at + 1, 0, 0, strip_cr)
             stars = text.startswith(b"********")
             at += 1
-        if extended:
+        if script:
+            patch.trouble = "an ed script: only unified diffs are supported"
+        if extended or script:
             return self._found(patch, names, says, renames, at, 0, 0, strip_cr)
         return None
 
@@ -249,10 +275,10 @@ class _Reader:
             line = self._get(position, indent, nesting, strip_cr)
             if line is None or len(line) <= 4 or not line.startswith(b"@@ -"):
                 return position
-            header = _GNU_HUNK.match(line)
+            header = _HUNK.match(line)
             if header is None:
                 raise DiffError(f"malformed patch at line {position + 1}")
-            old_start, old_count, new_start, new_count = _numbers(header)
+            old_start, old_count, new_start, new_count = numbers(header)
             hunk = Hunk(position + 1, old_start, old_count, new_start, new_count, [])
             kept = hunk.lines
             old_left, new_left = old_count, new_count
@@ -299,7 +325,7 @@ class _Reader:
                     if prefix == -1:
                         prefix = context
                     context = 0
-                if last and position < len(lines) and lines[position][:1] == b"\\":
+                if last and (lines[position] if position < len(lines) else self._tail)[:1] == b"\\":
                     line = line.removesuffix(b"\n")
                     hunk.complete = False
                     position += 1
@@ -349,14 +375,16 @@ def _is_epoch(text: bytes) -> bool:
         if found["year"] == (b"1969" if found["month"] == b"Jan" else b"1970"):
             return False
         seconds = day * 86400 + int(found["h2"]) * 3600 + int(found["m2"]) * 60 + int(found["s2"])
+        sign, zone = found["sign2"], (found["zh2"], found["zm2"])
     else:
         day = {b"1969-12-30": -2, b"1969-12-31": -1, b"1970-01-01": 0, b"1970-01-02": 1}[
             found["date"]
         ]
         seconds = day * 86400 + int(found["h"]) * 3600 + int(found["m"]) * 60 + int(found["s"] or 0)
-        if found["sign"]:
-            zone = int(found["zh"]) * 3600 + int(found["zm"]) * 60
-            seconds -= zone if found["sign"] == b"+" else -zone
+        sign, zone = found["sign"], (found["zh"], found["zm"])
+    if sign:
+        east = int(zone[0]) * 3600 + int(zone[1]) * 60
+        seconds -= east if sign == b"+" else -east
     return -25 * 3600 < seconds < 26 * 3600
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from converter.apply import Report, Rules, apply
-from converter.diff import DiffError, FilePatch, Hunk, git_patches, split_lines
+from converter.diff import DiffError, FilePatch, Hunk, split_lines
+from converter.diff_git import git_patches
 from converter.diff_patch import patch_patches
 from converter.text import text
 from converter.tree import Tree

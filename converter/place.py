@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from converter.diff import DiffError
+
+_MOST_WORK = 1 << 34  # bytes compared in a search
+
 
 class Text:
     """The content of a file with a cursor, so that neighbouring lines are found quickly."""
@@ -54,11 +58,20 @@ class Text:
         return self._line
 
     def places(self, block: bytes) -> Iterator[int]:
-        """Yield each byte offset at which the lines of ``block`` stand, whole lines only."""
+        """Yield each byte offset at which a line begins and ``block`` stands.
+
+        Raises DiffError when that would take minutes, as no real diff does.
+        """
         data = self.data
-        at_end = not block.endswith(b"\n")
+        work = 0
         at = data.find(block)
         while at >= 0:
-            if (at == 0 or data[at - 1] == 10) and not (at_end and at + len(block) < len(data)):
+            if at == 0 or data[at - 1] == 10:
                 yield at
-            at = data.find(block, at + 1)
+            work += len(block)
+            if work > _MOST_WORK:
+                raise DiffError("the lines of a hunk stand in too many places")
+            following = data.find(b"\n", at) + 1
+            if not following:
+                return
+            at = data.find(block, following)

@@ -26,7 +26,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from converter.diff import DiffError, FilePatch, git_patches
+from converter.diff import DiffError, FilePatch
+from converter.diff_git import git_patches
 from converter.diff_patch import patch_patches
 from converter.mail import Mail, MailError, parse, split
 from converter.unpack import UnpackError, unpack

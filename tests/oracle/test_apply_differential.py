@@ -1,0 +1,113 @@
+"""Diffs made at random, applied by converter.apply and by the real tool: the same files, or a refusal.
+
+The number of cases for each tool follows from ``SRCGIT_EXAMPLES`` (default 300).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+
+from converter.apply import Rules, apply
+from converter.diff import DiffError
+from converter.mail import MailError, parse, split
+from converter.tree import File
+from tests.oracle.apply_judge import Files, Judge
+from tests.oracle.diffs import Case, cases
+
+EXAMPLES = int(os.environ.get("SRCGIT_EXAMPLES", "300"))
+
+
+# What srcgit refuses and a tool does: context, normal and ed diffs; paths into .git or through links.
+DOCUMENTED = ("'NotSupported'", "'UnsafePath'")
+MAIL = b"From 0123 Mon Sep 17 00:00:00 2001\nFrom: A <a@b.org>\nSubject: s\n\nwords\n---\n"
+
+
+def many(share: float) -> settings:
+    return settings(
+        max_examples=max(int(EXAMPLES * share), 20),
+        deadline=None,
+        database=None,
+        derandomize="SRCGIT_EXAMPLES" not in os.environ,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+    return Judge(tmp_path_factory.mktemp("judge"))
+
+
+def ours(
+    files: dict[bytes, File], diff: bytes, rules: Rules
+) -> tuple[dict[bytes, File] | None, str]:
+    tree = Files(files)
+    try:
+        report = apply(diff, tree, rules)
+    except DiffError as error:
+        return None, f"DiffError: {error}"
+    if not report.ok:
+        return None, f"{report.failure!r}"
+    return tree.changed(report.changes), ""
+
+
+def ours_as_mail(case: Case) -> tuple[dict[bytes, File] | None, str]:
+    """Each mail of the file in turn, as git am does it."""
+    files: dict[bytes, File] | None = case.files
+    why = ""
+    for raw in split(MAIL + case.diff, case.rules.options):
+        try:
+            mail = parse(raw, case.rules.options)
+        except MailError as error:
+            return None, f"MailError: {error}"
+        if not mail.diff:
+            return None, "the patch is empty"
+        assert files is not None
+        files, why = ours(files, mail.diff, case.rules)
+        if files is None:
+            break
+    return files, why
+
+
+def contents(files: Mapping[bytes, File] | None) -> dict[bytes, bytes] | None:
+    return None if files is None else {path: file.data for path, file in files.items()}
+
+
+def check(judge: Judge, case: Case) -> None:
+    if case.rules.tool == "git-am":
+        verdict = judge.verdict(case.files, MAIL + case.diff, case.rules)
+        files, why = ours_as_mail(case)
+    else:
+        verdict = judge.verdict(case.files, case.diff, case.rules)
+        files, why = ours(case.files, case.diff, case.rules)
+    if files is None and any(reason in why for reason in DOCUMENTED):
+        return
+    note(f"{case.rules}\n{case.files}\n{case.diff.decode('utf-8', 'backslashreplace')}")
+    note(f"the tool: {verdict.files} {verdict.said}\nsrcgit: {files} {why}")
+    if case.rules.reverse and case.rules.tool != "patch":
+        # git before 2.43 sets modes under -R that the diff only mentions; srcgit never does.
+        assert contents(files) == contents(verdict.files)
+    else:
+        assert files == verdict.files
+
+
+@given(case=cases("patch"))
+@many(1)
+def test_patch(judge: Judge, case: Case) -> None:
+    check(judge, case)
+
+
+@given(case=cases("git-apply"))
+@many(1)
+def test_git_apply(judge: Judge, case: Case) -> None:
+    check(judge, case)
+
+
+@given(case=cases("git-am"))
+@many(0.3)
+def test_git_am(judge: Judge, case: Case) -> None:
+    check(judge, case)
