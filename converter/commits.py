@@ -32,18 +32,17 @@ def drafts(step: Step, data: bytes, origin: Origin, notes: str = "") -> tuple[Dr
     introduced this content, and its subject from the file name; ``notes`` end its message.
     Raises MailError where git am itself would refuse the file.
     """
-    mails = mail.split(data, step.options if step.tool == "git-am" else ())
     if step.tool == "git-am":
+        mails = mail.split(data, step.options)
         if not mails:
             raise MailError("Patch format detection failed")
         return tuple(_from_mail(mail.parse(raw, step.options), origin) for raw in mails)
-    if step.reverse or not mails:
-        return (_from_diff(step, data, origin, notes),)
     try:
+        mails = () if step.reverse else mail.split(data, ("--keep-cr",))
         parsed = [mail.parse(raw) for raw in mails]
     except MailError:  # patch(1) does not read the mail, so it cannot be at fault there
-        return (_from_diff(step, data, origin, notes),)
-    if not all(m.email and m.message.strip() for m in parsed):
+        parsed = []
+    if not parsed or not all(m.email and m.message.strip() for m in parsed):
         return (_from_diff(step, data, origin, notes),)
     diffs: Sequence[bytes] = mails if len(mails) > 1 else (data,)
     return tuple(_from_mail(m, origin, diff) for m, diff in zip(parsed, diffs, strict=True))

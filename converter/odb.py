@@ -29,6 +29,10 @@ NULL_ID = "0" * 40
 for _level in (ConfigLevel.GLOBAL, ConfigLevel.XDG, ConfigLevel.SYSTEM, ConfigLevel.PROGRAMDATA):
     pygit2.settings.search_path[_level] = ""
 pygit2.settings.owner_validation = False  # a mirror may belong to another account
+# libgit2 keeps 256 MiB of objects and maps packs without end: a long series must not grow.
+pygit2.settings.cache_max_size(16 << 20)
+pygit2.settings.mwindow_size = 4 << 20
+pygit2.settings.mwindow_mapped_limit = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)

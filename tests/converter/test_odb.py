@@ -103,11 +103,11 @@ def test_a_stage_that_fails_leaves_nothing_behind(source: Source) -> None:
     repo = Repository(source.path)
     base = source.rev("main")
     assert base
-    packs = sorted((source.path / "objects/pack").iterdir())
+    packs = sorted(source.path.glob("objects/pack/*.pack"))
     with pytest.raises(KeyError), Stage(repo, base) as stage:
         stage.commit({b"new": File(0o100644, b"never")}, ME, ME, b"x\n")
         raise KeyError
-    assert sorted((source.path / "objects/pack").iterdir()) == packs
+    assert sorted(source.path.glob("objects/pack/*.pack")) == packs
 
 
 def test_the_same_edits_give_the_same_ids(source: Source, tmp_path: Path) -> None:

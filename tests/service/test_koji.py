@@ -84,6 +84,8 @@ def test_a_lasting_fault_is_for_later_and_bounded(hub: Hub) -> None:
     assert len(hub.calls) == 2
 
 
+# koji drops the session's sockets without closing them when it starts over
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_hub_that_never_answers_is_for_later(hub: Hub) -> None:
     hub.broken = [5.0] * 9
     with pytest.raises(RemoteUnavailable):
