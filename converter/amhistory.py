@@ -40,11 +40,14 @@ def compare(
     The repository in ``top`` is foreign: it is read by libgit2, which runs no program of its
     configuration, and never by git.
     """
-    logged = _am_log(top / ".git" / "logs" / "HEAD")
+    directory = top / ".git"
+    logged = _am_log(directory / "logs" / "HEAD")
     if not logged:
         return None
+    if not _stands_alone(directory):
+        return AmHistory(0, (), ("the repository that %prep made leads out of its tree",))
     try:
-        theirs = Repository(top / ".git")
+        theirs = Repository(directory)
         made = [theirs.commit(new) for _, new in logged]
         return _compare(repository, base, series, missing, theirs, logged[0][0], made)
     except (KeyError, ValueError, RepositoryUnusable) as error:
@@ -100,6 +103,15 @@ def _chain(repository: Repository, base: str, series: str) -> Iterator[Commit]:
         chain.append(repository.commit(series))
         series = chain[-1].parents[0]
     yield from reversed(chain)
+
+
+def _stands_alone(directory: Path) -> bool:
+    """Tell whether nothing in a repository makes git look elsewhere (gitrepository-layout(5))."""
+    elsewhere = ("commondir", "objects/info/alternates", "objects/info/http-alternates")
+    inside = (directory, directory / "objects", directory / "objects/pack", directory / "refs")
+    return not any(os.path.lexists(directory / name) for name in elsewhere) and not any(
+        path.is_symlink() for path in inside
+    )
 
 
 def _am_log(path: Path) -> list[tuple[str, str]]:

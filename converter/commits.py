@@ -22,6 +22,7 @@ class Draft:
     author: Identity
     message: bytes
     diff: bytes
+    source: str = ""  # the commit that it is a copy of, where there is one
 
 
 def drafts(step: Step, data: bytes, origin: Origin, notes: str = "") -> tuple[Draft, ...]:

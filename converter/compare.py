@@ -6,8 +6,11 @@ Reads tags of one repository, any clone of the published tree; pkg-git and Koji 
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from converter import configs, pairs
@@ -27,6 +30,7 @@ from converter.errors import WrongUsage
 from converter.git import GitFailed
 from converter.odb import Repository
 from converter.patchid import Patches
+from converter.references import references
 from converter.text import text
 
 SERIES_JSON = "fedora/series.json"
@@ -42,6 +46,7 @@ _PLAIN_DIFF = (
     "diff.noprefix=false",
     "diff.renames=true",
 )
+_ID = re.compile(r"[0-9a-f]{40}")
 _UNSURE = Upstreamed("", "")
 
 
@@ -55,7 +60,7 @@ def compare(repo: Repository, old: Nvr, new: Nvr) -> Comparison:
         [(side.patch, patches.ids(side.commits)) for side in right],
     )
     where = {patches.id(c): side.patch for side in reversed(right) for c in side.commits}
-    gone = {i: _gone(patches, left[i], right[j]) for i, j in matched}
+    gone = {i: _without(patches, left[i], right[j]) for i, j in matched}
     gone |= {i: left[i].commits for i in range(len(left)) if i not in gone}
     upstream = _upstreamed(
         repo, patches, one, two, [c for commits in gone.values() for c in commits]
@@ -71,7 +76,9 @@ def compare(repo: Repository, old: Nvr, new: Nvr) -> Comparison:
     for (i, j), moved in zip(matched, pairs.moved([j for _, j in matched]), strict=True):
         what = patches.differences(left[i].commits, right[j].commits)
         range_diff = _range_diff(repo, left[i], right[j]) if what else ""
-        kept.append(Kept(left[i], right[j], what, moved, range_diff, tell(i)))
+        subjects = dict(zip(right[j].commits, right[j].subjects, strict=True))
+        came = tuple((c, subjects[c]) for c in _without(patches, right[j], left[i]))
+        kept.append(Kept(left[i], right[j], what, moved, range_diff, tell(i), came))
     old_rows, new_rows = {i for i, _ in matched}, {j for _, j in matched}
     facts_one, facts_two = _facts(one.record), _facts(two.record)
     return Comparison(
@@ -107,15 +114,30 @@ def published(repo: Repository, nvr: Nvr) -> Published:
             where=str(repo.path),
             next_step="name two builds that srcgit converted",
         )
+    _check_depth(repo, nvr, record)
     return Published(nvr, commit, record)
+
+
+def _check_depth(repo: Repository, nvr: Nvr, record: Mapping[str, Any]) -> None:
+    """Raise WrongUsage where a shallow clone lacks commits, or the parent of one."""
+    name = repo.git.run("rev-parse", "--git-path", "shallow").stdout.rstrip(b"\n")
+    shallow = Path(os.fsdecode(name))  # gitrepository-layout(5): a commit id in each line
+    cut = set(shallow.read_text().split()) if shallow.exists() else set()
+    for commit in (c for side in _sides(record) for c in side.commits):
+        if commit in cut or repo.commit_id(commit) is None:
+            raise WrongUsage(
+                f"this clone is too shallow: it lacks commits of {nvr}",
+                where=str(repo.path),
+                next_step="git fetch --unshallow",
+            )
 
 
 def _record(repo: Repository, commit: str) -> Mapping[str, Any] | None:
     try:
         # The git program and not libgit2: it fetches what a blobless clone lacks.
         record = json.loads(repo.git.run("cat-file", "blob", f"{commit}:{SERIES_JSON}").stdout)
-        _sides(record)
-        return record if record["base"]["commit"] and record["base"]["rev"] else None
+        ids = [record["base"]["commit"], *(c for side in _sides(record) for c in side.commits)]
+        return record if record["base"]["rev"] and all(map(_ID.fullmatch, ids)) else None
     except (GitFailed, ValueError, KeyError, TypeError):
         return None
 
@@ -140,8 +162,8 @@ def _read(repo: Repository, left: Iterable[Side], right: Iterable[Side]) -> Patc
     return Patches(repo, one ^ two)
 
 
-def _gone(patches: Patches, old: Side, new: Side) -> tuple[str, ...]:
-    """Return the commits of a patch file that its new version lacks, by change and by subject."""
+def _without(patches: Patches, old: Side, new: Side) -> tuple[str, ...]:
+    """Return the commits of ``old`` that ``new`` lacks, by change and by subject."""
     changes = Counter(map(patches.id, new.commits))
     left = []
     for commit, subject in zip(old.commits, old.subjects, strict=True):
@@ -179,15 +201,24 @@ def _upstreamed(
     found: dict[str, Upstreamed] = {}
     for commit, (upstream, how) in patches.between(one.base, two.base, gone).items():
         found[commit] = Upstreamed(upstream, how)
-    for patch in one.record["patches"]:
-        ids = [each["commit"] for each in patch["commits"]]
-        if len(ids) != 1 or ids[0] not in gone or found.get(ids[0], _UNSURE).how == "patch-id":
+    for commit, names in _named(repo, one, gone).items():
+        if found.get(commit, _UNSURE).how == "patch-id":
             continue
-        for name in patch.get("upstream") or ():  # "commit ... upstream" and the like
+        for name in names:
             named = repo.commit_id(name)
             if named and _reaches(repo, named, two.base) and not _reaches(repo, named, one.base):
-                found[ids[0]] = Upstreamed(named, "reference")
+                found[commit] = Upstreamed(named, "reference")
     return found
+
+
+def _named(repo: Repository, one: Published, gone: Iterable[str]) -> dict[str, list[str]]:
+    """Return the upstream commits that each commit of ``gone``, or its patch, says it is from."""
+    names = {c: references([text(repo.commit(c).message)])["upstream"] for c in gone}
+    for patch in one.record["patches"]:
+        ids = [each["commit"] for each in patch["commits"]]
+        if len(ids) == 1 and ids[0] in names:
+            names[ids[0]] = [*names[ids[0]], *(patch.get("upstream") or ())]
+    return names
 
 
 def _range_diff(repo: Repository, old: Side, new: Side) -> str:
@@ -231,9 +262,11 @@ def _each_fact(record: Mapping[str, Any]) -> Iterator[Fact]:
         yield Fact("base_patches", patch)
     for skipped in record.get("skipped", ()):
         yield Fact("skipped", f"{skipped['patch']}: {skipped['why']}")
-    version = Nvr.parse(record["nvr"]).version
+    nvr = Nvr.parse(record["nvr"])
     for change in record.get("unrepresented", ()):
-        command = change["command"].replace(version, "%{version}")  # not a change of what is done
+        # Another version or release in a command is no change of what is done.
+        command = change["command"].replace(f"{nvr.version}-{nvr.release}", "%{version}-%{release}")
+        command = command.replace(nvr.version, "%{version}")
         yield Fact("unrepresented", f"{command}: {change['why']}")
     for warning in record.get("warnings", ()):
         yield Fact("warnings", warning)

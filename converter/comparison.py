@@ -141,7 +141,8 @@ class Kept:
     what: tuple[str, ...] = ()
     moved: bool = False
     range_diff: str = ""
-    gone: tuple[Gone, ...] = ()  # of a changed patch with several commits
+    gone: tuple[Gone, ...] = ()  # where there are several commits
+    came: tuple[tuple[str, str], ...] = ()  # commits, with subjects, that only the new one has
 
     @property
     def renamed(self) -> bool:
@@ -156,6 +157,7 @@ class Kept:
             "number": [self.old.number, self.new.number],
             "what": list(self.what),
             "gone": [gone.as_json() for gone in self.gone],
+            "came": [{"commit": commit, "subject": subject} for commit, subject in self.came],
             "range_diff": self.range_diff,
         }
 

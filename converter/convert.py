@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from converter import series, top, upstream
+from converter import explode, series, top, upstream
 from converter.build import Build, Evr, Nvr
 from converter.errors import (
     CannotConvert,
@@ -24,6 +24,7 @@ from converter.errors import (
     SpecDoesNotParse,
     WrongUsage,
 )
+from converter.explode import Explosion
 from converter.mirror import Mirror
 from converter.odb import Identity, Repository, Stage
 from converter.pkggit import History, Origin, Package, PkgGit
@@ -54,6 +55,7 @@ class Request:
     arch: str = "x86_64"
     base: str | None = None
     upstreams: tuple[Mirror, ...] = ()
+    explode_from: Mirror | None = None  # kernel-ark, to take the monolithic patch apart
     committer: tuple[bytes, bytes] = (b"srcgit", b"srcgit@localhost")
 
 
@@ -98,7 +100,7 @@ class Conversion:
             "commit": self.commit,
             "tree": self.tree,
             "series": _series_contract(self.series),
-            "verified": self.series["verified"],
+            "verified": self.series.get("verified", "not run"),
             "verification": self.verdict.as_json() if self.verdict else None,
             "seconds": {stage: round(s, 4) for stage, s in self.seconds.items()},
         }
@@ -219,6 +221,7 @@ def convert(
             origin=lambda patch: _origin(planned, patch),
             committer=request.committer,
             notes=lambda patch: _notes(planned.package, patch),
+            explode=lambda step: _explosion(planned.package, step, request, base.commit),
             progress=lambda step: progress(f"applying {text(step.patch)}"),
         )
         ids = stage.ids(w.mark for p in result.patches for w in p.commits)
@@ -414,10 +417,21 @@ def _origin(planned: Planned, patch: bytes) -> Origin:
 
 def _notes(package: Package, patch: bytes) -> str:
     """Return what is known of a monolithic patch's content: the list of its kernel-ark commits."""
+    return text(_patchlist(package, patch)).strip()
+
+
+def _patchlist(package: Package, patch: bytes) -> bytes:
+    """Return the list that lies beside a monolithic patch; b"" for any other."""
     if not patch.endswith(b"-redhat.patch"):
-        return ""
-    listed = package.read(b"Patchlist.changelog")
-    return text(listed).strip() if listed else ""
+        return b""
+    return package.read(b"Patchlist.changelog") or b""
+
+
+def _explosion(package: Package, step: Step, request: Request, base: str) -> Explosion | None:
+    if request.explode_from is None or step.tool == "git-am" or step.reverse or step.directory:
+        return None
+    commits = explode.listed(_patchlist(package, step.patch))
+    return Explosion(request.explode_from, commits, base) if commits else None
 
 
 def _with_ids(

@@ -6,12 +6,14 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from converter.odb import Repository
 
 # git-diff-tree(1): plumbing, so that no configuration decides what a diff looks like
 _DIFF = ("diff-tree", "--stdin", "-p", "--no-renames", "--binary", "--full-index", "--root")
 _COMMIT = re.compile(rb"^([0-9a-f]{40})\n", re.MULTILINE)
+_STARTS = re.compile(rb"\x01[0-9a-f]{40}")
 _HUNK = re.compile(rb"^@@ .*$", re.MULTILINE)
 _INDEX = re.compile(rb"^index .*\n", re.MULTILINE)
 
@@ -117,11 +119,20 @@ class Patches:
             "--format=%x01%H%x00%an%n%s",
             input="".join(f"{c}\n" for c in commits).encode(),
         ).stdout
-        found: dict[str, _Head] = {}
-        for part in out.split(b"\x01")[1:]:
-            commit, title, *paths = part.rstrip(b"\0").split(b"\0")
-            found[commit.decode()] = _Head(title, frozenset(path.lstrip(b"\n") for path in paths))
-        return found
+        paths: dict[bytes, set[bytes]] = {}
+        titles: dict[bytes, bytes] = {}
+        tokens = iter(out.split(b"\0"))
+        commit = b""
+        for token in map(bytes.lstrip, tokens, repeat(b"\n")):
+            if _STARTS.fullmatch(token):
+                commit = token[1:]
+                titles[commit], paths[commit] = next(tokens), set()
+            elif token:
+                paths[commit].add(token)
+        return {
+            commit.decode(): _Head(title, frozenset(paths[commit]))
+            for commit, title in titles.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,4 +147,4 @@ def _unnumbered(diff: bytes) -> bytes:
 
 
 def _changed_lines(diff: bytes) -> list[bytes]:
-    return [line for line in diff.split(b"\n") if line[:1] not in (b" ", b"@", b"i")]
+    return [line for line in diff.split(b"\n") if not line.startswith((b" ", b"@@ ", b"index "))]

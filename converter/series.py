@@ -10,6 +10,7 @@ from converter.apply import Report, Rules, apply
 from converter.commits import Draft
 from converter.diff import DiffError
 from converter.explain import explain
+from converter.explode import Explosion, Outcome
 from converter.mail import MailError
 from converter.odb import Identity, Stage
 from converter.pkggit import Origin
@@ -24,6 +25,7 @@ class Written:
     mark: int
     author: Identity
     message: bytes
+    source: str = ""  # the commit of kernel-ark that it was made from
 
     @property
     def subject(self) -> bytes:
@@ -38,6 +40,7 @@ class Patched:
     commits: tuple[Written, ...]
     offset: int  # lines, the largest of any hunk
     fuzz: int  # lines, the largest of any hunk
+    exploded: Outcome | None = None  # of a monolith that was taken apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +68,14 @@ def run(
     origin: Callable[[bytes], Origin],
     committer: tuple[bytes, bytes],
     notes: Callable[[bytes], str] = lambda patch: "",
+    explode: Callable[[Step], Explosion | None] = lambda step: None,
     progress: Callable[[Step], None] = lambda step: None,
 ) -> Series:
     """Apply ``steps`` in order on ``stage``, one commit for each mail or diff.
 
     ``read`` gives a patch's content (unpacked), ``origin`` the pkg-git commit that introduced it;
     ``committer`` is a name and an email: the date is the author's, so that ids do not depend on
-    when or where the series is applied.
+    when or where the series is applied. ``explode`` gives the commits that a monolith consists of.
     """
     patches: list[Patched] = []
     history: dict[bytes, list[bytes]] = {}
@@ -81,20 +85,24 @@ def run(
         written: list[Written] = []
         offset = fuzz = 0
         failure = None
+        explosion = explode(step)
         try:
-            for draft, report in _apply(stage, step, data, origin(step.patch), notes(step.patch)):
+            for draft, report in _apply(
+                stage, step, data, origin(step.patch), notes(step.patch), explosion
+            ):
                 offset, fuzz = max(offset, report.offset), max(fuzz, report.fuzz)
                 if not report.changes:
                     continue  # patch(1) accepts an empty patch; there is nothing to commit
                 when = Identity(*committer, draft.author.date)
                 mark = stage.commit(report.changes, draft.author, when, draft.message)
-                written.append(Written(mark, draft.author, draft.message))
+                written.append(Written(mark, draft.author, draft.message, draft.source))
                 for path in report.changes:
                     history.setdefault(path, []).append(step.patch)
         except _Refused as refused:
             failure = Failure(step, refused.reason, refused.explain(history))
         if written or failure is None:
-            patches.append(Patched(step, tuple(written), offset, fuzz))
+            outcome = explosion.outcome if explosion else None
+            patches.append(Patched(step, tuple(written), offset, fuzz, outcome))
         if failure is not None:
             return Series(tuple(patches), failure)
     return Series(tuple(patches), None)
@@ -110,7 +118,12 @@ class _Refused(Exception):
 
 
 def _apply(
-    stage: Stage, step: Step, data: bytes, origin: Origin, notes: str
+    stage: Stage,
+    step: Step,
+    data: bytes,
+    origin: Origin,
+    notes: str,
+    explosion: Explosion | None,
 ) -> Iterator[tuple[Draft, Report]]:
     """Yield the commits of one patch file; each is on the stage before the next is asked for.
 
@@ -125,7 +138,9 @@ def _apply(
             yield draft, _checked(stage, step, draft.diff)
         return
     whole = _checked(stage, step, data)
-    if len(drafts) == 1:
+    if explosion is not None:
+        yield from explosion.drafts(stage, whole, drafts[0])
+    elif len(drafts) == 1:
         yield drafts[0], whole
     elif made := _mail_by_mail(stage, step, drafts, whole):
         yield from made

@@ -46,6 +46,7 @@ class Archive:
         with open(path, "wb") as file:
             self._write(file, tree, (e for e in tree.walk() if e.path not in apart))
             self._common = file.tell()
+        path.chmod(0o644)  # the sandbox reads it under another uid, whatever the umask is here
 
     def renamed(self, top: bytes, tree: GitTree, apart: Collection[bytes]) -> Archive:
         """Write the archive anew, with ``top`` as its directory."""
@@ -138,6 +139,7 @@ def fill(directory: Path, declared: Iterable[bytes], base_patches: Collection[by
                 tar.addfile(member)
         else:
             path.write_bytes(b"")
+        path.chmod(0o644)
 
 
 def _name(base_patch: bytes) -> bytes:

@@ -66,6 +66,7 @@ def _patch_json(
             "commit": id,
             "author": text(b"%s <%s>" % (written.author.name, written.author.email)),
             "subject": text(written.subject),
+            **({"source": written.source} if written.source else {}),
         }
         for written, id in zip(patched.commits, ids, strict=True)
     ]
@@ -83,6 +84,7 @@ def _patch_json(
         "options": list(step.options),
         "commits": commits,
         "applied": {"offset": patched.offset, "fuzz": patched.fuzz},
+        **({"exploded": patched.exploded.as_json()} if patched.exploded else {}),
         "introduced": _origin_json(provenance, "introduced"),
         "changed": _origin_json(provenance, "changed"),
         "comment": comment,

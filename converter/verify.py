@@ -155,7 +155,8 @@ class _Verification:
         subject, plan = self._subject, self._subject.plan
         self._progress("making the source archive")
         package = self._here / "package"
-        package.mkdir(mode=0o755)
+        package.mkdir()
+        package.chmod(0o755)
         subject.package.export(package, subject.plan.spec)
         sourcedir.flatten(package)
         declared = self._asked(

@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,11 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
             metavar="URL|PATH",
             multiple=True,
             help="Where upstream's tags are (repeatable).",
+        ),
+        click.option(
+            "--explode-from",
+            metavar="URL|PATH",
+            help="A kernel-ark mirror: take the monolithic patch apart into its commits.",
         ),
         click.option(
             "--base", metavar="REV", help="The upstream revision, whatever the spec says."
@@ -122,15 +127,22 @@ def convert(**options: Any) -> None:
         click.echo(_queue(_asked(options), options["config"]))
         return
     with _Progress(options) as progress:
+        prepare = _preparer(options) if options["verify"] else None
         asked = _asked(options)
         path = options["repo"] or (asked.package.repo if asked.package else None)
         if path is None:
             raise WrongUsage("no repository for the result", next_step="name one with --repo PATH")
         repo = Repository.create(path)
-        prepare = _preparer(options) if options["verify"] else None
         done = pipeline.convert(
             asked.request, repo, asked.trace, prepare=prepare, progress=progress
         )
+        if prepare and done.verdict is None and done.series.get("verified") != "yes":
+            # Converted before, without: the tag stays as it is, the answer is given all the same.
+            nvr, verdict = pipeline.verify(
+                asked.request, repo, asked.trace, prepare, progress=progress
+            )
+            verdict.check(str(nvr))
+            done = replace(done, verdict=verdict)
         base = done.series["base"]["commit"]
         receipts = publish_all(
             repo, done.build, done.commit, done.tag, base, options["pushes"], progress
@@ -186,8 +198,8 @@ def verify(**options: Any) -> None:
     from converter.odb import Repository
 
     with _Progress(options) as progress:
-        asked = _asked(options)
         prepare = _preparer(options)
+        asked = _asked(options)
         if options["repo"]:
             repo = Repository(options["repo"])
             nvr, verdict = pipeline.verify(
@@ -211,7 +223,11 @@ def verify(**options: Any) -> None:
 def _preparer(options: dict[str, Any]) -> Preparer:
     from specparse.prep import SandboxedPreparer
 
-    return SandboxedPreparer(sandboxed=not options["no_sandbox"])
+    if options["no_sandbox"]:
+        raise WrongUsage("%prep itself runs only in the sandbox", next_step="drop --no-sandbox")
+    if options["series"]:
+        raise WrongUsage("a plain series has no %prep", next_step="name a BUILD to verify")
+    return SandboxedPreparer()
 
 
 @cli.command()
@@ -282,6 +298,7 @@ def _asked(options: dict[str, Any]) -> _Asked:
         "arch": options["arch"],
         "base": options["base"],
         "upstreams": tuple(Mirror(url, cache) for url in options["upstreams"]),
+        "explode_from": Mirror(options["explode_from"], cache) if options["explode_from"] else None,
         "committer": (name.encode(), email.encode()),
     }
     if options["series"]:
@@ -317,6 +334,8 @@ def _ask_build(
         )
     if package and not shared["upstreams"]:
         shared["upstreams"] = tuple(Mirror(url, cache) for url in package.upstreams)
+    if package and package.explode_from and not shared["explode_from"]:
+        shared["explode_from"] = Mirror(package.explode_from, cache)
     return _Asked(
         Request(Mirror(location, cache), rev, **shared),
         SandboxedTracer(sandboxed=sandboxed),
@@ -434,6 +453,11 @@ def _print_conversion(done: Conversion, repo: Path) -> None:
         f"{done.build.nvr}: {len(patches)} patches, {commits} commits on {base['rev']} "
         f"({base['commit'][:12]})"
     )
+    for patch in patches:
+        if told := patch.get("exploded"):
+            made = sum("source" in commit for commit in patch["commits"])
+            rest = ", and a residue" if told["residue"] else ""
+            click.echo(f"       {patch['patch']}: {made} of {told['listed']} listed commits{rest}")
     click.echo(f"branch {done.build.branch}  {done.commit}")
     click.echo(f"tag    {done.build.tag}")
     click.echo(f"tree   {done.tree}, after the series {done.series['series']['tree']}")

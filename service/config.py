@@ -56,6 +56,7 @@ class Package:
     repo: Path  # the repository that receives the result
     push: tuple[str, ...] = ()
     verify: bool = False
+    explode_from: str = ""  # kernel-ark, to take the kernel's monolithic patch apart; "": do not
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +216,7 @@ def _package(name: str, section: _Section, state: Path) -> Package:
         repo=Path(section.get("repo", str, f"{state}/{name}.git")),
         push=section.addresses("push", ()),
         verify=section.get("verify", bool, False),
+        explode_from=section.checked("explode_from", lambda text: text and address(text), ""),
     )
     if not found.upstreams:
         raise section.wrong("upstreams", "must name where the upstream tags are")

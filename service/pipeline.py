@@ -99,6 +99,7 @@ class Pipeline:
             target=row.target,
             koji_id=row.koji_id,
             upstreams=tuple(Mirror(url, cache) for url in package.upstreams),
+            explode_from=Mirror(package.explode_from, cache) if package.explode_from else None,
             committer=(name.encode(), email.encode()),
         )
 
@@ -109,7 +110,8 @@ class Pipeline:
         """
         cache = self.config.state / "mirrors"
         for package in self.config.packages.values():
-            for location in (package.pkg_git, *package.upstreams):
+            ark = (package.explode_from,) if package.explode_from else ()
+            for location in (package.pkg_git, *package.upstreams, *ark):
                 progress(f"looking at {location}")
                 _ = Mirror(location, cache).repository
 
@@ -208,4 +210,4 @@ def _states(series: Mapping[str, Any]) -> dict[str, object]:
 
 def pipeline(config: Config) -> Pipeline:
     """Return the daemon's pipeline: always sandboxed."""
-    return Pipeline(config, SandboxedTracer(sandboxed=True), SandboxedPreparer(sandboxed=True))
+    return Pipeline(config, SandboxedTracer(sandboxed=True), SandboxedPreparer())

@@ -19,6 +19,7 @@ _FACTS = {
     "warnings": "warning",
     "tool": "patches are applied with",
 }
+_EQUAL = re.compile(r"\s*\d+:\s+[0-9a-f]+ =\s")  # git-range-diff(1), "Output stability"
 
 
 def as_text(found: Comparison) -> str:
@@ -52,8 +53,8 @@ def as_markdown(found: Comparison) -> str:
     for kept in found.changed:
         lines += [] if kept is not found.changed[0] else [f"### Changed ({len(found.changed)})", ""]
         lines += [f"- {_code(kept.new.patch)}: {', '.join(kept.what)}"]
-        lines += [f"  - {_escaped(line)}" for line in _gone(kept.gone)]
-        lines += ["", *_block(kept.range_diff), ""]
+        lines += [f"  - {_escaped(line)}" for line in _commits(kept)]
+        lines += ["", *_block(_differing(kept.range_diff)), ""]
     lines += _list("Renamed", [(k.old.patch, f"→ {_code(k.new.patch)}") for k in found.renamed])
     lines += _list(
         "Moved", [(k.new.patch, f"{k.old.position} → {k.new.position}") for k in found.moved]
@@ -109,6 +110,15 @@ def _gone(commits: Iterable[Gone]) -> Iterator[str]:
         yield f"{gone.subject} ({how})"
 
 
+def _commits(kept: Kept) -> list[str]:
+    return [*_gone(kept.gone), *(f"{subject} (added)" for _, subject in kept.came)]
+
+
+def _differing(range_diff: str) -> list[str]:
+    """Return the lines of a range-diff without the commits that are equal."""
+    return [line for line in range_diff.splitlines() if not _EQUAL.match(line)]
+
+
 def _configuration(found: Comparison) -> list[tuple[str, str]]:
     rows = [(file, "new file") for file in found.configs.added]
     rows += [(file, "file dropped") for file in found.configs.dropped]
@@ -149,8 +159,8 @@ def _text_changed(changed: Iterable[Kept]) -> list[str]:
     lines = [f"changed: {len(rows)}"] if rows else []
     for kept in rows:
         lines.append(f"  {kept.new.patch}  ({', '.join(kept.what)})")
-        lines += [f"    {line}" for line in _gone(kept.gone)]
-        lines += [f"    {line}".rstrip() for line in kept.range_diff.splitlines()]
+        lines += [f"    {line}" for line in _commits(kept)]
+        lines += [f"    {line}".rstrip() for line in _differing(kept.range_diff)]
     return lines
 
 
@@ -189,8 +199,8 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>&#|~])", r"\\\1", text)
 
 
-def _block(text: str) -> list[str]:
-    if not text:
+def _block(lines: list[str]) -> list[str]:
+    if not lines:
         return []
-    fence = "  " + _ticks(text, 3)
-    return [f"{fence}diff", *(f"  {line}" for line in text.splitlines()), fence]
+    fence = "  " + _ticks("\n".join(lines), 3)
+    return [f"{fence}diff", *(f"  {line}" for line in lines), fence]

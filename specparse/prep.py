@@ -87,17 +87,15 @@ exit 0
 
 
 class SandboxedPreparer:
-    """A specparse.plan.Preparer that works in bubblewrap."""
+    """A specparse.plan.Preparer that works in bubblewrap; without it, sh could not be bash."""
 
-    def __init__(self, *, sandboxed: bool = True, limits: Limits = LIMITS) -> None:
-        """``sandboxed=False`` is for a person who says --no-sandbox."""
-        self._sandboxed = sandboxed
+    def __init__(self, *, limits: Limits = LIMITS) -> None:
         self._limits = limits
 
     def declared(self, package: Path, spec: bytes, *, dist: str, arch: str) -> tuple[bytes, ...]:
         """Return the base names of the spec's sources and patches, as declared. Raises PlanError."""
         query = ("rpmspec", "-q", "--srpm", "--qf", "[%{SOURCE}\\n]\\t[%{PATCH}\\n]")
-        box = Sandbox(read_only=_mounts(package), confined=self._sandboxed)
+        box = Sandbox(read_only=_mounts(package))
         for path, mounts, _ in _versions(package, spec):
             done = replace(box, read_only=box.read_only + mounts).run(
                 *query, *_options(dist, arch), path
@@ -123,7 +121,6 @@ class SandboxedPreparer:
                 environment={"HOME": "/tmp"},
                 limits=self._limits,
                 directory=_BUILD,
-                confined=self._sandboxed,
             )
             for path, mounts, notes in _versions(package, spec):
                 words = ["rpmbuild", "-bp", "--nodeps", *_options(dist, arch), path]
@@ -152,7 +149,7 @@ class SandboxedPreparer:
         )
 
     def _version(self) -> str:
-        done = Sandbox(confined=self._sandboxed).run("rpmbuild", "--version")
+        done = Sandbox().run("rpmbuild", "--version")
         return done.stdout.decode("utf-8", "replace").strip()
 
 
@@ -198,6 +195,7 @@ def _versions(package: Path, spec: bytes) -> Iterator[_Version]:
         for n, (text, notes) in enumerate(edits(_read(package / os.fsdecode(spec)))):
             edited = Path(scratch) / str(n)
             edited.write_bytes(text)
+            edited.chmod(0o644)
             yield f"{BUILD}/{name}", ((edited, f"{BUILD}/{name}"),), notes
 
 

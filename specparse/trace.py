@@ -93,9 +93,8 @@ def plan(reply: dict[str, Any], package: Path, spec: bytes, arch: str) -> Plan:
     fakes = frozenset(os.path.basename(name) for name in reply["fakes"])
     archive = _main_archive(reply, calls, fakes)
     if reply["end"] not in ("end", "exit 0"):
-        status, command = (reply["errors"] or [[0, ""]])[-1]
         raise SpecError(
-            f"%prep does not get to its end: {_short(command) or 'it stopped'} (status {status})",
+            f"%prep does not get to its end; its last words: {_short(reply['last']) or 'none'}",
             next_step="a file that it wants may be missing from the commit",
         )
     declared = [(name, number) for name, number, is_patch in reply["sources"] if is_patch]

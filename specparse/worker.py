@@ -160,7 +160,8 @@ def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]
                 finally:
                     rpm.setLogFile(sys.stderr)
             absent = re.search(rf"Bad (?:file|source): {SOURCES}/([^\s:/]+):", said)
-            if absent is None or absent[1] in missing:
+            # A patch that is neither in pkg-git nor in the lookaside cache is missing.
+            if absent is None or absent[1] in missing or absent[1].endswith((".patch", ".diff")):
                 break
             missing.add(absent[1])
             fake(absent[1], ())
@@ -353,6 +354,16 @@ def changes() -> list[str]:
     return list(dict.fromkeys(c[:500] for c in cleaned_))
 
 
+def last() -> str:
+    """Return the last commands that were run, exit left out: where %prep stopped."""
+    text = read(TRACE, 64 << 20)[-4000:].decode("utf-8", "surrogateescape")
+    commands = [part.partition("\x02")[2].strip() for part in text.split("\x01")[1:]]
+    told = [
+        c for c in commands if c and not c.startswith(("exit", "local ", "shift", "printf 'exit"))
+    ]
+    return " ; ".join(told[-2:]).replace(f"{SOURCES}/", "")
+
+
 def in_tree(directory: str) -> bool:
     while directory.startswith(f"{BUILD}/BUILD/"):
         if os.path.exists(f"{directory}/{MARKER}"):
@@ -415,8 +426,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             if not os.path.islink(f"{SOURCES}/{source}"):
                 os.unlink(f"{SOURCES}/{source}")
         fake(source, tops)
-    for name, _, _ in sources:
-        fake(name, ())
+    for name, _, is_patch in sources:
+        if not is_patch:
+            fake(name, ())
     run(prep, tag("name") or "")
     missing = [name for name, _, _ in sources if not os.path.islink(f"{SOURCES}/{name}")]
     others = [n for n in os.listdir(SOURCES) if os.path.islink(f"{SOURCES}/{n}")]
@@ -435,6 +447,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         ),
         "end": read(END).decode("ascii", "replace"),
         "errors": errors()[:200],
+        "last": last(),
         "changes": changes(),
         "configs": configs(),
         "notes": notes,

@@ -3,8 +3,8 @@
     python -m tests.bench [--quick] [--only NAME]... [--json]
                           [--upstream REPO --base REV --patches DIRECTORY]
 
-Everything is timed in this one run on this machine, as the median of several; the results of all
-contestants are compared before they count. srcgit is timed twice: the call itself, as in the
+Everything is timed in this one run on this machine, as the median of several, on the clock and in
+processor time; the results of all contestants are compared before they count. srcgit is timed twice: the call itself, as in the
 daemon, and a process of its own with Python's start.
 """
 
@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -47,11 +47,26 @@ def run(*command: str | Path, cwd: Path, stdin: Path | None = None) -> str:
     return done.stdout.decode().strip()
 
 
+@dataclass
+class Taken:
+    """What a command took, its children included."""
+
+    seconds: float = 0.0  # on the clock
+    cpu: float = 0.0  # of processor time, which a busy machine does not stretch
+
+
 @contextmanager
-def stopwatch(into: list[float]) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    into.append(time.perf_counter() - start)
+def stopwatch() -> Iterator[Taken]:
+    taken = Taken()
+    start, before = time.perf_counter(), _children()
+    yield taken
+    taken.seconds = time.perf_counter() - start
+    taken.cpu = _children() - before
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @dataclass
@@ -62,7 +77,9 @@ class Outcome:
     commit: str
     commits: int
     seconds: float  # of the call
-    process_seconds: float  # of the process, with Python's start
+    cpu: float  # of both processes during the call
+    process_seconds: float  # of a process of its own, with Python's start
+    process_cpu: float
     python_mb: float  # peak resident memory
     git_mb: float  # the same of git fast-import
 
@@ -79,14 +96,13 @@ class Arena:
         (patches / "series").write_text("".join(f"{name}\n" for name in self.names))
         self.checkout = directory / "checkout"
 
-    def check_out(self) -> float:
-        """Make the checkout anew; return the seconds of filling the work tree."""
+    def check_out(self) -> Taken:
+        """Make the checkout anew; return what filling the work tree took."""
         shutil.rmtree(self.checkout, ignore_errors=True)
         run("git", "clone", "-q", "-s", "-n", self.upstream, self.checkout, cwd=self.directory)
-        seconds: list[float] = []
-        with stopwatch(seconds):
+        with stopwatch() as taken:
             run("git", "checkout", "-q", "--detach", self.base, cwd=self.checkout)
-        return seconds[0]
+        return taken
 
     def reset(self) -> None:
         run("git", "checkout", "-q", "--force", "--detach", self.base, cwd=self.checkout)
@@ -101,49 +117,44 @@ class Arena:
         result = self.directory / "result.git"
         shutil.rmtree(result, ignore_errors=True)
         command = [sys.executable, "-m", "tests.bench", "--apply", result, self.upstream]
-        seconds: list[float] = []
-        with stopwatch(seconds):
+        with stopwatch() as taken:
             out = run(*command, self.base, self.patches, cwd=Path(__file__).parent.parent)
-        return Outcome(process_seconds=seconds[0], **json.loads(out))
+        return Outcome(process_seconds=taken.seconds, process_cpu=taken.cpu, **json.loads(out))
 
-    def git_am(self) -> tuple[str, float]:
+    def git_am(self) -> tuple[str, Taken]:
         self.reset()
-        seconds: list[float] = []
-        with stopwatch(seconds):
+        with stopwatch() as taken:
             paths = [self.patches / name for name in self.names]
             run("git", "am", "-q", *paths, cwd=self.checkout)
-        return self.tree(), seconds[0]
+        return self.tree(), taken
 
-    def git_quiltimport(self) -> tuple[str, float]:
+    def git_quiltimport(self) -> tuple[str, Taken]:
         self.reset()
-        seconds: list[float] = []
-        with stopwatch(seconds):
+        with stopwatch() as taken:
             run("git", "quiltimport", "--patches", self.patches, cwd=self.checkout)
-        return self.tree(), seconds[0]
+        return self.tree(), taken
 
-    def quilt_push(self) -> tuple[str, float]:
+    def quilt_push(self) -> tuple[str, Taken]:
         self.reset()
-        seconds: list[float] = []
         quilt = ["env", f"QUILT_PATCHES={self.patches}", "quilt", "--quiltrc=-"]
-        with stopwatch(seconds):
+        with stopwatch() as taken:
             run(*quilt, "push", "-aq", cwd=self.checkout)
         run("git", "add", "--update", cwd=self.checkout)
         tree = run("git", "write-tree", cwd=self.checkout)
         shutil.rmtree(self.checkout / ".pc")
-        return tree, seconds[0]
+        return tree, taken
 
-    def patch_and_commit(self) -> tuple[str, float]:
+    def patch_and_commit(self) -> tuple[str, Taken]:
         """What a shell script would do: patch(1), then git commit, for each."""
         self.reset()
-        seconds: list[float] = []
         commit = f"git {' '.join(IDENTITY)} commit -q -a -m"
         loop = f'for p; do patch -s -p1 -i "$p" && {commit} "$(basename "$p")" || exit 1; done'
-        with stopwatch(seconds):
+        with stopwatch() as taken:
             paths = [self.patches / name for name in self.names]
             run("sh", "-c", loop, "sh", *paths, cwd=self.checkout)
-        return self.tree(), seconds[0]
+        return self.tree(), taken
 
-    def gbp_pq(self) -> tuple[str, float]:
+    def gbp_pq(self) -> tuple[str, Taken]:
         """``gbp pq import``; gbp pq-rpm does the same from a spec, but few systems package it."""
         self.reset()
         run("git", "checkout", "-q", "-B", "packaging", cwd=self.checkout)
@@ -153,17 +164,16 @@ class Arena:
         )
         run("git", "add", "debian", cwd=self.checkout)
         run("git", *IDENTITY, "commit", "-q", "-m", "packaging", cwd=self.checkout)
-        seconds: list[float] = []
-        with stopwatch(seconds):
+        with stopwatch() as taken:
             run("gbp", "pq", "import", cwd=self.checkout)
         run("git", "rm", "-r", "-q", "--cached", "debian", cwd=self.checkout)
         tree = run("git", "write-tree", cwd=self.checkout)
         shutil.rmtree(self.checkout / "debian")
         self.reset()
         run("git", "branch", "-q", "-D", "patch-queue/packaging", cwd=self.checkout)
-        return tree, seconds[0]
+        return tree, taken
 
-    def fast_import(self, outcome: Outcome) -> tuple[str, float]:
+    def fast_import(self, outcome: Outcome) -> tuple[str, Taken]:
         """The floor: git fast-import, fed with the finished result."""
         result = self.directory / "result.git"
         stream = self.directory / "stream"
@@ -174,11 +184,10 @@ class Arena:
         floor = self.directory / "floor.git"
         shutil.rmtree(floor, ignore_errors=True)
         run("git", "clone", "-q", "-s", "--bare", self.upstream, floor, cwd=self.directory)
-        seconds: list[float] = []
         quick = ["git", "-c", "fastimport.unpackLimit=0", "fast-import", "--quiet"]
-        with stopwatch(seconds):
+        with stopwatch() as taken:
             run(*quick, cwd=floor, stdin=stream)
-        return run("git", "rev-parse", "refs/heads/result^{tree}", cwd=floor), seconds[0]
+        return run("git", "rev-parse", "refs/heads/result^{tree}", cwd=floor), taken
 
 
 def apply(result: Path, upstream: Path, base: str, patches: Path) -> None:
@@ -192,7 +201,7 @@ def apply(result: Path, upstream: Path, base: str, patches: Path) -> None:
         importlib.import_module(f"converter.{module}")
     names = (patches / "series").read_bytes().split()
     nobody = Identity(b"Nobody", b"nobody@example.com", b"1500000000 +0000")
-    start = time.perf_counter()
+    start, started = time.perf_counter(), time.process_time()
     repository = Repository.create(result)
     repository.borrow(Repository(upstream))
     with Stage(repository, base) as stage:
@@ -209,6 +218,7 @@ def apply(result: Path, upstream: Path, base: str, patches: Path) -> None:
         commit = [*stage.ids(marks)][-1]
         tree = stage.tree_id()
     seconds = time.perf_counter() - start
+    cpu = time.process_time() - started + _children()
     peak = [
         resource.getrusage(w).ru_maxrss / 1024
         for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -216,56 +226,74 @@ def apply(result: Path, upstream: Path, base: str, patches: Path) -> None:
     print(
         json.dumps(
             {"tree": tree, "commit": commit, "commits": len(marks), "seconds": seconds,
-             "python_mb": peak[0], "git_mb": peak[1]}
+             "cpu": cpu, "python_mb": peak[0], "git_mb": peak[1]}
         )
     )  # fmt: skip
 
 
 @dataclass
 class Row:
-    """A line of a table: the median of the runs, and its ratio to srcgit's call."""
+    """A line of a table: medians of the runs, and their ratios to srcgit's call."""
 
     what: str
     seconds: float
     ratio: float | None = None
     with_checkout: float | None = None
+    cpu: float | None = None
+    cpu_ratio: float | None = None
+    per_second: float | None = None
     python_mb: float | None = None
     git_mb: float | None = None
-    per_second: float | None = None
 
 
-def median_of(runs: int, contest: Callable[[], tuple[str, float]], tree: str) -> float:
-    times = []
+def middle(taken: list[Taken]) -> Taken:
+    return Taken(
+        statistics.median(one.seconds for one in taken), statistics.median(one.cpu for one in taken)
+    )
+
+
+def median_of(runs: int, contest: Callable[[], tuple[str, Taken]], tree: str) -> Taken:
+    every = []
     for _ in range(runs):
-        made, seconds = contest()
+        made, taken = contest()
         if made != tree:
             raise SystemExit(f"{contest} made the tree {made}, srcgit {tree}")
-        times.append(seconds)
-    return statistics.median(times)
+        every.append(taken)
+    return middle(every)
 
 
-def best_outcome(arena: Arena, runs: int) -> Outcome:
+def median_outcome(arena: Arena, runs: int) -> Outcome:
     """srcgit's medians over the runs."""
     outcomes = [arena.srcgit() for _ in range(runs)]
     assert len({outcome.commit for outcome in outcomes}) == 1, "not reproducible"
-    middle = {
-        name: statistics.median(getattr(outcome, name) for outcome in outcomes)
-        for name in ("seconds", "process_seconds", "python_mb", "git_mb")
+    figures = {
+        field.name: statistics.median(getattr(outcome, field.name) for outcome in outcomes)
+        for field in fields(Outcome)
+        if field.type == "float"
     }
-    return Outcome(
-        tree=outcomes[0].tree, commit=outcomes[0].commit, commits=outcomes[0].commits, **middle
-    )
+    return replace(outcomes[0], **figures)
 
 
 def against(arena: Arena, runs: int) -> Iterator[Row]:
     """The whole series against the tools that a user has."""
-    ours = best_outcome(arena, runs)
-    yield Row("srcgit", ours.seconds, 1.0, ours.seconds, ours.python_mb, ours.git_mb)
-    alone = ours.process_seconds
-    yield Row("srcgit, its own process", alone, alone / ours.seconds, alone)
-    floor = median_of(runs, lambda: arena.fast_import(ours), ours.tree)
-    yield Row("floor: git fast-import", floor, floor / ours.seconds, floor)
-    checkout = statistics.median(arena.check_out() for _ in range(min(runs, 3)))
+    ours = median_outcome(arena, runs)
+
+    def row(what: str, taken: Taken, checkout: float = 0.0) -> Row:
+        return Row(
+            what,
+            taken.seconds,
+            taken.seconds / ours.seconds,
+            taken.seconds + checkout,
+            taken.cpu,
+            taken.cpu / ours.cpu,
+        )
+
+    yield replace(
+        row("srcgit", Taken(ours.seconds, ours.cpu)), python_mb=ours.python_mb, git_mb=ours.git_mb
+    )
+    yield row("srcgit, its own process", Taken(ours.process_seconds, ours.process_cpu))
+    yield row("floor: git fast-import", median_of(runs, lambda: arena.fast_import(ours), ours.tree))
+    checkout = middle([arena.check_out() for _ in range(min(runs, 3))])
     for name, contest in (
         ("git am", arena.git_am),
         ("git quiltimport", arena.git_quiltimport),
@@ -277,18 +305,20 @@ def against(arena: Arena, runs: int) -> Iterator[Row]:
             console.print(f"  {name}: not installed, left out")
             continue
         console.print(f"  {name}")
-        seconds = median_of(runs, contest, ours.tree)
-        yield Row(name, seconds, seconds / ours.seconds, seconds + checkout)
-    yield Row("git checkout", checkout, checkout / ours.seconds)
+        yield row(name, median_of(runs, contest, ours.tree), checkout.seconds)
+    yield row("git checkout", checkout)
 
 
 class Bench:
     """The parts of the benchmark; upstreams are made once."""
 
-    def __init__(self, directory: Path, runs: int, files: int, *, quick: bool) -> None:
+    def __init__(
+        self, directory: Path, runs: int, files: int, *, counts: list[int], quick: bool
+    ) -> None:
         self.directory = directory
         self.runs = runs
         self.files = files
+        self.counts = counts  # of patches, against the tools
         self.quick = quick
         self._made: dict[int, tuple[Upstream, Path, str]] = {}
 
@@ -309,7 +339,7 @@ class Bench:
         return Arena(self.directory, path, base, where)
 
     def tools(self) -> Iterator[tuple[str, Iterator[Row]]]:
-        for patches in (50, 100):
+        for patches in self.counts:
             console.print(f"{patches} patches against the tools")
             title = f"{patches} patches on {self.files:,} files"
             yield title, against(self.arena(self.files, patches), self.runs)
@@ -334,9 +364,16 @@ class Bench:
         )
 
     def growth(self, what: str, arena: Arena) -> Row:
-        ours = best_outcome(arena, self.runs)
+        ours = median_outcome(arena, self.runs)
         rate = ours.commits / ours.seconds
-        return Row(what, ours.seconds, None, None, ours.python_mb, ours.git_mb, rate)
+        return Row(
+            what,
+            ours.seconds,
+            cpu=ours.cpu,
+            per_second=rate,
+            python_mb=ours.python_mb,
+            git_mb=ours.git_mb,
+        )
 
 
 PARTS = {
@@ -354,6 +391,8 @@ def show(title: str, rows: list[Row]) -> None:
         "seconds": ("s", "{:.3f}"),
         "ratio": ("times srcgit", "{:.1f}"),
         "with_checkout": ("with checkout, s", "{:.2f}"),
+        "cpu": ("CPU, s", "{:.3f}"),
+        "cpu_ratio": ("times srcgit's", "{:.1f}"),
         "per_second": ("patches a second", "{:,.0f}"),
         "python_mb": ("Python, MB", "{:.0f}"),
         "git_mb": ("fast-import, MB", "{:.0f}"),
@@ -377,6 +416,13 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=[*PARTS], metavar="NAME")
     parser.add_argument("--json", action="store_true", help="print figures only, as JSON")
     parser.add_argument("--files", type=int, default=0, help="of upstream (70,000)")
+    parser.add_argument(
+        "--count",
+        type=int,
+        action="append",
+        metavar="N",
+        help="patches against the tools (50, 100)",
+    )
     parser.add_argument("--runs", type=int, default=0, help="of which the median counts (5)")
     parser.add_argument("--upstream", type=Path, help="a real upstream")
     parser.add_argument("--base", help="the revision of --upstream that --patches apply to")
@@ -392,7 +438,7 @@ def main() -> None:
     results: dict[str, list[Row]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         directory = Path(temporary)
-        bench = Bench(directory, runs, files, quick=chosen.quick)
+        bench = Bench(directory, runs, files, counts=chosen.count or [50, 100], quick=chosen.quick)
         parts = chosen.only or [*PARTS]
         for name in PARTS:
             if name in parts:

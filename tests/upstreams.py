@@ -119,7 +119,7 @@ def _names(files: int, draw: random.Random) -> list[bytes]:
     directories = list(below[1])
     while len(directories) < files // _FILES_PER_DIRECTORY:
         [depth] = draw.choices([*_DEPTHS], weights=[*_DEPTHS.values()])
-        parents = below[max(level for level in below if level < depth)]
+        parents = below[max(level for level in below if level < max(depth - 1, 2))]
         path = f"{draw.choice(parents)}dir{len(directories)}/"
         below.setdefault(path.count("/"), []).append(path)
         directories.append(path)

@@ -80,6 +80,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
         ("keep", 11, "nothing to do with us"),
     ):
         upstream[name] = model.edit(name, n, note, base="main", branch="main")
+    model.edit("up", 9, "odd \x01 \x01 subject", base="main", branch="main")
     linux.tag("v6.2", linux.commit({"Makefile": "VERSION = 6\n"}, "Linux 6.2\n"))
 
     keep = model.edit("keep", 0, "as ever")
@@ -142,7 +143,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
             Base("tag", tag, "from the test"),
             steps=tuple(Step(p.encode(), "git-am", n) for n, p in enumerate(patches, 1)),
             unrepresented=(
-                Unrepresented(f"mv COPYING COPYING-{version}", "no patch"),
+                Unrepresented(f"mv COPYING COPYING-{version}-1.fc38", "no patch"),
                 *([Unrepresented("sed -i x", "no patch")] if version == "6.2.0" else []),
             ),
             configs={
@@ -218,6 +219,14 @@ def test_a_commit_that_went_from_one_file_to_another(found: Comparison) -> None:
         ("multi: two", None),
         ("multi: three", "split.patch"),
     ]
+    assert multi.came == ()
+
+
+def test_commits_that_came_into_a_file(published: Published) -> None:
+    back = compare(Repository(published.repo), Nvr.parse(NEW), Nvr.parse(OLD))
+    [multi] = [kept for kept in back.changed if kept.new.patch == "multi.patch"]
+    assert [subject for _, subject in multi.came] == ["multi: two", "multi: three"]
+    assert multi.gone == ()
 
 
 def test_renamed_and_moved(found: Comparison) -> None:
@@ -231,7 +240,7 @@ def test_renamed_and_moved(found: Comparison) -> None:
 
 def test_the_step_of_the_base(found: Comparison) -> None:
     assert found.base.relation == "forward"
-    assert found.base.ahead == 6  # four changes, the release, the blank
+    assert found.base.ahead == 7  # five changes, the release, the blank
 
 
 def test_configuration_by_architecture(found: Comparison) -> None:
@@ -253,7 +262,7 @@ def test_what_the_spec_does_besides(found: Comparison) -> None:
 
 def test_the_other_way_round(published: Published) -> None:
     back = compare(Repository(published.repo), Nvr.parse(NEW), Nvr.parse(OLD))
-    assert (back.base.relation, back.base.behind) == ("back", 6)
+    assert (back.base.relation, back.base.behind) == ("back", 7)
     assert {side.patch for side in back.added} >= {"up.patch", "gone.patch"}
 
 
@@ -278,10 +287,14 @@ def test_a_blobless_and_a_shallow_clone(
     git(tmp_path, "clone", "-q", "--no-checkout", "--filter=blob:none", url, "blobless")
     blobless = compare(Repository(tmp_path / "blobless"), Nvr.parse(OLD), Nvr.parse(NEW))
     assert blobless.as_json() == found.as_json()
-    git(tmp_path, "clone", "-q", "--no-checkout", "--depth=20", url, "shallow")
-    git(tmp_path / "shallow", "fetch", "-q", "--depth=20", "origin", "tag", OLD, "tag", NEW)
+    git(tmp_path, "clone", "-q", "--no-checkout", "--depth=15", url, "shallow")
+    git(tmp_path / "shallow", "fetch", "-q", "--depth=15", "origin", "tag", OLD, "tag", NEW)
     shallow = compare(Repository(tmp_path / "shallow"), Nvr.parse(OLD), Nvr.parse(NEW))
     assert shallow.as_json()["patches"]["moved"] == found.as_json()["patches"]["moved"]
+    assert shallow.base.relation == "unknown"
+    git(tmp_path, "clone", "-q", "--no-checkout", "--depth=5", "--branch", NEW, url, "cut")
+    with pytest.raises(WrongUsage, match="too shallow"):
+        compare(Repository(tmp_path / "cut"), Nvr.parse(NEW), Nvr.parse(NEW))
 
 
 def test_nobodys_configuration_changes_the_answer(published: Published, tmp_path: Path) -> None:

@@ -368,6 +368,19 @@ def test_a_prep_without_end_is_ended(am: Case, hostile: str) -> None:
     assert time.monotonic() - start < 10
 
 
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "echo /root/x/objects > .git/objects/info/alternates",
+        "mv .git .elsewhere; ln -s .elsewhere .git",
+    ],
+)
+def test_a_repository_that_leads_elsewhere_is_not_read(am: Case, hostile: str) -> None:
+    verdict = am.with_spec((LAST, LAST + hostile + "\n")).verify()
+    assert verdict.history is not None and not verdict.verified
+    assert "leads out of its tree" in verdict.history.mismatches[0]
+
+
 def test_links_and_pipes_are_looked_at_and_never_followed(am: Case) -> None:
     hostile = "ln -s /etc/passwd README2\nln -s / all\nmkfifo pipe\nmkdir d\nchmod 000 d\n"
     verdict = am.with_spec((LAST, LAST + hostile)).verify()

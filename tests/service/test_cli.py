@@ -119,6 +119,34 @@ def test_results_for_people(made: Sample, tmp_path: Path) -> None:
     assert said == ""
 
 
+def test_the_monolith_is_taken_apart(made: Sample, tmp_path: Path) -> None:
+    # The sample's list names the second of two commits; linux.git has the objects of both.
+    ark = ("--explode-from", made.linux.path)
+    whole = convert(made, made.today, tmp_path / "whole.git")
+    parts = convert(made, made.today, tmp_path / "parts.git", *ark)
+    assert parts["series"]["tree"] == whole["series"]["tree"]
+    assert [c["subject"] for c in parts["series"]["patches"][0]["commits"]] == [
+        "sched: core: lock down",
+        "patch-6.12-redhat: what its commits do not account for",
+    ]
+    asked = (build(made, made.today), "--upstream", made.linux.path, *ark)
+    shown, _ = srcgit("convert", *asked, "--repo", tmp_path / "parts.git")
+    assert "patch-6.12-redhat.patch: 1 of 1 listed commits, and a residue\n" in shown
+
+
+def test_two_builds_compared(made: Sample, tmp_path: Path) -> None:
+    repo = tmp_path / "r.git"
+    for commit in (made.today, made.next):
+        convert(made, commit, repo)
+    nvrs = ("kernel-6.12.8-200.fc41", "kernel-6.12.8-201.fc41")
+    told = answer("diff", *nvrs, "--repo", repo)
+    assert told["patches"]["unchanged"] == 1
+    assert told["configs"]["changes"] == []
+    shown, _ = srcgit("diff", *nvrs, "--repo", repo)
+    assert shown.startswith("kernel-6.12.8-200.fc41 -> kernel-6.12.8-201.fc41\nbase  v6.12.8")
+    assert srcgit("diff", *nvrs, "--repo", repo, "--markdown")[0].startswith("## `kernel-6.12.8-2")
+
+
 def test_two_machines_make_the_same(made: Sample, tmp_path: Path) -> None:
     one = convert(made, made.git_am, tmp_path / "one.git")
     home = tmp_path / "elsewhere"

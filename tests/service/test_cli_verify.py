@@ -32,12 +32,13 @@ def scratch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         assert os.listdir(path) == []
 
 
-def srcgit(*args: object, status: int = 0) -> tuple[str, str]:
+def srcgit(*args: object, status: int = 0, umask: int = 0o022) -> tuple[str, str]:
     done = subprocess.run(
         [sys.executable, "-m", "service.cli", *map(str, args)],
         capture_output=True,
         text=True,
         check=False,
+        umask=umask,
         cwd=Path(__file__).parents[2],
     )
     assert done.returncode == status, (done.stdout, done.stderr)
@@ -65,7 +66,7 @@ def spoil(repo: Path, tag: str) -> None:
 
 
 def test_verify_needs_no_repository(made: Sample) -> None:
-    out, _ = srcgit("verify", *asked(made))
+    out, _ = srcgit("verify", *asked(made), umask=0o077)  # as under systemd's UMask=
     assert out.startswith("kernel-4.15.0-1.fc28: verified: yes\n")
     assert "24 paths compared" in out and "4 commits" in out
     assert "  added    .scmversion  (touch .scmversion)\n" in out
@@ -80,6 +81,14 @@ def test_convert_verified_and_verify_again(made: Sample, tmp_path: Path) -> None
     verdict = json.loads(srcgit("verify", *asked(made), "--repo", repo, "--json")[0])
     assert (verdict["nvr"], verdict["verified"]) == ("kernel-4.15.0-1.fc28", "yes")
     assert verdict["tree"] == done["series"]["tree"]
+
+
+def test_convert_verify_of_what_was_converted_without_it(made: Sample, tmp_path: Path) -> None:
+    repo = tmp_path / "r.git"
+    plain = json.loads(srcgit("convert", *asked(made), "--repo", repo, "--json")[0])
+    again = json.loads(srcgit("convert", *asked(made), "--repo", repo, "--verify", "--json")[0])
+    assert (again["verified"], again["verification"]["verified"]) == ("not run", "yes")
+    assert again["commit"] == plain["commit"]  # a tag never moves, so it says what it said
 
 
 def test_a_defect_is_exit_code_3_with_the_paths(made: Sample, tmp_path: Path) -> None:
@@ -98,3 +107,9 @@ def test_a_build_that_the_repository_lacks_is_wrong_usage(made: Sample, tmp_path
     Source(tmp_path / "r.git")
     _, err = srcgit("verify", *asked(made), "--repo", tmp_path / "r.git", status=2)
     assert "not converted yet" in err
+
+
+@pytest.mark.parametrize("more", [["--no-sandbox"], ["--series", "/tmp"]])
+def test_what_has_no_prep_to_run_is_wrong_usage(made: Sample, more: list[str]) -> None:
+    build = [] if "--series" in more else asked(made)[:1]
+    srcgit("verify", *build, "--upstream", made.linux.path, "--base", "v4.15", *more, status=2)

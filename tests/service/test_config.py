@@ -54,6 +54,7 @@ def test_every_setting_can_be_given_in_fedora_messagings_own_file(tmp_path: Path
         upstreams = ["/mirror/linux.git", "ssh://git@example.org/linux.git"]
         push = ["https://example.org/kernel.git"]
         verify = true
+        explode_from = "https://gitlab.com/cki-project/kernel-ark.git"
         repo = "/srv/kernel.git"
         [consumer_config.packages.hello]
         pkg_git = "https://example.org/rpms/hello.git"

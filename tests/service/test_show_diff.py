@@ -53,7 +53,9 @@ FOUND = Comparison(
             side("b.patch", 2, "x"),
             ("diff",),
             True,
-            "1:  aaa ! 1:  bbb x\n    +```\x1b[31m\n",
+            "1:  aaa ! 1:  bbb x\n    +```\x1b[31m\n 2:  abc =  2:  def y\n",
+            (Gone("c" * 40, "x: old", None, "c.patch"),),
+            (("e" * 40, "x: new"),),
         ),
     ),
     configs=ConfigChanges(
@@ -83,6 +85,8 @@ def test_text() -> None:
         "  gone.patch  mm: gone\n"
         "changed: 1\n"
         "  b.patch  (diff)\n"
+        "    x: old (now in c.patch)\n"
+        "    x: new (added)\n"
         "    1:  aaa ! 1:  bbb x\n"
         "        +```\\x1b[31m\n"
         "renamed: 1\n"
@@ -104,7 +108,7 @@ def test_markdown() -> None:
     assert shown.startswith("## `kernel-6.12.8-200.fc41` → `kernel-6.12.9-200.fc41`\n\nBase: v6.12")
     assert "- `add.patch` net: \\<script\\>\\*x\\* (and 1 more)\n" in shown
     assert "  ````diff\n  1:  aaa ! 1:  bbb x\n      +```\\x1b[31m\n  ````\n" in shown
-    assert "### Changed (1)\n\n- `b.patch`: diff\n" in shown
+    assert "### Changed (1)\n\n- `b.patch`: diff\n  - x: old (now in c.patch)\n  - x: new" in shown
     assert "- `CONFIG_A` m -\\> y  x86\\_64\n" in shown
     assert "\x1b" not in shown
 
