@@ -142,7 +142,7 @@ class Worker:
                     self._journal.sign(self.name, "waiting for work")
                     signed = time.monotonic()
                 stop.wait(self._idle)
-            except CannotWork as error:
+            except Exception as error:
                 if drain:
                     raise
                 self._troubles += 1
@@ -234,9 +234,14 @@ class Worker:
                 outcome.reason, where=error.get("where", ""), next_step=error.get("next", "")
             )
 
-    def _say_why(self, error: CannotWork, pause: float) -> None:
-        told = f"{error.what}" + (f" [{error.where}]" if error.where else "")
-        told += f"; {error.next_step}" if error.next_step else ""
+    def _say_why(self, error: Exception, pause: float) -> None:
+        """Put it in the log and the journal: a worker that rests must not look idle or alive."""
+        if isinstance(error, CannotWork):
+            told = f"{error.what}" + (f" [{error.where}]" if error.where else "")
+            told += f"; {error.next_step}" if error.next_step else ""
+        else:
+            log.exception("%s: a bug in srcgit, outside of any conversion", self.name)
+            told = f"a bug in srcgit: {type(error).__name__}: {error}"
         log.error("%s: cannot work: %s (next look in %.0f s)", self.name, told, pause)
         try:
             self._journal.sign(self.name, told, halted=True)

@@ -245,7 +245,7 @@ def test_in_the_end_everything_is_right_and_once(stage: Stage, tmp_path: Path) -
 
 def disturb(stage: Stage, chance: random.Random, builds: int, tokens: Path) -> None:
     """Keep three daemons up and make their lives hard until all builds are settled and told."""
-    deadline = time.monotonic() + 150 + 2 * MESSAGES
+    deadline = time.monotonic() + 200 + 6 * MESSAGES
     restart = time.monotonic() + 6
     refuse = time.monotonic() + 10
     stage.refusing.touch()  # from the start, for a while

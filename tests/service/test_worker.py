@@ -215,3 +215,23 @@ def test_an_unknown_exception_is_a_bug_whatever_its_class() -> None:
     assert judge(TimeoutError("git took long")) == Outcome(
         Fate.LATER, "git took long", judge(TimeoutError("git took long")).evidence
     )
+
+
+def test_trouble_outside_of_a_conversion_does_not_end_the_worker_in_silence(bench: Bench) -> None:
+    bench.add("1.fc41")
+    worker = bench.worker(lease=0.5)
+    worker._convert = lambda row, progress: Outcome(Fate.DONE, "")  # cannot be sent to a child
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+    deadline = time.time() + 20
+    while not any(sign.halted for sign in bench.journal.signs()) and time.time() < deadline:
+        time.sleep(0.02)
+    [sign] = bench.journal.signs()
+    assert sign.halted and "a bug in srcgit" in sign.doing
+    worker._convert = bench.tagging
+    while bench.row("kernel-1-1.fc41").state != "done" and time.time() < deadline:
+        time.sleep(0.05)
+    stop.set()
+    thread.join()
+    assert bench.row("kernel-1-1.fc41").state == "done"
