@@ -341,6 +341,8 @@ def changes() -> list[str]:
         place, _, command = part.partition("\x02")
         line, _, directory = place.partition(" ")
         command = command.rstrip("\n")
+        if command.split(" ", 1)[0] not in _CHANGES:
+            continue
         try:
             words = shlex.split(command)
         except ValueError:

@@ -1,180 +1,268 @@
-"""``make sample PKG_GIT=...``: plans of an even sample of a real pkg-git, over all branches and years.
+"""An even sample of a real pkg-git's history, planned: a table of how it went, by era.
 
-Counts, by era: plans, honest errors, crashes, bases that agree with what the version says, and
-plans that agree with an independent static reading of the spec's text.
+``python -m tests.specparse.sample MIRROR [--count 1000] [--jobs 2]``
+
+Each plan is held against two readings that share nothing with the tracer: the base that the
+version and release stand for, and the patch commands in the text of ``%prep`` as rpmspec(8)
+expands it, read line by line.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
+import contextlib
+import os
 import re
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
-from converter.errors import SrcgitError
-from converter.mirror import Mirror
-from converter.odb import Repository
-from converter.pkggit import PkgGit
+from specparse.macros import SOURCES, macros
 from specparse.plan import Plan, PlanError
+from specparse.sandbox import Limits, Sandbox
 from specparse.trace import SandboxedTracer
 
+ERAS = ("CVS-like, before 3.0", "ApplyPatch", "git am", "broken out", "one patch")
 
-@dataclass(frozen=True)
-class Outcome:
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A commit of the sample."""
+
     commit: str
-    era: str
-    seconds: float
-    plan: Plan | None
-    error: str
-    base: str  # "agrees", "differs: ...", "untold", "unknown"
-    static: str  # "agrees", "differs: ...", "unread"
+    branch: str
+    year: int
 
 
-def commits(repo: Path, count: int) -> Iterator[str]:
-    """Yield an even sample of the commits that changed the spec, on every branch."""
-    command = [
-        "git",
-        "-C",
-        str(repo),
-        "log",
-        "--all",
-        "--format=%H",
-        "--date-order",
-        "--",
-        "*.spec",
-    ]
-    listed = subprocess.check_output(command, text=True).split()
-    step = max(len(listed) / count, 1)
-    yield from (listed[int(n * step)] for n in range(min(count, len(listed))))
+@dataclass(slots=True)
+class Outcome:
+    """How one commit went."""
+
+    sampled: Sampled
+    era: str = ""
+    seconds: float = 0.0
+    plan: Plan | None = None
+    error: str = ""
+    crash: str = ""
+    base: str = ""  # "", or how it differs from what the version says
+    resolved: bool = False
+    static: str = ""  # "", or how it differs from the static reading
+    unrepresented: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
-def era(spec: bytes) -> str:
-    if b"git am %{patches}" in spec:
+def sample(mirror: Path, count: int) -> list[Sampled]:
+    """Return about ``count`` commits that touch the spec, round robin over (branch, year)."""
+    log = git(mirror, "log", "--all", "--source", "--format=%H %S %cs", "--", "*.spec").decode()
+    strata: dict[tuple[str, int], list[Sampled]] = {}
+    for line in log.splitlines():
+        commit, ref, date = line.split(" ")
+        one = Sampled(commit, ref.removeprefix("refs/heads/"), int(date[:4]))
+        strata.setdefault((one.branch, one.year), []).append(one)
+    # Each stratum gives the same share, those that are smaller give all.
+    share, left, taken = count, count, []
+    for position, key in enumerate(sorted(strata, key=lambda k: len(strata[k]))):
+        share = left // (len(strata) - position)
+        commits = strata[key]
+        size = min(share, len(commits))
+        taken += [commits[i * len(commits) // size] for i in range(size)]
+        left -= size
+    return taken
+
+
+def dist(one: Sampled) -> str:
+    """Return the dist tag of the branch, or what rawhide was to become that year."""
+    if named := re.match(r"f(\d+)", one.branch):
+        return f".fc{named[1]}"
+    return f".fc{14 + max(0, (one.year - 2010) * 2)}"
+
+
+def git(mirror: Path, *argv: str) -> bytes:
+    return subprocess.run(
+        ["git", "-C", str(mirror), *argv], check=True, stdout=subprocess.PIPE
+    ).stdout
+
+
+@contextlib.contextmanager
+def exported(mirror: Path, commit: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="srcgit-sample-") as scratch:
+        os.chmod(scratch, 0o755)
+        with tarfile.open(fileobj=BytesIO(git(mirror, "archive", commit))) as tar:
+            tar.extractall(scratch)  # a git tree has no x beside x/y
+        yield Path(scratch)
+
+
+def attempt(mirror: Path, one: Sampled) -> Outcome:
+    outcome = Outcome(one)
+    with exported(mirror, one.commit) as package:
+        specs = [p.name for p in package.glob("*.spec")]
+        if len(specs) != 1:
+            outcome.error, outcome.era = f"{len(specs)} specs", "no spec"
+            return outcome
+        text = (package / specs[0]).read_text(errors="replace")
+        outcome.era = era(text)
+        start = time.monotonic()
+        try:
+            outcome.plan = SandboxedTracer(limits=Limits(wall=120))(
+                package, specs[0].encode(), dist=dist(one), arch="x86_64"
+            )
+        except PlanError as error:
+            outcome.error = " ".join(filter(None, [error.what, error.where]))
+        except Exception as error:
+            outcome.crash = f"{type(error).__name__}: {error}"
+        outcome.seconds = time.monotonic() - start
+        if outcome.plan:
+            outcome.base = base_differs(outcome.plan)
+            outcome.static = static_differs(outcome.plan, package, specs[0], dist(one))
+            outcome.unrepresented.update(u.command.split()[0] for u in outcome.plan.unrepresented)
+    return outcome
+
+
+def era(text: str) -> str:
+    prep = text.partition("\n%prep")[2]
+    if re.search(r"patch-%\{(?:patchversion|rpmversion|kversion\w*)\}-redhat\.patch", text):
+        return "one patch"
+    if re.search(r"^git am ", prep, re.MULTILINE):
         return "git am"
-    if b"-redhat.patch" in spec:
-        return "monolith"
-    if re.search(rb"^ApplyOptionalPatch 0001-", spec, re.MULTILINE):
+    if re.search(r"^Patch\d+: 0001-", text, re.MULTILINE) and "ApplyOptionalPatch" in prep:
         return "broken out"
-    if b"ApplyPatch" in spec:
+    if "ApplyPatch" in prep:
         return "ApplyPatch"
     return "other"
 
 
-def base_says(plan: Plan) -> str:
-    """Compare the base with what the version says by itself."""
-    if plan.base.kind == "unknown":
-        return "unknown"
-    if plan.base.kind == "commit":
-        return (
-            "agrees"
-            if "git" in plan.release or re.search(r"0\.rc|\.g?[0-9a-f]{7,}", plan.release)
-            else f"differs: {plan.version}-{plan.release} is {plan.base.rev}"
-        )
-    rc = re.search(
-        r"(?:^0\.|~)rc(\d+)",
-        f"{plan.version}~{plan.release}" if "~" in plan.version else plan.release,
-    )
-    version = plan.version.partition("~")[0]
+# -- the base that version and release stand for -----------------------------------------------
+
+
+def base_differs(plan: Plan) -> str:
+    """Return "" when the plan's base agrees with the NVR, or what differs."""
+    version, release = plan.version, plan.release
     parts = version.split(".")
-    if len(parts) == 3 and parts[2] == "0" and int(parts[0]) >= 3:
-        version = ".".join(parts[:2])
-    wanted = f"v{version}" + (f"-rc{rc[1]}" if rc and rc[1] != "0" else "")
-    return (
-        "agrees"
-        if wanted == plan.base.rev
-        else f"differs: {plan.version}-{plan.release} is {plan.base.rev}"
+    if int(parts[0]) >= 3 and parts[2:] == ["0"]:
+        parts.pop()
+    rc = re.search(r"(?:^|\.)rc(\d+)", release) if release.startswith("0.") else None
+    snapshot = re.search(r"\.git(\d+)\.", release)
+    sha = re.search(r"\.\d{8}git([0-9a-f]{7,})\.", release)
+    kind, rev = plan.base.kind, plan.base.rev
+    if sha:
+        return "" if kind == "commit" and rev.startswith(sha[1]) else f"{rev}, not {sha[1]}"
+    if snapshot and snapshot[1] != "0":
+        return "" if kind in ("commit", "unknown") else f"{rev} for a snapshot: {release}"
+    wanted = "v" + ".".join(parts)
+    if release.startswith("0."):
+        if rc is None or rc[1] == "0":
+            return "" if kind != "unknown" else f"unknown for {version}-{release}"
+        wanted += f"-rc{rc[1]}"
+    if kind == "tag" and rev == wanted:
+        return ""
+    return f"{kind} {rev}, not {wanted} ({version}-{release})"
+
+
+# -- the patch commands in the text ------------------------------------------------------------
+
+_APPLY = re.compile(r"^\s*Apply(Optional)?Patch\s+(\S+)([^\n]*)$", re.MULTILINE)
+
+
+def static_differs(plan: Plan, package: Path, spec: str, dist: str) -> str:
+    """Return "" when reading the expanded %prep as text tells the same patches, in order."""
+    read = static(package, spec, dist)
+    if read is None:
+        return ""
+    traced = [(s.patch.decode("utf-8", "replace"), s.reverse) for s in plan.steps]
+    if read == traced:
+        return ""
+    only_read = [name for name, _ in read if (name, _) not in traced]
+    only_traced = [name for name, _ in traced if (name, _) not in read]
+    return f"{len(traced)} traced, {len(read)} read; only traced {only_traced}, only read {only_read}"
+
+
+def static(package: Path, spec: str, dist: str) -> list[tuple[str, bool]] | None:
+    """Return (patch, reverse) for each patch command in the text; None when rpmspec refuses."""
+    words = ["rpmspec", "-P", "--target", "x86_64-linux"]
+    for name, body in macros(dist, "x86_64").items():
+        words += ["--define", f"{name} {body}"]
+    box = Sandbox(read_only=((package, SOURCES),), limits=Limits(wall=120))
+    done = box.run(*words, f"{SOURCES}/{spec}")
+    if done.status != 0:
+        return None
+    text = done.stdout.decode("utf-8", "replace")
+    prep = re.split(r"^%(?:build|install)\b", text.partition("\n%prep")[2], flags=re.MULTILINE)[0]
+    found: list[tuple[str, bool]] = []
+    for line in prep.splitlines():
+        line = re.sub(r"\s+#.*", "", line).strip()
+        if apply := _APPLY.match(line):
+            name = apply[2]
+            path = package / name
+            lines = path.read_bytes().count(b"\n") if path.is_file() else 0
+            if apply[1] and lines <= 9:
+                continue
+            if path.is_file():
+                found.append((name, "-R" in apply[3].split()))
+        elif re.match(r"git am\b", line):
+            found += [
+                (os.path.basename(w), False) for w in line.split()[2:] if w.startswith(SOURCES)
+            ]
+        elif re.match(r"(?:/usr/bin/)?patch .*<|git (?:--work-tree=\. )?apply ", line):
+            names = re.findall(rf"{SOURCES}/(\S+)", line)
+            found += [(n, " -R " in line) for n in names if (package / n).is_file()]
+    return found
+
+
+# -- the table -------------------------------------------------------------------------------
+
+
+def table(outcomes: Sequence[Outcome]) -> None:
+    eras = sorted({o.era for o in outcomes})
+    print(
+        f"{'era':22} {'commits':>7} {'plans':>6} {'errors':>6} {'crash':>5} {'based':>5}"
+        f" {'base≠':>5} {'static≠':>7} {'unrep.':>6} {'steps':>6} {'s':>5}"
     )
-
-
-def static_reading(spec: str, plan: Plan) -> str:
-    """Compare the steps with what a reader of the text sees; only for plain dialects."""
-    declared = dict(re.findall(r"^Patch(\d+)\s*:\s*(\S+)", spec, re.MULTILINE))
-    prep = spec.partition("\n%prep")[2].partition("\n%build")[0]
-    steps = [step.patch.decode("utf-8", "replace").rpartition("/")[2] for step in plan.steps]
-    if "%if" in "".join(re.findall(r"^%if.*\n(?:Patch.*\n)+", spec, re.MULTILINE)):
-        return "unread"
-    if "git am %{patches}" in prep:
-        names = list(declared.values())
-        if any("%" in name for name in names) or len(re.findall(r"git am", prep)) != 1:
-            return "unread"
-        return "agrees" if steps == names else "differs"
-    calls = re.findall(r"^\s*Apply(?:Optional)?Patch +(\S+)", prep, re.MULTILINE)
-    called = {name for name in calls if "%" not in name and "$" not in name}
-    if not called:
-        return "unread"
-    extra = set(steps) - called - {name for name in steps if "redhat" in name}
-    return "agrees" if not extra else f"differs: {sorted(extra)[:3]}"
-
-
-def one(repo: Path, commit: str) -> Outcome:
-    pkg_git = PkgGit(Mirror.of(str(repo), Repository(repo)))
-    package = pkg_git.at(commit)
-    start = time.perf_counter()
-    text = b""
-    try:
-        spec = package.spec(None)
-        text = package.read(spec) or b""
-        try:
-            dist = pkg_git.dist_of(commit)
-        except SrcgitError:
-            dist = ".fc20"
-        with tempfile.TemporaryDirectory(prefix="srcgit-sample-") as scratch:
-            Path(scratch).chmod(0o755)
-            package.export(Path(scratch), spec)
-            plan = SandboxedTracer()(Path(scratch), spec, dist=dist, arch="x86_64")
-    except (PlanError, SrcgitError) as error:
-        seconds = time.perf_counter() - start
-        where = getattr(error, "where", "")
-        return Outcome(commit, era(text), seconds, None, f"{error} {where}", "", "")
-    except Exception as error:
-        return Outcome(
-            commit, era(text), 0.0, None, f"CRASH {type(error).__name__}: {error}", "", ""
+    for name in [*eras, "all"]:
+        of = [o for o in outcomes if name in (o.era, "all")]
+        plans = [o.plan for o in of if o.plan]
+        print(
+            f"{name:22} {len(of):7} {len(plans):6} {sum(bool(o.error) for o in of):6}"
+            f" {sum(bool(o.crash) for o in of):5} {sum(p.base.kind != 'unknown' for p in plans):5}"
+            f" {sum(bool(o.base) for o in of):5} {sum(bool(o.static) for o in of):7}"
+            f" {sum(o.unrepresented.total() for o in of):6} {sum(len(p.steps) for p in plans):6}"
+            f" {statistics.median([o.seconds for o in of] or [0]):5.2f}"
         )
-    seconds = time.perf_counter() - start
-    read = static_reading(text.decode("utf-8", "replace"), plan)
-    return Outcome(commit, era(text), seconds, plan, "", base_says(plan), read)
+    for title in ("crash", "error", "base", "static"):
+        for o in outcomes:
+            if said := getattr(o, title):
+                print(f"{title}: {o.sampled.commit[:12]} {o.sampled.branch} {o.era}: {said[:300]}")
+    words = sum((o.unrepresented for o in outcomes), collections.Counter[str]())
+    print("unrepresented:", dict(words.most_common(30)))
+    warnings = collections.Counter(
+        re.sub(r"[0-9a-f]{7,}|\S+\.\w+", "…", w) for o in outcomes if o.plan for w in o.plan.warnings
+    )
+    print("warnings:", dict(warnings.most_common(20)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pkg_git", type=Path)
+    parser.add_argument("mirror", type=Path)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=2)
-    asked = parser.parse_args()
-    chosen = list(commits(asked.pkg_git, asked.count))
-    with ThreadPoolExecutor(asked.jobs) as pool:
-        outcomes = list(pool.map(lambda commit: one(asked.pkg_git, commit), chosen))
-    by_era = defaultdict(list)
-    for outcome in outcomes:
-        by_era[outcome.era].append(outcome)
-    print(
-        "era          commits  plans  errors  crashes  base:agrees/differs/unknown  static:agrees/differs/unread  steps  median s"
-    )
-    for name, found in sorted(by_era.items()):
-        crashes = sum(o.error.startswith("CRASH") for o in found)
-        base = Counter(o.base.partition(":")[0] for o in found)
-        read = Counter(o.static.partition(":")[0] for o in found)
-        plans = [o for o in found if o.plan]
-        steps = sum(len(o.plan.steps) for o in plans if o.plan)
-        print(
-            f"{name:12} {len(found):7} {len(plans):6} {len(found) - len(plans) - crashes:7} {crashes:8}"
-            f"  {base['agrees']:6}/{base['differs']}/{base['unknown']:<12}"
-            f"  {read['agrees']:6}/{read['differs']}/{read['unread']:<12} {steps:8}"
-            f"  {statistics.median(o.seconds for o in found):.2f}"
-        )
-    for outcome in outcomes:
-        for what in (outcome.error, outcome.base, outcome.static):
-            if what.startswith(("differs", "CRASH")) or (what and what == outcome.error):
-                print(outcome.commit[:12], outcome.era, "|", what[:160])
-    sys.exit(any(o.error.startswith("CRASH") for o in outcomes))
+    options = parser.parse_args()
+    chosen = sample(options.mirror, options.count)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        outcomes = []
+        for number, outcome in enumerate(pool.map(lambda o: attempt(options.mirror, o), chosen), 1):
+            outcomes.append(outcome)
+            if number % 100 == 0:
+                print(f"{number} of {len(chosen)}", file=sys.stderr)
+    table(outcomes)
+    if any(o.crash for o in outcomes):
+        sys.exit(1)
 
 
 if __name__ == "__main__":
