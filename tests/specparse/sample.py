@@ -17,7 +17,6 @@ import re
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -85,18 +84,35 @@ def dist(one: Sampled) -> str:
     return f".fc{14 + max(0, (one.year - 2010) * 2)}"
 
 
-def git(mirror: Path, *argv: str) -> bytes:
-    return subprocess.run(
-        ["git", "-C", str(mirror), *argv], check=True, stdout=subprocess.PIPE
-    ).stdout
+def git(mirror: Path, *argv: str, input: bytes = b"") -> bytes:
+    command = ["git", "-C", str(mirror), *argv]
+    return subprocess.run(command, check=True, input=input, stdout=subprocess.PIPE).stdout
 
 
 @contextlib.contextmanager
 def exported(mirror: Path, commit: str) -> Iterator[Path]:
+    """Write the files at the top of ``commit``: all that a build sees of the kernel's pkg-git.
+
+    A blob that the mirror lacks (some of the largest) becomes a file that says so.
+    """
     with tempfile.TemporaryDirectory(prefix="srcgit-sample-") as scratch:
         os.chmod(scratch, 0o755)
-        with tarfile.open(fileobj=BytesIO(git(mirror, "archive", commit))) as tar:
-            tar.extractall(scratch)  # a git tree has no x beside x/y
+        tree = git(mirror, "ls-tree", "-z", commit).split(b"\0")[:-1]
+        entries = [(line.split(b"\t", 1)[1], *line.split()[:3]) for line in tree]
+        blobs = [(name, mode, oid) for name, mode, kind, oid in entries if kind == b"blob"]
+        asked = b"".join(oid + b"\n" for _, _, oid in blobs)
+        answer = BytesIO(git(mirror, "cat-file", "--batch", input=asked))
+        for name, mode, _ in blobs:
+            path = os.path.join(os.fsencode(scratch), name)
+            head = answer.readline().split()
+            data = b"the mirror lacks it\n" * 20
+            if head[1] != b"missing":
+                data = answer.read(int(head[2]) + 1)[:-1]
+            if mode == b"120000":
+                os.symlink(data, path)
+                continue
+            with open(path, "wb") as file:
+                file.write(data)
         yield Path(scratch)
 
 
