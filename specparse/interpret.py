@@ -333,6 +333,7 @@ class _Interpreter:
     def _add(self, call: Call, source: str, step: Step) -> None:
         """Add ``step`` for the file ``source``, if it is a patch of the main tree."""
         if source == "empty":
+            self._warnings.append(f"{call.line[:200]} was given nothing through its pipe")
             return
         if not source.startswith("@"):
             self._leave_out(call, f"its input is no file of pkg-git: {source}")

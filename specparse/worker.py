@@ -63,12 +63,19 @@ class Refused(Exception):
 # -- the source directory ------------------------------------------------------------------
 
 
-def populate() -> None:
-    """Link pkg-git's files into the source directory: as rpmbuild sees them, flat."""
-    for parent, _, names in os.walk(PACKAGE):
+def populate(spec: str) -> None:
+    """Link pkg-git's files into the source directory, which rpmbuild wants flat.
+
+    Of a subdirectory (the kernel's had 8,500 files) only what the spec names is linked by itself.
+    """
+    flat = {PACKAGE, f"{PACKAGE}/SOURCES", f"{PACKAGE}/SPECS", os.path.dirname(spec)}
+    words = set(re.findall(rb"[^\s/\"'=]+", read(spec)))
+    for parent, directories, names in os.walk(PACKAGE):
+        if parent == PACKAGE:
+            names = names + directories
         for name in names:
             target = os.path.join(SOURCES, name)
-            if not os.path.lexists(target):
+            if (parent in flat or os.fsencode(name) in words) and not os.path.lexists(target):
                 os.symlink(os.path.join(parent, name), target)
     with contextlib.suppress(OSError), open(f"{SOURCES}/sources", errors="replace") as listed:
         for line in listed:
@@ -82,6 +89,8 @@ def fake(name: str, tops: tuple[str, ...]) -> None:
     path = os.path.join(SOURCES, name)
     if os.path.exists(path) or "/" in name:
         return
+    if os.path.islink(path):
+        os.unlink(path)  # it leads nowhere, in here
     if _ARCHIVE.search(name):
         data = archive(name, tops)
     else:
@@ -402,8 +411,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
     for directory in ("SOURCES", "BUILD", "BUILDROOT/root"):
         os.makedirs(f"{BUILD}/{directory}")
-    populate()
     path = os.path.join(PACKAGE, request["spec"])
+    populate(path)
     parsed, notes = parse(
         os.path.join(SOURCES, os.path.basename(path)), request["arch"], request["macros"]
     )

@@ -1,6 +1,4 @@
-"""An even sample of a real pkg-git's history, planned: a table of how it went, by era.
-
-``python -m tests.specparse.sample MIRROR [--count 1000] [--jobs 2]``
+"""``make sample PKG_GIT=MIRROR``: an even sample of a real pkg-git's history, planned: a table of how it went, by era.
 
 Each plan is held against two readings that share nothing with the tracer: the base that the
 version and release stand for, and the patch commands in the text of ``%prep`` as rpmspec(8)
@@ -29,8 +27,6 @@ from specparse.macros import SOURCES, macros
 from specparse.plan import Plan, PlanError
 from specparse.sandbox import Limits, Sandbox
 from specparse.trace import SandboxedTracer
-
-ERAS = ("CVS-like, before 3.0", "ApplyPatch", "git am", "broken out", "one patch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +96,14 @@ def exported(mirror: Path, commit: str) -> Iterator[Path]:
         tree = git(mirror, "ls-tree", "-z", commit).split(b"\0")[:-1]
         entries = [(line.split(b"\t", 1)[1], *line.split()[:3]) for line in tree]
         blobs = [(name, mode, oid) for name, mode, kind, oid in entries if kind == b"blob"]
+        blobs += [
+            line for link in blobs if link[1] == b"120000" for line in pointed(mirror, commit, link)
+        ]
         asked = b"".join(oid + b"\n" for _, _, oid in blobs)
         answer = BytesIO(git(mirror, "cat-file", "--batch", input=asked))
         for name, mode, _ in blobs:
             path = os.path.join(os.fsencode(scratch), name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             head = answer.readline().split()
             data = b"the mirror lacks it\n" * 20
             if head[1] != b"missing":
@@ -114,6 +114,15 @@ def exported(mirror: Path, commit: str) -> Iterator[Path]:
             with open(path, "wb") as file:
                 file.write(data)
         yield Path(scratch)
+
+
+def pointed(
+    mirror: Path, commit: str, link: tuple[bytes, bytes, bytes]
+) -> list[tuple[bytes, bytes, bytes]]:
+    """Return the file in a subdirectory that a link at the top leads to."""
+    target = git(mirror, "cat-file", "blob", link[2].decode())
+    found = git(mirror, "ls-tree", commit, "--", os.fsdecode(target)).split()
+    return [(target, found[0], found[2])] if b"/" in target and found else []
 
 
 def attempt(mirror: Path, one: Sampled) -> Outcome:
@@ -144,12 +153,12 @@ def attempt(mirror: Path, one: Sampled) -> Outcome:
 
 def era(text: str) -> str:
     prep = text.partition("\n%prep")[2]
-    if re.search(r"patch-%\{(?:patchversion|rpmversion|kversion\w*)\}-redhat\.patch", text):
-        return "one patch"
     if re.search(r"^git am ", prep, re.MULTILINE):
         return "git am"
-    if re.search(r"^Patch\d+: 0001-", text, re.MULTILINE) and "ApplyOptionalPatch" in prep:
+    if re.search(r"^ApplyOptionalPatch 0001-", prep, re.MULTILINE):
         return "broken out"
+    if "-redhat.patch" in text:
+        return "one patch"
     if "ApplyPatch" in prep:
         return "ApplyPatch"
     return "other"
@@ -162,11 +171,13 @@ def base_differs(plan: Plan) -> str:
     """Return "" when the plan's base agrees with the NVR, or what differs."""
     version, release = plan.version, plan.release
     parts = version.split(".")
+    if parts[:2] == ["2", "6"] and int(parts[2]) >= 40:  # Fedora 15 called Linux 3.0 2.6.40
+        parts[:3] = ["3", str(int(parts[2]) - 40)]
     if int(parts[0]) >= 3 and parts[2:] == ["0"]:
         parts.pop()
     rc = re.search(r"(?:^|\.)rc(\d+)", release) if release.startswith("0.") else None
     snapshot = re.search(r"\.git(\d+)\.", release)
-    sha = re.search(r"\.\d{8}git([0-9a-f]{7,})\.", release)
+    sha = re.search(r"\.\d{6,8}g(?:it)?([0-9a-f]{7,})\.", release)
     kind, rev = plan.base.kind, plan.base.rev
     if sha:
         return "" if kind == "commit" and rev.startswith(sha[1]) else f"{rev}, not {sha[1]}"
@@ -197,7 +208,9 @@ def static_differs(plan: Plan, package: Path, spec: str, dist: str) -> str:
         return ""
     only_read = [name for name, _ in read if (name, _) not in traced]
     only_traced = [name for name, _ in traced if (name, _) not in read]
-    return f"{len(traced)} traced, {len(read)} read; only traced {only_traced}, only read {only_read}"
+    return (
+        f"{len(traced)} traced, {len(read)} read; only traced {only_traced}, only read {only_read}"
+    )
 
 
 def static(package: Path, spec: str, dist: str) -> list[tuple[str, bool]] | None:
@@ -212,8 +225,13 @@ def static(package: Path, spec: str, dist: str) -> list[tuple[str, bool]] | None
     text = done.stdout.decode("utf-8", "replace")
     prep = re.split(r"^%(?:build|install)\b", text.partition("\n%prep")[2], flags=re.MULTILINE)[0]
     found: list[tuple[str, bool]] = []
-    for line in prep.splitlines():
+    elsewhere = False  # in the second tree of 2011 and 2012
+    for line in re.sub(rf"\n(?={SOURCES}/)", " ", prep).splitlines():
         line = re.sub(r"\s+#.*", "", line).strip()
+        if line.startswith("cd "):
+            elsewhere = "compat-wireless" in line or (elsewhere and "linux" not in line)
+        if elsewhere:
+            continue
         if apply := _APPLY.match(line):
             name = apply[2]
             path = package / name
@@ -258,7 +276,10 @@ def table(outcomes: Sequence[Outcome]) -> None:
     words = sum((o.unrepresented for o in outcomes), collections.Counter[str]())
     print("unrepresented:", dict(words.most_common(30)))
     warnings = collections.Counter(
-        re.sub(r"[0-9a-f]{7,}|\S+\.\w+", "…", w) for o in outcomes if o.plan for w in o.plan.warnings
+        re.sub(r"[0-9a-f]{7,}|\S+\.\w+", "…", w)
+        for o in outcomes
+        if o.plan
+        for w in o.plan.warnings
     )
     print("warnings:", dict(warnings.most_common(20)))
 
