@@ -407,8 +407,6 @@ def configs() -> dict[str, str]:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    import rpm
-
     for directory in ("SOURCES", "BUILD", "BUILDROOT/root"):
         os.makedirs(f"{BUILD}/{directory}")
     path = os.path.join(PACKAGE, request["spec"])
@@ -428,8 +426,6 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         (os.path.basename(full), number, bool(flags & 2))
         for full, number, flags in reversed(list(parsed.sources))
     ]
-    listed = rpm.expandMacro("%{patches}")
-    order = [os.path.basename(word) for word in listed.split()] if listed != "%{patches}" else []
     patches = [name for name, _, is_patch in sources if is_patch]
     prep = parsed.prep or ""
     for source, tops in setup_names(prep).items():
@@ -451,7 +447,6 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         "sources": [
             (relative(f"{SOURCES}/{n}")[1:], number, is_patch) for n, number, is_patch in sources
         ],
-        "order": [relative(f"{SOURCES}/{n}")[1:] for n in order],
         "fakes": missing,
         "records": records(
             [n for n in [*patches, *others] if "patch" in n or "diff" in n or n in patches]

@@ -12,6 +12,7 @@ import collections
 import contextlib
 import os
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -113,6 +114,7 @@ def exported(mirror: Path, commit: str) -> Iterator[Path]:
                 continue
             with open(path, "wb") as file:
                 file.write(data)
+            os.chmod(path, int(mode, 8) & 0o777)
         yield Path(scratch)
 
 
@@ -242,7 +244,7 @@ def static(package: Path, spec: str, dist: str) -> list[tuple[str, bool]] | None
                 found.append((name, "-R" in apply[3].split()))
         elif re.match(r"git am\b", line):
             found += [
-                (os.path.basename(w), False) for w in line.split()[2:] if w.startswith(SOURCES)
+                (os.path.basename(w), False) for w in shlex.split(line)[2:] if w.startswith(SOURCES)
             ]
         elif re.match(r"(?:/usr/bin/)?patch .*<|git (?:--work-tree=\. )?apply ", line):
             names = re.findall(rf"{SOURCES}/(\S+)", line)
