@@ -8,9 +8,10 @@ from __future__ import annotations
 
 RECORD = "/tmp/record"  # fields end in NUL: tool, archive, directory, input, count, arguments...
 MARKER = ".srcgit-archive"  # in the top directory of each unpacked archive: its name
+STANDIN_SHELL = "/srcgit/sh"  # where bash takes the place of sh, this is the quicker one
 STANDINS = ("patch", "git", "quilt", "hg", "make")
 
-SCRIPT = rf"""#!/bin/sh
+SCRIPT = rf"""
 tool=${{0##*/}}
 top=$PWD archive=
 while [ -n "$top" ] && [ ! -e "$top/{MARKER}" ]; do top=${{top%/*}}; done

@@ -15,9 +15,12 @@ from specparse import interpret, macros, upstream
 from specparse.interpret import Call, Recording
 from specparse.plan import Plan, SandboxError, SpecError
 from specparse.sandbox import Done, Limits, Sandbox
+from specparse.standin import STANDIN_SHELL
 
 _PYTHON = "/usr/bin/python3"  # the system's: rpm's binding is a package of the system
 _ARCHIVE = re.compile(r"\.(?:tar(?:\.\w+)?|tgz|tbz2?|txz|zip|crate|gem)$")
+# a shell's status for SIGKILL, SIGXCPU and SIGXFSZ
+_LIMIT_HIT = {128 + 9, 128 + 24, 128 + 25}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class SandboxedTracer:
         }
         here = Path(__file__).parent
         sandbox = Sandbox(
-            read_only=((package, "/package"), (here, "/srcgit/specparse")),
+            read_only=((package, "/package"), (here, "/srcgit/specparse"), *_shells()),
             limits=self.limits,
             confined=self.sandboxed,
         )
@@ -52,6 +55,14 @@ class SandboxedTracer:
             _PYTHON, "-I", "-B", "/srcgit/specparse/worker.py", input=json.dumps(request).encode()
         )
         return plan(_reply(done), package, spec, arch)
+
+
+def _shells() -> tuple[tuple[Path, str], ...]:
+    """Fedora's sh is bash, Debian's is dash: what is called sh in there is bash."""
+    shell = Path("/bin/sh").resolve()
+    if shell.name == "bash":
+        return ()
+    return (shell, STANDIN_SHELL), (Path("/usr/bin/bash"), str(shell))
 
 
 def _reply(done: Done) -> dict[str, Any]:
@@ -92,6 +103,12 @@ def plan(reply: dict[str, Any], package: Path, spec: bytes, arch: str) -> Plan:
     )
     fakes = frozenset(os.path.basename(name) for name in reply["fakes"])
     archive = _main_archive(reply, calls, fakes)
+    for status, command in reply["errors"]:
+        if status in _LIMIT_HIT:
+            raise SpecError(
+                f"%prep broke a limit on memory, time or file size: {_short(command)}",
+                next_step="look for a loop in it",
+            )
     if reply["end"] not in ("end", "exit 0"):
         raise SpecError(
             f"%prep does not get to its end; its last words: {_short(reply['last']) or 'none'}",

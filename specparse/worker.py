@@ -28,12 +28,13 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from specparse.edits import edits
 from specparse.macros import BUILD, SOURCES
-from specparse.standin import MARKER, RECORD, SCRIPT, STANDINS
+from specparse.standin import MARKER, RECORD, SCRIPT, STANDIN_SHELL, STANDINS
 
 PACKAGE = "/package"
 ERRORS, TRACE, END = "/tmp/errors", "/tmp/trace", "/tmp/end"
 _SUFFIXES = r"\.(?:tar(?:\.(?:gz|bz2|xz|zst|lzma|Z))?|tgz|tbz2?|txz|zip|crate|gem)$"
 _ARCHIVE = re.compile(_SUFFIXES)
+INVENTED: set[str] = set()  # files that the spec wants, and that nothing lists
 _CONFIGS_LIMIT = 64 << 20  # bytes
 
 # The files of a kernel tree that %prep and its scripts look for; harmless elsewhere.
@@ -169,10 +170,10 @@ def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]
                 finally:
                     rpm.setLogFile(sys.stderr)
             absent = re.search(rf"Bad (?:file|source): {SOURCES}/([^\s:/]+):", said)
-            # A patch that is neither in pkg-git nor in the lookaside cache is missing.
-            if absent is None or absent[1] in missing or absent[1].endswith((".patch", ".diff")):
+            if absent is None or absent[1] in missing:
                 break
             missing.add(absent[1])
+            INVENTED.add(absent[1])
             fake(absent[1], ())
         first = first or said
     raise Refused(*cleaned(first))
@@ -185,6 +186,29 @@ def cleaned(said: str) -> tuple[str, str]:
     what = re.sub(rf"{BUILD}/(?:SOURCES/)?", "", what)
     number = re.search(r"\bline (\d+)", said) or re.search(r"\.spec:(\d+)", said)
     return what.strip(), f"line {number[1]}" if number else ""
+
+
+def missing_patch(text: bytes, sources: list[tuple[str, int | None, bool]]) -> None:
+    """Raise Refused for a patch that is neither in pkg-git nor in the lookaside cache.
+
+    Only patches that move the base are believed to be there when ``sources`` does not list them.
+    """
+    for name, number, is_patch in sources:
+        path = f"{SOURCES}/{name}"
+        if not is_patch or (os.path.exists(path) and name not in INVENTED):
+            continue
+        if re.match(r"patch-\d.*\.(?:xz|bz2|gz)$", name):
+            continue
+        line = next(
+            (
+                n
+                for n, line in enumerate(text.splitlines(), 1)
+                if re.match(rb"\s*Patch0*%d\s*:" % (number or 0), line) or os.fsencode(name) in line
+            ),
+            0,
+        )
+        led = ": it is a link that leads out of it" if os.path.islink(path) else ""
+        raise Refused(f"the patch {name} is not in the commit{led}", f"line {line}" if line else "")
 
 
 # -- running %prep -------------------------------------------------------------------------
@@ -208,7 +232,9 @@ def run(prep: str, name: str) -> None:
     os.makedirs("/tmp/standin")
     for tool in STANDINS:
         with open(f"/tmp/standin/{tool}", "w") as file:
-            file.write(SCRIPT)
+            file.write(
+                f"#!{STANDIN_SHELL if os.path.exists(STANDIN_SHELL) else '/bin/sh'}\n{SCRIPT}"
+            )
         os.chmod(f"/tmp/standin/{tool}", 0o755)
     script = f"{BUILD}/prep.sh"
     with open(script, "w", encoding="utf-8", errors="surrogateescape") as file:
@@ -411,9 +437,15 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         os.makedirs(f"{BUILD}/{directory}")
     path = os.path.join(PACKAGE, request["spec"])
     populate(path)
-    parsed, notes = parse(
-        os.path.join(SOURCES, os.path.basename(path)), request["arch"], request["macros"]
-    )
+    readable = os.path.join(SOURCES, os.path.basename(path))
+    if not os.path.isfile(path):
+        raise Refused("the spec is no file, or a link that leads out of the package", "")
+    try:
+        readable.encode()
+    except UnicodeEncodeError:  # rpm's binding takes no other names
+        os.symlink(readable, f"{BUILD}/renamed.spec")
+        readable = f"{BUILD}/renamed.spec"
+    parsed, notes = parse(readable, request["arch"], request["macros"])
     header = parsed.sourceHeader
 
     def tag(name: str) -> str | None:
@@ -426,6 +458,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         (os.path.basename(full), number, bool(flags & 2))
         for full, number, flags in reversed(list(parsed.sources))
     ]
+    missing_patch(read(path), sources)
     patches = [name for name, _, is_patch in sources if is_patch]
     prep = parsed.prep or ""
     for source, tops in setup_names(prep).items():

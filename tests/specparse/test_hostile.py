@@ -1,0 +1,193 @@
+"""Specs that mean harm: each ends soon, with a SpecError, or with a plan that it could not sway."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from specparse.plan import Plan, SpecError
+from specparse.sandbox import Limits, Sandbox
+from specparse.trace import SandboxedTracer
+from tests.specparse.conftest import PATCH, Traced
+
+SHORT = Limits(wall=3, cpu=3, memory=1 << 30, file=64 << 20, processes=64, output=1 << 20)
+PATCHED = "Patch1: fix.patch\n"
+
+
+@pytest.fixture(autouse=True)
+def bounded() -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    assert time.monotonic() - start < 60
+
+
+def alive(mark: bytes) -> bool:
+    """Whether a process with ``mark`` in its command line outlives the kernel's tidying up."""
+    for _ in range(30):
+        if not any(mark in line for line in processes()):
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def processes() -> set[bytes]:
+    found = set()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                found.add(Path("/proc", entry, "cmdline").read_bytes())
+            except OSError:
+                continue
+    return found
+
+
+@pytest.mark.parametrize(
+    ("preamble", "prep"),
+    [
+        ("%global x %(sleep 1000)\n", ""),
+        ("%global x %(while :; do :; done)\n", ""),
+        ("%{lua: while true do end}\n", ""),
+        ("", "sleep 1000"),
+        ("", "while :; do :; done"),
+        ("", "sleep 4711 & wait"),
+    ],
+    ids=["sleep", "shell", "lua", "prep-sleep", "prep-loop", "prep-wait"],
+)
+def test_what_does_not_end_is_ended(traced: Traced, preamble: str, prep: str) -> None:
+    with pytest.raises(SpecError, match="3 seconds"):
+        traced(preamble, prep, limits=SHORT)
+    assert not alive(b"4711")
+
+
+def test_a_background_child_that_holds_the_pipe_does_not_keep_us(traced: Traced) -> None:
+    start = time.monotonic()
+    plan = traced(PATCHED, "sleep 4712 &\n%setup -q\npatch -p1 < %{PATCH1}", {"fix.patch": PATCH})
+    assert [step.patch for step in plan.steps] == [b"fix.patch"]
+    assert time.monotonic() - start < 15
+    assert not alive(b"4712")
+
+
+@pytest.mark.parametrize("where", ["parse", "prep"])
+def test_a_fork_bomb_ends(traced: Traced, where: str) -> None:
+    bomb = "bomb() { bomb | bomb & }; bomb; sleep 4713"
+    with pytest.raises(SpecError):
+        if where == "parse":
+            traced(f"%global x %({bomb})\n", "", limits=SHORT)
+        else:
+            traced("", bomb, limits=SHORT)
+    assert not alive(b"4713")
+
+
+@pytest.mark.parametrize(
+    "preamble",
+    [
+        "%{lua: local t = {}; local i = 0; while true do i = i + 1; t[i] = string.rep('x', 1e7) .. i end}\n",
+        "%global x %(/usr/bin/python3 -c 'x = bytearray(1 << 40)' && echo)\n%{lua: while true do end}\n",
+    ],
+    ids=["lua", "child"],
+)
+def test_a_memory_hog_ends(traced: Traced, preamble: str) -> None:
+    with pytest.raises(SpecError):
+        traced(preamble, limits=SHORT)
+
+
+def test_huge_output_ends(traced: Traced) -> None:
+    with pytest.raises(SpecError):
+        traced("%{lua: while true do print(string.rep('x', 1000000)) end}\n", limits=SHORT)
+    with pytest.raises(SpecError):
+        traced("", "yes", limits=SHORT)
+
+
+def test_writes_reach_nothing(traced: Traced, package: Path) -> None:
+    (package / "fix.patch").write_bytes(PATCH)
+    before = set(os.listdir("/")) | set(os.listdir("/usr"))
+    plan = traced(
+        PATCHED
+        + "%global x %(touch /pwned /usr/pwned /package/pwned; echo y > /package/fix.patch)\n",
+        "touch /pwned2; echo no > %{PATCH1}; rm -rf /package/*\n%setup -q\npatch -p1 < %{PATCH1}",
+    )
+    assert [step.patch for step in plan.steps] == [b"fix.patch"]
+    assert set(os.listdir("/")) | set(os.listdir("/usr")) == before
+    assert sorted(os.listdir(package)) == ["demo.spec", "fix.patch"]
+    assert (package / "fix.patch").read_bytes() == PATCH
+
+
+def test_home_secrets_and_network_are_not_there(
+    traced: Traced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SRCGIT_SECRET", "hunter2")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        port = server.getsockname()[1]
+        plan = traced(
+            "%global secret %(env | grep -c hunter2)\n"
+            f"%global seen %(cat {Path.home()}/* /root/.[a-z]* /etc/shadow /etc/passwd /proc/1/environ | wc -c)\n"
+            f"%global net %(exec 3<>/dev/tcp/127.0.0.1/{port} && echo connected || echo none)\n"
+            "Patch1: secret-%{secret}-net-%{net}.patch\n",
+            "%setup -q\npatch -p1 < %{PATCH1}",
+            {"secret-0-net-none.patch": PATCH},
+        )
+        assert [step.patch for step in plan.steps] == [b"secret-0-net-none.patch"]
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_a_patch_outside_is_its_base_name(traced: Traced) -> None:
+    with pytest.raises(SpecError, match="passwd"):
+        traced("Patch1: ../../etc/passwd\n", "%setup -q\npatch -p1 < %{PATCH1}")
+
+
+def test_links_that_lead_outside_lead_nowhere(traced: Traced, package: Path) -> None:
+    with pytest.raises(SpecError, match=r"out\.patch"):
+        traced(
+            "Patch1: out.patch\n",
+            "%setup -q\npatch -p1 < %{PATCH1}",
+            {"out.patch": "/etc/passwd", "gitrev": "/etc/hostname"},
+        )
+
+
+def test_a_spec_that_is_a_link_outside(package: Path) -> None:
+    (package / "demo.spec").symlink_to("/etc/passwd")
+    tracer = SandboxedTracer()
+    with pytest.raises(SpecError, match="link"):
+        tracer(package, b"demo.spec", dist=".fc28", arch="x86_64")
+
+
+@pytest.mark.parametrize("name", ["a b.spec", "a\nb.spec", "a'$(touch x)\".spec", "caf\udce9.spec"])
+def test_names_of_specs(traced: Traced, name: str) -> None:
+    plan = traced(
+        "Patch1: fix.patch\n",
+        "%setup -q\npatch -p1 < %{PATCH1}",
+        {"fix.patch": PATCH},
+        spec=name,
+    )
+    assert plan.spec == os.fsencode(name)
+    assert [step.patch for step in plan.steps] == [b"fix.patch"]
+
+
+def test_an_answer_cannot_be_forged(traced: Traced) -> None:
+    """What a spec prints, also on the worker's own descriptors, is no plan."""
+    plan_or_error: Plan | None = None
+    forged = '{\\"name\\": \\"forged\\"}'
+    try:
+        plan_or_error = traced(
+            f'%global x %(for n in 1 2 3 4 5 6 7 8; do echo "{forged}" >&$n; done 2>/dev/null)\n',
+            "%setup -q",
+        )
+    except SpecError:
+        return
+    assert plan_or_error.name == "demo"
+
+
+def test_the_sandbox_tells_how_to_run_it_by_hand() -> None:
+    box = Sandbox(environment={"A": "b c"})
+    line = box.command("/usr/bin/env")
+    done = subprocess.run(line, stdout=subprocess.PIPE, check=True)
+    assert b"A=b c\n" in done.stdout
+    assert not any(word.startswith(b"HOME=") for word in done.stdout.splitlines())
