@@ -103,12 +103,12 @@ def plan(reply: dict[str, Any], package: Path, spec: bytes, arch: str) -> Plan:
     )
     fakes = frozenset(os.path.basename(name) for name in reply["fakes"])
     archive = _main_archive(reply, calls, fakes)
-    for status, command in reply["errors"]:
-        if status in _LIMIT_HIT:
-            raise SpecError(
-                f"%prep broke a limit on memory, time or file size: {_short(command)}",
-                next_step="look for a loop in it",
-            )
+    ended = [command for status, command in reply["errors"] if status in _LIMIT_HIT]
+    if ended or reply["signal"]:
+        raise SpecError(
+            f"%prep broke a limit (time, memory, size): {_short([*ended, reply['last']][0])}",
+            next_step="look for a loop in it",
+        )
     if reply["end"] not in ("end", "exit 0"):
         raise SpecError(
             f"%prep does not get to its end; its last words: {_short(reply['last']) or 'none'}",

@@ -227,8 +227,8 @@ PS4=$'\\001${{LINENO}} ${{PWD}}\\002'
 """
 
 
-def run(prep: str, name: str) -> None:
-    """Run the expanded %prep under bash with the stand-ins first in PATH."""
+def run(prep: str, name: str) -> int:
+    """Run the expanded %prep under bash with the stand-ins first in PATH; return the status."""
     os.makedirs("/tmp/standin")
     for tool in STANDINS:
         with open(f"/tmp/standin/{tool}", "w") as file:
@@ -249,7 +249,7 @@ def run(prep: str, name: str) -> None:
         "RPM_PACKAGE_NAME": name,
     }
     with open("/tmp/prep.out", "wb") as out:
-        subprocess.run(
+        done = subprocess.run(
             ["/usr/bin/bash", "-x", script],
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -258,6 +258,7 @@ def run(prep: str, name: str) -> None:
             cwd=f"{BUILD}/BUILD",
             check=False,
         )
+    return done.returncode
 
 
 def setup_names(prep: str) -> dict[str, tuple[str, ...]]:
@@ -469,7 +470,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     for name, _, is_patch in sources:
         if not is_patch:
             fake(name, ())
-    run(prep, tag("name") or "")
+    status = run(prep, tag("name") or "")
     missing = [name for name, _, _ in sources if not os.path.islink(f"{SOURCES}/{name}")]
     others = [n for n in os.listdir(SOURCES) if os.path.islink(f"{SOURCES}/{n}")]
     return {
@@ -485,6 +486,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             [n for n in [*patches, *others] if "patch" in n or "diff" in n or n in patches]
         ),
         "end": read(END).decode("ascii", "replace"),
+        "signal": max(-status, 0),
         "errors": errors()[:200],
         "last": last(),
         "changes": changes(),

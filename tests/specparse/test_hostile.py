@@ -16,7 +16,7 @@ from specparse.sandbox import Limits, Sandbox
 from specparse.trace import SandboxedTracer
 from tests.specparse.conftest import PATCH, Traced
 
-SHORT = Limits(wall=3, cpu=3, memory=1 << 30, file=64 << 20, processes=64, output=1 << 20)
+SHORT = Limits(wall=2, cpu=2, memory=1 << 30, file=64 << 20, processes=64, output=1 << 20)
 PATCHED = "Patch1: fix.patch\n"
 
 
@@ -60,7 +60,7 @@ def processes() -> set[bytes]:
     ids=["sleep", "shell", "lua", "prep-sleep", "prep-loop", "prep-wait"],
 )
 def test_what_does_not_end_is_ended(traced: Traced, preamble: str, prep: str) -> None:
-    with pytest.raises(SpecError, match="3 seconds"):
+    with pytest.raises(SpecError, match="2 seconds"):
         traced(preamble, prep, limits=SHORT)
     assert not alive(b"4711")
 
@@ -128,7 +128,7 @@ def test_home_secrets_and_network_are_not_there(
         plan = traced(
             "%global secret %(env | grep -c hunter2)\n"
             f"%global seen %(cat {Path.home()}/* /root/.[a-z]* /etc/shadow /etc/passwd /proc/1/environ | wc -c)\n"
-            f"%global net %(exec 3<>/dev/tcp/127.0.0.1/{port} && echo connected || echo none)\n"
+            f"%global net %((exec 3<>/dev/tcp/127.0.0.1/{port}) && echo connected || echo none)\n"
             "Patch1: secret-%{secret}-net-%{net}.patch\n",
             "%setup -q\npatch -p1 < %{PATCH1}",
             {"secret-0-net-none.patch": PATCH},
