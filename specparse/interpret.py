@@ -206,7 +206,7 @@ _APPLY_LONG = [
 _APPLY_KEPT = {
     "--recount": "--recount", "--unidiff-zero": "--unidiff-zero", "-3": "-3", "--3way": "-3",
     "--ignore-whitespace": "--ignore-whitespace", "--ignore-space-change": "--ignore-whitespace",
-    "--inaccurate-eof": "--inaccurate-eof", "--no-add": "--no-add", "--reject": "--reject",
+    "--inaccurate-eof": "--inaccurate-eof", "--no-add": "--no-add",
     "--allow-overlap": "--allow-overlap",
 }  # fmt: skip
 
@@ -239,6 +239,7 @@ class _Interpreter:
         self._elsewhere: dict[str, str] = {}  # patch -> why it is no step
         self._unrepresented: list[Unrepresented] = []
         self._warnings: list[str] = []
+        self._imported: list[tuple[str, Step]] = []  # by quilt, and not pushed yet
 
     def take(self, call: Call) -> None:
         try:
@@ -246,8 +247,10 @@ class _Interpreter:
                 self._patch(call)
             elif call.tool == "git":
                 self._git(call)
-            elif call.tool in ("quilt", "hg"):
-                self._leave_out(call, f"{call.tool} is not understood")
+            elif call.tool == "quilt":
+                self._quilt(call)
+            elif call.tool == "hg":
+                self._leave_out(call, "hg is not understood")
         except getopt.GetoptError as error:
             self._leave_out(call, str(error))
 
@@ -260,13 +263,8 @@ class _Interpreter:
         if unknown:
             self._leave_out(call, f"patch {' '.join(sorted(unknown))} is not understood")
             return
-        source = _first(found, "-i", "--input") or (
-            operands[1] if len(operands) > 1 else call.input
-        )
-        if operands and not (len(operands) > 1):
-            self._leave_out(call, "the file to patch is named: the patch's own names do not count")
-            return
-        if len(operands) > 1:
+        source = _first(found, "-i", "--input") or call.input
+        if operands:
             self._leave_out(call, "the file to patch is named: the patch's own names do not count")
             return
         step = Step(
@@ -330,8 +328,41 @@ class _Interpreter:
         for source in operands or [call.input]:
             self._add(call, source, step)
 
+    def _quilt(self, call: Call) -> None:
+        """``import`` and ``push`` of single patches, as ``%autosetup -S quilt`` has it (quilt(1))."""
+        command, *rest = call.argv or ("",)
+        if command == "import":
+            options, operands = getopt.gnu_getopt(rest, "p:RP:fd:")
+            found = dict(options)
+            for source in operands:
+                # quilt's push: patch -pN --backup --prefix=... -E -i, with patch's own fuzz
+                step = Step(
+                    b"",
+                    "patch",
+                    strip=_number(found.get("-p"), default=1, call=call),
+                    fuzz=2,
+                    reverse="-R" in found,
+                    options=("-E",),
+                )
+                self._imported.append((source, step))
+        elif command == "push" and self._imported:
+            options, operands = getopt.gnu_getopt(rest, "aqv", ["fuzz=", "color="])
+            found = dict(options)
+            if operands:
+                self._leave_out(call, "quilt push to a patch is not understood")
+                return
+            ready = len(self._imported) if "-a" in found else 1
+            fuzz = _number(found.get("--fuzz"), default=2, call=call)
+            for source, step in self._imported[:ready]:
+                self._add(call, source, replace(step, fuzz=fuzz))
+            del self._imported[:ready]
+        elif command not in ("new", "series", "applied", "top", "setup", "refresh", "--version"):
+            self._leave_out(call, f"quilt {command} is not understood")
+
     def _add(self, call: Call, source: str, step: Step) -> None:
         """Add ``step`` for the file ``source``, if it is a patch of the main tree."""
+        if source == "-":
+            source = call.input
         if source == "empty":
             self._warnings.append(f"{call.line[:200]} was given nothing through its pipe")
             return

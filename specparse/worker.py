@@ -176,7 +176,8 @@ def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]
             INVENTED.add(absent[1])
             fake(absent[1], ())
         first = first or said
-    raise Refused(*cleaned(first))
+    what, where = cleaned(first)
+    raise Refused(what, where or line_of(what, text))
 
 
 def cleaned(said: str) -> tuple[str, str]:
@@ -209,6 +210,16 @@ def missing_patch(text: bytes, sources: list[tuple[str, int | None, bool]]) -> N
         )
         led = ": it is a link that leads out of it" if os.path.islink(path) else ""
         raise Refused(f"the patch {name} is not in the commit{led}", f"line {line}" if line else "")
+
+
+def line_of(what: str, text: bytes) -> str:
+    """Return the last line that declares the source or patch that an error without a line names."""
+    named = re.match(r"(patch|source) (\d+) defined multiple times", what)
+    if named is None:
+        return ""
+    pattern = rb"\s*%b0*%b\s*:" % (named[1].encode(), named[2].encode())
+    lines = [n for n, line in enumerate(text.splitlines(), 1) if re.match(pattern, line, re.IGNORECASE)]
+    return f"line {lines[-1]}" if lines else ""
 
 
 # -- running %prep -------------------------------------------------------------------------

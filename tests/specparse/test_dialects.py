@@ -1,0 +1,201 @@
+"""The dialects in which specs apply patches, one idea each."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+
+import pytest
+
+from specparse.plan import Base, SpecError, Step
+from tests.specparse.conftest import PATCH, Traced
+
+TWO = "Patch1: one.patch\nPatch2: two.patch\n"
+FILES = {"one.patch": PATCH, "two.patch": PATCH + b"\n"}
+ONE, OTHER = b"one.patch", b"two.patch"
+
+
+def patch(name: bytes, number: int | None, **more: object) -> Step:
+    values: dict[str, object] = {"strip": 1, "fuzz": 2, **more}
+    return Step(name, "patch", number, **values)  # type: ignore[arg-type]
+
+
+def am(name: bytes, number: int | None, **more: object) -> Step:
+    return Step(name, "git-am", number, **more)  # type: ignore[arg-type]
+
+
+def apply(name: bytes, number: int | None, **more: object) -> Step:
+    return Step(name, "git-apply", number, **more)  # type: ignore[arg-type]
+
+
+def rpm(name: bytes, number: int, **more: object) -> Step:
+    """As rpm's own macros call patch (macros.in, _default_patch_fuzz, _default_patch_flags)."""
+    return patch(name, number, **{"fuzz": 0, "options": ("-f",), **more})
+
+
+BOTH = [patch(ONE, 1), patch(OTHER, 2)]
+RPMS = [rpm(ONE, 1), rpm(OTHER, 2)]
+
+# rpm's own macros (rpm 4.18, build/parsePrep.c and macros.in; %patchN is gone since 4.20)
+RPM = {
+    "autosetup -p1": ("%autosetup -p1", RPMS),
+    "autosetup -S quilt": ("%autosetup -p1 -S quilt", [patch(ONE, 1, options=("-E",)), patch(OTHER, 2, options=("-E",))]),
+    "autosetup -N, autopatch": ("%autosetup -N\n%autopatch -p1", RPMS),
+    "autosetup -S patch": ("%autosetup -p1 -S patch", RPMS),
+    "autosetup -S git_am": ("%autosetup -p1 -S git_am", [am(ONE, 1), am(OTHER, 2)]),
+    "autosetup -S git": ("%autosetup -p1 -S git", [apply(ONE, 1), apply(OTHER, 2)]),
+    "autopatch range": ("%setup -q\n%autopatch -p1 -m 2", [rpm(OTHER, 2)]),
+    "autopatch up to": ("%setup -q\n%autopatch -p1 -M 1", [rpm(ONE, 1)]),
+    "autopatch named": ("%setup -q\n%autopatch -p1 2", [rpm(OTHER, 2)]),
+    "patch -P": ("%setup -q\n%patch -P 2 -p1\n%patch -P1 -p1", [rpm(OTHER, 2), rpm(ONE, 1)]),
+    "patch -R": ("%setup -q\n%patch -P 1 -p1\n%patch -P 1 -p1 -R", [rpm(ONE, 1), rpm(ONE, 1, reverse=True)]),
+    "patch -F": ("%setup -q\n%patch -P 1 -p1 -F0", [rpm(ONE, 1)]),
+    "patch -E": ("%setup -q\n%patch -P 1 -p1 -E", [rpm(ONE, 1, options=("-f", "-E"))]),
+    "patch -b": ("%setup -q\n%patch -P 1 -p1 -b .orig", [rpm(ONE, 1)]),
+    "patch -d": ("%setup -q\n%patch -P 1 -p0 -d sub", [rpm(ONE, 1, strip=0, directory=b"sub")]),
+    "setup -n": ("%setup -q -n other-name\n%patch -P 1 -p1", [rpm(ONE, 1)]),
+    "setup -c": ("%setup -q -c\ncd demo-1.2\npatch -p1 < %{PATCH1}", [rpm(ONE, 1)]),
+    "setup -T": ("%setup -q -T -b 0\n%patch -P 1 -p1", [rpm(ONE, 1)]),
+}  # fmt: skip
+
+# written by packagers
+SHELL = {
+    "stdin": ("patch -p1 < %{PATCH1}", [patch(ONE, 1)]),
+    "-i": ("patch -p1 -i %{PATCH1}", [patch(ONE, 1)]),
+    "absolute path": ("/usr/bin/patch -p1 -i %{PATCH1}", [patch(ONE, 1)]),
+    "cat pipe": ("cat %{PATCH1} | patch -p1 -s", [patch(ONE, 1)]),
+    "fuzz": ("patch -p1 -F1 -s < %{PATCH2}", [patch(OTHER, 2, fuzz=1)]),
+    "long options": ("patch --strip=2 --fuzz=0 --reverse --input=%{PATCH1}", [patch(ONE, 1, strip=2, fuzz=0, reverse=True)]),
+    "loop": ("for p in %{patches}; do patch -p1 < $p; done", BOTH),
+    "cd": ("mkdir -p a/b; cd a/b; patch -p3 < %{PATCH1}", [patch(ONE, 1, strip=3, directory=b"a/b")]),
+    "subshell": ("(cd drivers && patch -p2 < %{PATCH1})\npatch -p1 < %{PATCH2}", [patch(ONE, 1, strip=2, directory=b"drivers"), patch(OTHER, 2)]),
+    "pushd": ("pushd drivers\npatch -p1 < %{PATCH1}\npopd\npatch -p1 < %{PATCH2}", [patch(ONE, 1, directory=b"drivers"), patch(OTHER, 2)]),
+    "dry run": ("patch -p1 --dry-run < %{PATCH1} && patch -p1 < %{PATCH1}", [patch(ONE, 1)]),
+    "unless applied": ("if ! patch -p1 -R --dry-run < %{PATCH1}; then patch -p1 < %{PATCH1}; fi", [patch(ONE, 1)]),
+    "git apply": ("git init\ngit apply %{PATCH1}", [apply(ONE, 1)]),
+    "git apply --check": ("git apply --check %{PATCH1}\ngit apply -p2 --exclude=x %{PATCH1}", [apply(ONE, 1, strip=2, options=("--exclude=x",))]),
+    "git --work-tree": ("git --work-tree=. apply %{PATCH1}", [apply(ONE, 1)]),
+    "git -C": ("git -C drivers apply < %{PATCH1}", [apply(ONE, 1, directory=b"drivers")]),
+    "git am": ("git init -q\ngit config user.name x\ngit add .\ngit commit -qm x\ngit am %{patches}", [am(ONE, 1), am(OTHER, 2)]),
+    "git am options": ("git am --keep-cr -3 %{PATCH2}", [am(OTHER, 2, options=("--keep-cr", "-3"))]),
+    "git am of a Source": ("git am %{SOURCE9}\ngit am %{PATCH1}", [am(b"link.patch", None), am(ONE, 1)]),
+    "conditional": ("%if 0%{?fedora} > 27\npatch -p1 < %{PATCH1}\n%else\npatch -p1 < %{PATCH2}\n%endif", [patch(ONE, 1)]),
+    "lua": ("%{lua: for i, p in ipairs(patches) do print('patch -p1 < ' .. p .. '\\n') end}", BOTH),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("prep, steps", RPM.values(), ids=RPM)
+def test_rpm_macros(traced: Traced, prep: str, steps: list[Step]) -> None:
+    assert list(traced(TWO, prep, FILES).steps) == steps
+
+
+@pytest.mark.parametrize("prep, steps", SHELL.values(), ids=SHELL)
+def test_shell(traced: Traced, prep: str, steps: list[Step]) -> None:
+    plan = traced(
+        TWO + "Source9: link.patch\n", "%setup -q\n" + prep, {**FILES, "link.patch": PATCH * 2}
+    )
+    assert list(plan.steps) == steps
+
+
+def test_patch_that_guesses_names_is_left_out(traced: Traced) -> None:
+    plan = traced(TWO, "%autosetup", FILES)
+    assert not plan.steps
+    assert len([u for u in plan.unrepresented if "guesses" in u.why]) == 2
+
+
+def test_quilt_is_left_out(traced: Traced) -> None:
+    plan = traced(TWO, "%setup -q\nln -s %{_sourcedir} patches\nquilt push -a", FILES)
+    assert not plan.steps
+    assert any("quilt push" in u.command for u in plan.unrepresented)
+    assert {s.patch for s in plan.skipped} == {ONE, OTHER}
+
+
+@pytest.mark.parametrize(
+    "suffix, pack, unpack",
+    [("gz", gzip.compress, "gunzip"), ("bz2", bz2.compress, "bunzip2"), ("xz", lzma.compress, "unxz")],
+)  # fmt: skip
+def test_compressed(traced: Traced, suffix: str, pack: object, unpack: str) -> None:
+    assert callable(pack)
+    name = f"one.patch.{suffix}"
+    plan = traced(
+        f"Patch1: {name}\n", f"%setup -q\n{unpack} < %{{PATCH1}} | patch -p1", {name: pack(PATCH)}
+    )
+    assert list(plan.steps) == [patch(name.encode(), 1)]
+
+
+def test_a_changed_patch_is_not_guessed(traced: Traced) -> None:
+    plan = traced(TWO, "%setup -q\nsed s/hello/bye/ %{PATCH1} | patch -p1", FILES)
+    assert not plan.steps
+    assert any("patch -p1" in u.command for u in plan.unrepresented)
+
+
+def test_what_is_no_patch_is_listed(traced: Traced) -> None:
+    plan = traced(
+        TWO,
+        "%setup -q\nmv COPYING LICENSE\nsed -i s/a/b/ Makefile\nrm README\nchmod +x MAINTAINERS\n"
+        "find . -name .gitignore -delete\n%patch -P 1 -p1",
+        FILES,
+    )
+    assert [u.command.split()[0] for u in plan.unrepresented] == ["mv", "sed", "rm", "chmod", "find"]  # fmt: skip
+    assert plan.skipped[0].patch == OTHER
+
+
+def test_a_second_archive_is_not_the_tree(traced: Traced) -> None:
+    plan = traced(
+        TWO + "Source1: extra-3.tar.gz\n",
+        "%setup -q -a 1\ncd extra-3\npatch -p1 < %{PATCH1}\ncd ..\npatch -p1 < %{PATCH2}",
+        FILES,
+    )
+    assert list(plan.steps) == [patch(OTHER, 2)]
+    assert "extra-3.tar.gz" in plan.skipped[0].why
+
+
+def test_names_comments_and_macros(traced: Traced) -> None:
+    plan = traced(
+        "# rhbz 12345: fixes\n# a thing\nPatch1: one.patch\nPatch2: two.patch\n",
+        "%autosetup -p1",
+        FILES,
+        dist=".fc41",
+    )
+    assert (plan.name, plan.epoch, plan.version, plan.release) == ("demo", None, "1.2", "3.fc41")
+    assert plan.comments == {ONE: "rhbz 12345: fixes\na thing"}
+    assert plan.base == Base("tag", "v1.2", plan.base.how)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["%forgemeta", "%gometa", "BuildSystem: pyproject", "BuildRequires: elfutils >= elfutils-0.153-1",
+     "%generate_buildrequires"],
+)  # fmt: skip
+def test_what_this_rpm_refuses_is_left_out(traced: Traced, line: str) -> None:
+    plan = traced(TWO + line + "\n", "%setup -q\n%patch -P 1 -p1", FILES)
+    assert list(plan.steps) == [rpm(ONE, 1)]
+
+
+def test_autorelease(traced: Traced) -> None:
+    text = "Name: demo\nVersion: 1\nRelease: %autorelease\nSummary: x\nLicense: x\nSource0: demo-1.tar.gz\nPatch1: one.patch\n%description\nx\n%prep\n%autosetup -p1\n%changelog\n%autochangelog\n"
+    plan = traced("", files=FILES, whole=text)
+    assert (plan.release, list(plan.steps)) == ("1.fc28", [rpm(ONE, 1)])
+
+
+@pytest.mark.parametrize(
+    "preamble, prep, said, where",
+    [
+        ("Patch1: one.patch\nPatch1: two.patch\n", "", "defined multiple times|Patch1|patch 1", "line 8"),
+        ("%if 1\n", "", "%if", ""),
+        ("<<<<<<< HEAD\n", "", "<<<<<<<|Unknown tag", "line 7"),
+        ("", "%setup -q\n%patch -P 9 -p1", "9", ""),
+        ("Patch1: gone.patch\n", "%autosetup", "gone.patch", "line 7"),
+        ("", "%setup -q\nexit 1", "exit|end", ""),
+        ("", "%setup -q\nif true; then", "end", ""),
+    ],
+    ids=["twice", "if", "conflict", "number", "missing", "exit", "syntax"],
+)  # fmt: skip
+def test_errors_say_what_and_where(
+    traced: Traced, preamble: str, prep: str, said: str, where: str
+) -> None:
+    with pytest.raises(SpecError, match=said) as caught:
+        traced(preamble, prep, FILES)
+    assert where in caught.value.where
+    assert "/tmp" not in caught.value.what
