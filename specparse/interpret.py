@@ -335,14 +335,14 @@ class _Interpreter:
             options, operands = getopt.gnu_getopt(rest, "p:RP:fd:")
             found = dict(options)
             for source in operands:
-                # quilt's push: patch -pN --backup --prefix=... -E -i, with patch's own fuzz
+                # quilt's push: patch -pN --backup --prefix=... -f, with patch's own fuzz
                 step = Step(
                     b"",
                     "patch",
                     strip=_number(found.get("-p"), default=1, call=call),
                     fuzz=2,
                     reverse="-R" in found,
-                    options=("-E",),
+                    options=("-f",),
                 )
                 self._imported.append((source, step))
         elif command == "push" and self._imported:

@@ -218,7 +218,9 @@ def line_of(what: str, text: bytes) -> str:
     if named is None:
         return ""
     pattern = rb"\s*%b0*%b\s*:" % (named[1].encode(), named[2].encode())
-    lines = [n for n, line in enumerate(text.splitlines(), 1) if re.match(pattern, line, re.IGNORECASE)]
+    lines = [
+        n for n, line in enumerate(text.splitlines(), 1) if re.match(pattern, line, re.IGNORECASE)
+    ]
     return f"line {lines[-1]}" if lines else ""
 
 

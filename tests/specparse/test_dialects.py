@@ -40,7 +40,7 @@ RPMS = [rpm(ONE, 1), rpm(OTHER, 2)]
 # rpm's own macros (rpm 4.18, build/parsePrep.c and macros.in; %patchN is gone since 4.20)
 RPM = {
     "autosetup -p1": ("%autosetup -p1", RPMS),
-    "autosetup -S quilt": ("%autosetup -p1 -S quilt", [patch(ONE, 1, options=("-E",)), patch(OTHER, 2, options=("-E",))]),
+    "autosetup -S quilt": ("%autosetup -p1 -S quilt", [patch(ONE, 1, options=("-f",)), patch(OTHER, 2, options=("-f",))]),
     "autosetup -N, autopatch": ("%autosetup -N\n%autopatch -p1", RPMS),
     "autosetup -S patch": ("%autosetup -p1 -S patch", RPMS),
     "autosetup -S git_am": ("%autosetup -p1 -S git_am", [am(ONE, 1), am(OTHER, 2)]),
@@ -55,7 +55,7 @@ RPM = {
     "patch -b": ("%setup -q\n%patch -P 1 -p1 -b .orig", [rpm(ONE, 1)]),
     "patch -d": ("%setup -q\n%patch -P 1 -p0 -d sub", [rpm(ONE, 1, strip=0, directory=b"sub")]),
     "setup -n": ("%setup -q -n other-name\n%patch -P 1 -p1", [rpm(ONE, 1)]),
-    "setup -c": ("%setup -q -c\ncd demo-1.2\npatch -p1 < %{PATCH1}", [rpm(ONE, 1)]),
+    "setup -c": ("%setup -q -c\ncd demo-1.2\npatch -p1 < %{PATCH1}", [patch(ONE, 1)]),
     "setup -T": ("%setup -q -T -b 0\n%patch -P 1 -p1", [rpm(ONE, 1)]),
 }  # fmt: skip
 
