@@ -23,12 +23,14 @@ def is_url(location: str) -> bool:
 
     ``ext::``, ``fd::`` and other remote helpers (gitremote-helpers(7)), and options in disguise.
     """
-    if location.startswith("-") or "::" in location or "\0" in location:
+    url = _URL.fullmatch(location) is not None
+    unknown = "://" in location and not url
+    if location.startswith("-") or "::" in location or "\0" in location or unknown:
         raise WrongUsage(
             f"not a repository: {location!r}",
             next_step="give a path or an https, http, ssh or git URL",
         )
-    return _URL.fullmatch(location) is not None
+    return url
 
 
 _FIXED = re.compile(r"[0-9a-f]{6,40}|refs/tags/.*")

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from converter.build import Build, Evr, Nvr
-from converter.errors import CannotConvert, LeaseLost, RemoteUnavailable, SrcgitError
+from converter.errors import CannotConvert, Fate, LeaseLost, RemoteUnavailable, SrcgitError
 from converter.git import Done, GitFailed
 from converter.mirror import is_url
 from converter.odb import Identity, Repository
@@ -23,6 +24,7 @@ SERIES_JSON = b"fedora/series.json"
 NULL = "0" * 40
 TIMEOUT = 1800.0  # seconds for one push or fetch
 ATTEMPTS = 3  # when somebody else's push comes between our look and ours
+PAUSE = 0.3  # seconds, growing, for that push to let go of its locks
 
 RefState = Literal["new", "moved", "same", "kept"]
 
@@ -32,7 +34,11 @@ class PublishedOtherwise(CannotConvert):
 
 
 class PushRefused(RemoteUnavailable):
-    """The remote answered and refused: a hook, a lock that was left behind, no permission."""
+    """The remote answered and refused: a hook, no permission, no room."""
+
+
+class RefLocked(PushRefused):
+    """A ref is held there: by a push at this moment, or by one that died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class Receipt:
     def as_json(self) -> dict[str, Any]:
         """Return an entry of the contract's ``pushed``."""
         refs = {name: {"state": state, "id": id} for name, (state, id) in self.refs.items()}
-        return {"url": self.url, "refs": refs}
+        return {"url": redacted(self.url), "refs": refs}
 
 
 def publish(repo: Repository, build: Build, commit: str, tag: str, base: str, url: str) -> Receipt:
@@ -71,9 +77,10 @@ def publish(repo: Repository, build: Build, commit: str, tag: str, base: str, ur
             if changed:
                 _push(repo, url, {ref: (there.get(ref), id) for ref, id in changed.items()})
             break
-        except LeaseLost:
+        except (LeaseLost, RefLocked):
             if attempt == ATTEMPTS:
                 raise
+            time.sleep(PAUSE * attempt)
     return Receipt(url, {ref: _state(ref, there, wanted) for ref in {**there, **wanted}})
 
 
@@ -88,21 +95,29 @@ def publish_all(
 ) -> list[Receipt]:
     """Push a build to each of ``urls``; one that fails does not keep it from the others.
 
-    Raises what the first failure raised, after all were tried; WrongUsage for an address for
-    which git would run a program.
+    Raises the first failure after all were tried, one that may pass before one that will not: the
+    next attempt finds the others done. WrongUsage for an address for which git would run a program.
     """
     for url in urls:
         is_url(url)
     receipts, failures = [], []
     for url in urls:
-        progress(f"pushing to {url}")
+        progress(f"pushing to {redacted(url)}")
         try:
             receipts.append(publish(repo, build, commit, tag, base, url))
         except SrcgitError as error:
             failures.append(error)
     if failures:
-        raise failures[0]
+        raise next((error for error in failures if error.fate is Fate.LATER), failures[0])
     return receipts
+
+
+def redacted(words: str) -> str:
+    """Return ``words`` with the password of each URL in them replaced (RFC 3986, 3.2.1).
+
+    Better keep it out of the URL: with a credential helper, or a key in GIT_SSH_COMMAND.
+    """
+    return re.sub(r"(\w://[^/@:\s]*):[^/\s]*@", r"\1:***@", words)
 
 
 def catch_up(repo: Repository, url: str) -> None:
@@ -146,7 +161,7 @@ def _wanted(
     if tagged not in (None, tag):
         raise PublishedOtherwise(
             f"the tag {build.tag} is published with other content ({tagged}, here {tag})",
-            where=url,
+            where=redacted(url),
             next_step="find out which srcgit made it; a published tag is never moved",
         )
     wanted = {build.tag_ref: tag}
@@ -198,7 +213,9 @@ def _fetch(repo: Repository, url: str, tips: Mapping[str, str]) -> None:
     specs = [f"+{ref}:refs/srcgit/published/{ref.removeprefix('refs/')}" for ref in lacking]
     _talk(repo, url, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", url, *specs)
     if any(repo.commit_id(tips[ref]) is None for ref in lacking):
-        raise LeaseLost("a branch moved while it was read", where=url, next_step="run it again")
+        raise LeaseLost(
+            "a branch moved while it was read", where=redacted(url), next_step="run it again"
+        )
 
 
 def _push(repo: Repository, url: str, moves: Mapping[str, tuple[str | None, str]]) -> None:
@@ -232,23 +249,26 @@ def _refusal(pushes: list[Push], said: str, url: str) -> SrcgitError:
     """
     refused = [push for push in pushes if push.flag == "!"]
     reasons = [push for push in refused if "atomic" not in push.summary] or refused
-    words = [line.removeprefix("remote:").strip() for line in said.splitlines()]
+    words = [line.removeprefix("remote:").strip() for line in redacted(said).splitlines()]
     words = [line for line in words if line and not line.startswith("error: failed to push")]
     told = "; ".join([*(f"{push.ref}: {push.summary}" for push in reasons[:1]), *words])
     if re.search(r"stale info|is at [0-9a-f]+ but expected|reference already exists", told):
         return LeaseLost(
             f"somebody else published at the same time: {told}",
-            where=url,
+            where=redacted(url),
             next_step="run the same again: it looks at what is there now",
         )
     if re.search(r"cannot lock ref|Unable to create .*\.lock", told):
-        return PushRefused(
+        return RefLocked(
             f"a ref is locked there: {told}",
-            where=url,
-            next_step="if no push is running there, one has died: remove its .lock file",
+            where=redacted(url),
+            next_step="if no push is running there, one has died: remove its .lock file, "
+            "with `srcgit repair REPOSITORY` there",
         )
     return PushRefused(
-        f"the remote refused: {told}", where=url, next_step="see its hooks, permissions and disk"
+        f"the remote refused: {told}",
+        where=redacted(url),
+        next_step="see its hooks, permissions and disk",
     )
 
 
@@ -260,7 +280,7 @@ def _talk(
         return repo.git.run(*args, ok=ok, network=True, timeout=timeout)
     except (GitFailed, TimeoutError) as error:
         raise RemoteUnavailable(
-            str(getattr(error, "message", error)),
-            where=url,
+            redacted(str(getattr(error, "message", error))),
+            where=redacted(url),
             next_step="check the address and the network, then run it again",
         ) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from converter.build import Build, Nvr
-from converter.errors import LeaseLost, RemoteUnavailable
+from converter.errors import LeaseLost, RemoteUnavailable, WrongUsage
 from converter.odb import File, Identity, Repository
 from converter.publish import (
     SERIES_JSON,
@@ -18,12 +18,16 @@ from converter.publish import (
     Push,
     PushRefused,
     Receipt,
+    RefLocked,
     evr_of,
     parse_porcelain,
     publish,
+    publish_all,
+    redacted,
 )
 from tests.builders import Source
 from tests.httpgit import GitServer
+from tests.httpserve import HttpGit
 
 WHO = Identity(b"srcgit", b"srcgit@srcgit.invalid", b"1700000000 +0000")
 
@@ -229,7 +233,7 @@ def test_a_lock_that_a_dead_push_left_behind_is_recognised(world: World) -> None
     lock = world.remote.path / "refs/heads/f41.lock"
     lock.touch()
     made = world.one.make("6.1-1")
-    with pytest.raises(PushRefused) as caught:
+    with pytest.raises(RefLocked) as caught:
         world.one.publish(made, world.url)
     assert "remove its .lock file" in caught.value.next_step
     assert world.refs() == {}
@@ -279,6 +283,95 @@ def test_porcelain_is_read_as_git_writes_it() -> None:
         Push("=", "refs/heads/z", "[up to date]"),
         Push("!", "refs/heads/w", "[rejected] (stale info)"),
     ]
+
+
+def test_over_http_two_hosts_race_and_both_get_through(world: World, tmp_path: Path) -> None:
+    world.remote.git.run("config", "http.receivepack", "true")
+    failures: list[BaseException] = []
+
+    def run(host: Host, version: str) -> None:
+        made = host.make(version)
+        for _ in range(5):
+            try:
+                host.publish(made, f"{server.url}/remote.git")
+                return
+            except RemoteUnavailable as error:
+                last: BaseException = error
+            except LeaseLost as error:
+                last = error
+        failures.append(last)
+
+    with HttpGit(tmp_path) as server:
+        threads = [
+            threading.Thread(target=run, args=pair)
+            for pair in ((world.one, "6.1-1"), (world.two, "6.2-1"))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    refs = world.refs()
+    assert sum(ref.startswith("refs/tags/") for ref in refs) == 2
+    assert evr_of(Repository(world.remote.path), refs["refs/heads/f41"]).version == "6.2"
+
+
+def test_a_remote_that_is_down_or_read_only_does_not_lose_the_others(
+    world: World, tmp_path: Path
+) -> None:
+    """git-http-backend takes no push where http.receivepack is not set."""
+    made = world.one.make("6.1-1")
+    with HttpGit(tmp_path) as server:
+        Source(tmp_path / "closed.git")
+        urls = [f"{server.url}/closed.git", f"{server.url}/nowhere.git", world.url]
+        with pytest.raises(RemoteUnavailable, match="403"):
+            publish_all(world.one.repo, made.build, made.commit, made.tag, made.base, urls)
+    assert len(world.refs()) == 3
+
+
+def test_a_failure_that_may_pass_is_told_before_one_that_will_not(
+    world: World, tmp_path: Path
+) -> None:
+    """Else the build would be given up, and the remote that is down would never have it."""
+    world.one.publish(world.one.make("6.1-1"), world.url)
+    made = world.two.make("6.1-1", note="other")
+    down = str(tmp_path / "nowhere.git")
+    for urls in ([world.url, down], [down, world.url]):
+        with pytest.raises(RemoteUnavailable):
+            publish_all(world.two.repo, made.build, made.commit, made.tag, made.base, urls)
+
+
+def test_a_lock_held_for_a_moment_is_waited_for(world: World) -> None:
+    lock = world.remote.path / "refs/heads/f41.lock"
+    lock.touch()
+    timer = threading.Timer(0.4, lock.unlink)
+    timer.start()
+    world.one.publish(world.one.make("6.1-1"), world.url)
+    timer.join()
+    assert len(world.refs()) == 3
+
+
+def test_a_password_is_in_no_message(world: World, tmp_path: Path) -> None:
+    made = world.one.make("6.1-1")
+    with HttpGit(tmp_path) as server:
+        url = server.url.replace("//", "//me:se%40cret@") + "/nowhere.git"
+        with pytest.raises(RemoteUnavailable) as caught:
+            world.one.publish(made, url)
+    assert "cret" not in json.dumps(caught.value.as_json())
+    assert "me:***@" in caught.value.where
+    assert redacted("push to https://x:p@ss@h/a failed") == "push to https://x:***@h/a failed"
+    assert redacted("https://h/a and git@h:b") == "https://h/a and git@h:b"
+    assert "p@ss" not in json.dumps(Receipt("https://x:p@ss@h/a", {}).as_json())
+
+
+@pytest.mark.parametrize(
+    "url", ["ext::sh -c touch% x", "fd::3", "--upload-pack=x", "ftp://h/a.git", "rsync://h/a"]
+)
+def test_an_address_for_which_git_would_run_a_program_is_refused(world: World, url: str) -> None:
+    made = world.one.make("6.1-1")
+    with pytest.raises(WrongUsage):
+        publish_all(world.one.repo, made.build, made.commit, made.tag, made.base, [url, world.url])
+    assert world.refs() == {}
 
 
 def test_over_http_it_is_the_same(world: World, tmp_path: Path) -> None:
