@@ -92,6 +92,9 @@ def judge(error: BaseException) -> Outcome:
     evidence["traceback"] = told[-REPORT:]
     if isinstance(error, OSError) and error.errno in DISK:
         return Outcome(Fate.STOP, f"this machine: {error}", evidence)
+    if isinstance(error, ImportError):  # met when the program is upgraded under the daemon
+        evidence["error"]["next"] = "restart the daemon: srcgit is incomplete, or was upgraded"
+        return Outcome(Fate.STOP, f"srcgit cannot be loaded: {error}", evidence)
     if isinstance(error, (TimeoutError, ConnectionError)):
         return Outcome(Fate.LATER, str(error) or type(error).__name__, evidence)
     return Outcome(Fate.PARKED, f"a bug in srcgit: {type(error).__name__}: {error}", evidence)

@@ -211,6 +211,7 @@ def test_a_worker_told_to_stop_gives_its_build_back_at_once(bench: Bench) -> Non
 
 def test_an_unknown_exception_is_a_bug_whatever_its_class() -> None:
     assert judge(RuntimeError("x")).fate is Fate.PARKED
+    assert judge(ImportError("x")).fate is Fate.STOP
     assert judge(OSError(2, "x")).fate is Fate.PARKED
     assert judge(TimeoutError("git took long")) == Outcome(
         Fate.LATER, "git took long", judge(TimeoutError("git took long")).evidence
