@@ -6,8 +6,10 @@ in koji-fedoramessaging.py (get_message_body).
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import warnings
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -54,6 +56,10 @@ class Hub:
     def __exit__(self, *exc: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+        with warnings.catch_warnings():
+            # koji leaves the connection of an answer that it refuses to the garbage collector.
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
     def add(
         self,

@@ -19,6 +19,7 @@ from service.journal import Journal, Row
 from service.pipeline import NotOurs, SourceElsewhere, pipeline
 from service.worker import judge
 from tests.builders import Sample, Source, sample
+from tests.httpgit import GitServer
 from tests.hub import Hub
 from tests.service.test_cli import answer, git, srcgit
 
@@ -194,3 +195,33 @@ def test_replacing_a_field_keeps_the_configuration_picklable(site: Site) -> None
 
     work = pipeline(replace(site.config, workers=3))
     assert pickle.loads(pickle.dumps(work)).config == work.config
+
+
+def test_everything_over_http_with_mirrors_made_before_work_begins(
+    made: Sample, tmp_path: Path
+) -> None:
+    public = Source(tmp_path / "public.git")
+    public.git.run("config", "http.receivepack", "true")
+    for name, source in (("kernel.git", made.pkg_git), ("linux.git", made.linux)):
+        (tmp_path / name).symlink_to(source.path)
+    with GitServer(tmp_path) as server, Hub() as hub:
+        pkg_git = f"{server.url}/kernel.git"
+        hub.add(TODAY, commit=made.today, source=f"git+{pkg_git}#{made.today}")
+        path = tmp_path / "http.toml"
+        path.write_text(
+            f"""
+            [consumer_config]
+            koji = "{hub.url}"
+            state = "{tmp_path}/state"
+            [consumer_config.packages.kernel]
+            pkg_git = "{pkg_git}"
+            upstreams = ["{server.url}/linux.git"]
+            push = ["{server.url}/public.git"]
+            """
+        )
+        work = pipeline(load(path))
+        work.prepare(lambda stage: None)
+        assert len(list((tmp_path / "state" / "mirrors").glob("*.git"))) == 2
+        outcome = work(Row(TODAY, "kernel", "k"), lambda stage: None)
+    assert outcome.fate is Fate.DONE
+    assert git(public.path, "rev-parse", "f41") == outcome.evidence["top"]
