@@ -25,7 +25,7 @@ _COMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
     b"bz2": bz2.compress,
     b"gz": gzip.compress,
 }
-_MTIME = 1_000_000_000  # any moment in the past: make and git add look at it, the result does not
+_MTIME = 1_000_000_000  # seconds; any moment in the past
 
 # What a base patch deletes; specs commit the result, so an empty patch would not do. The stand-ins
 # of the control run know a base patch by this name (specparse/prep.py).
@@ -43,6 +43,7 @@ class Archive:
         self.path = path
         self.missing: set[bytes] = set()
         self._top = top
+        self._mtime = _MTIME
         with open(path, "wb") as file:
             self._write(file, tree, (e for e in tree.walk() if e.path not in apart))
             self._common = file.tell()
@@ -52,8 +53,19 @@ class Archive:
         """Write the archive anew, with ``top`` as its directory."""
         return Archive(self.path, top, tree, apart)
 
-    def finish(self, tree: GitTree, paths: Iterable[bytes], base_patches: Iterable[bytes]) -> None:
-        """End the archive with the files of ``tree`` at ``paths`` and one for each base patch."""
+    def finish(
+        self,
+        tree: GitTree,
+        paths: Iterable[bytes],
+        base_patches: Iterable[bytes],
+        *,
+        patched: bool,
+    ) -> None:
+        """End the archive with the files of ``tree`` at ``paths`` and one for each base patch.
+
+        What a patch has ``patched`` is newer than the rest: make(1) acts upon that.
+        """
+        self._mtime = _MTIME + 86400 * patched
         with open(self.path, "r+b") as file:
             file.truncate(self._common)
             file.seek(self._common)
@@ -88,7 +100,7 @@ class Archive:
 
     def _member(self, path: bytes, mode: int, size: int) -> tarfile.TarInfo:
         member = tarfile.TarInfo(os.fsdecode(self._top + b"/" + path))
-        member.mode, member.size, member.mtime = mode, size, _MTIME
+        member.mode, member.size, member.mtime = mode, size, self._mtime
         return member
 
 

@@ -193,7 +193,8 @@ class _Verification:
         """Run %prep on the base; or, for control, on the converted tree without the patches."""
         subject, plan = self._subject, self._subject.plan
         name = "control" if control else "proof"
-        archive.finish(self._series if control else self._base, touched, plan.base_patches)
+        tree = self._series if control else self._base
+        archive.finish(tree, touched, plan.base_patches, patched=control)
         self._progress("running %prep" + (" without the patches" if control else ""))
         build = self._here / name
         build.mkdir()
@@ -278,7 +279,7 @@ class _Verification:
         last = run.errors[-1] if run.errors else f"exit status {run.status}"
         at = prepsteps.stop(run)
         where = f"{at}: {last}" if at else last
-        next_step = f"run it by hand: {run.command}"
+        next_step = "run rpmbuild -bp on the package by hand"
         if any("No space left on device" in line for line in run.errors):
             return self._no_room(last)
         # bash(1), "EXIT STATUS": 127 is a command that was not found, and it says so.

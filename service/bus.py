@@ -26,6 +26,7 @@ from converter.errors import CannotWork, WrongUsage
 from service.consumer import LARGEST, Intake
 from service.journal import Journal, JournalUnusable, Row
 from service.messages import announcement
+from service.systemd import notify
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class Bus:
             loop.start(seconds, now=False).addErrback(self._ended)
         trigger: Any = reactor
         trigger.addSystemEventTrigger("before", "shutdown", threads.deferToThread, before_stop)
+        trigger.callWhenRunning(notify, "READY=1")
         trigger.run()
         if self._failure:
             raise self._failure
@@ -133,6 +135,7 @@ class Bus:
     def _sign(self) -> Generator[defer.Deferred[Any], Any, None]:
         consuming = any(consumer.running for consumer in self._consumers)
         doing = "consuming" if consuming else "not consuming: no connection to the broker"
+        notify(f"WATCHDOG=1\nSTATUS={doing}")
         try:
             yield threads.deferToThread(
                 self._journal.sign, f"{self._name} intake", doing, halted=not consuming

@@ -167,11 +167,13 @@ def _tell(added: Sequence[Found], results: Sequence[tuple[str, str, str]], as_js
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Give the result as JSON.")
+@click.option("--check", is_flag=True, help="Only whether the daemon hears what Koji finishes.")
 @_CONFIG
-def status(as_json: bool, config: Path | None) -> int:
+def status(as_json: bool, check: bool, config: Path | None) -> int:
     """Tell whether the service is alive and up to date, what failed and what waits.
 
-    The exit code is 0 when all is well and 1 when something is not, silence included.
+    The exit code is 0 when all is well and 1 when something is not, silence included. With
+    --check it is 1 only for what a restart of the daemon may mend.
     """
     from service import config as configuration
     from service.journal import Journal
@@ -186,9 +188,12 @@ def status(as_json: bool, config: Path | None) -> int:
         journal.close()
     if as_json:
         click.echo(json.dumps(seen.as_json(), indent=2))
+    elif check:
+        for reason in seen.deaf or ["the daemon hears"]:
+            click.echo(reason)
     else:
         _print(seen)
-    return seen.exit_code
+    return int(bool(seen.deaf)) if check else seen.exit_code
 
 
 @click.command()

@@ -21,6 +21,7 @@ from service.journal import Journal, Row
 from service.koji import Koji, KojiBuild
 
 ALIVE = 180.0  # seconds after which a silent daemon counts as dead
+HEARD = 600.0  # seconds in which a message about a finished build arrives, if it ever does
 LOOK_BACK = timedelta(days=60)  # for the newest finished build
 
 
@@ -35,6 +36,7 @@ class Freshness:
     lag: float | None  # seconds since the oldest unpublished build was finished; None: not known
     missing: Sequence[str] = ()
     trouble: str = ""  # why it is not known
+    unheard: Sequence[str] = ()  # of the missing, those of which the journal has no row either
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Status:
     signs: Sequence[dict[str, Any]]
     last_message: float | None  # age in seconds
     wrong: Sequence[str]  # what is not well, in words; empty: all is well
+    deaf: Sequence[str] = ()  # of these, what a restart of the daemon may mend
 
     @property
     def exit_code(self) -> int:
@@ -64,7 +67,9 @@ def status(config: Config, journal: Journal, koji: Koji, *, failures: int = 20) 
     """Return the state of the service. Raises JournalUnusable; Koji's silence is an answer."""
     now = time.time()
     settled = {row.nvr: row for row in journal.rows("failed", "parked", "ignored", limit=1000)}
-    packages = [_freshness(package, koji, settled, now) for package in config.packages.values()]
+    packages = [
+        _freshness(package, koji, settled, journal, now) for package in config.packages.values()
+    ]
     waiting = journal.rows("waiting", "running")
     oldest = max((now - row.added for row in waiting), default=None)
     signs = journal.signs()
@@ -76,9 +81,15 @@ def status(config: Config, journal: Journal, koji: Koji, *, failures: int = 20) 
         for p in packages
         if p.lag is not None and p.lag > config.stale
     ]
+    deaf = [
+        f"{p.package}: no message told of {', '.join(p.unheard[:3])}" for p in packages if p.unheard
+    ]
     if not living:
-        wrong.append("no daemon has given a sign of life in the last minutes")
-    wrong += [f"{sign.name}: {sign.doing}" for sign in living if sign.halted]
+        deaf.append("no daemon has given a sign of life in the last minutes")
+    halted = [sign for sign in living if sign.halted]
+    deaf += [f"{s.name}: {s.doing}" for s in halted if s.name.endswith(" intake")]
+    wrong += deaf
+    wrong += [f"{s.name}: {s.doing}" for s in halted if not s.name.endswith(" intake")]
     parked = [row for row in settled.values() if row.state == "parked"]
     wrong += [f"{row.nvr} is set aside: {row.outcome}" for row in parked]
     return Status(
@@ -90,10 +101,13 @@ def status(config: Config, journal: Journal, koji: Koji, *, failures: int = 20) 
         [asdict(sign) for sign in signs if now - sign.seen < 86400],
         last,
         wrong,
+        deaf,
     )
 
 
-def _freshness(package: Package, koji: Koji, settled: dict[str, Row], now: float) -> Freshness:
+def _freshness(
+    package: Package, koji: Koji, settled: dict[str, Row], journal: Journal, now: float
+) -> Freshness:
     try:
         tags = published(package)
         since = datetime.fromtimestamp(now, UTC) - LOOK_BACK
@@ -113,6 +127,11 @@ def _freshness(package: Package, koji: Koji, settled: dict[str, Row], now: float
         max(there, key=_finished).nvr if there else _highest(package.name, tags),
         now - min(map(_finished, missing)) if missing else 0.0,
         [build.nvr for build in sorted(missing, key=_finished)],
+        unheard=[
+            build.nvr
+            for build in sorted(missing, key=_finished)
+            if now - _finished(build) > HEARD and journal.find(build.nvr) is None
+        ],
     )
 
 

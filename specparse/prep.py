@@ -136,7 +136,7 @@ class SandboxedPreparer:
             raise SpecError(
                 f"%prep uses more than {done.broke}",
                 where=(_trace(done) or ("",))[-1],
-                next_step=f"run it by hand: {shlex.join(words)}",
+                next_step="look for a loop or a wait in the spec",
             )
         return Prepared(
             command=shlex.join(words),

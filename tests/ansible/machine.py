@@ -70,6 +70,7 @@ def _debootstrap(new: Path) -> None:
     for name in ("/etc/apt/apt.conf.d", "/etc/apt/sources.list.d", "/etc/resolv.conf"):
         _run("cp", "-rL", "--", name, str((new / name.lstrip("/")).parent))
     (new / "etc/apt/sources.list").unlink(missing_ok=True)
+    (new / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")  # an installer's work
     _run("chroot", str(new), "apt-get", "-qq", "update")
     _run(
         "systemctl", f"--root={new}", "disable", "-q", "apt-daily.timer", "apt-daily-upgrade.timer"
@@ -133,7 +134,7 @@ class Machine:
 
     def close(self) -> None:
         for process in self._others:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # `git daemon` is a child of git
             process.wait()
         if self.pid:
             with contextlib.suppress(ProcessLookupError):
@@ -193,7 +194,8 @@ class Machine:
         self, command: Sequence[str], environment: dict[str, str]
     ) -> subprocess.Popen[bytes]:
         network = ["nsenter", f"--target={self.pid}", "--net", "--"]
-        return subprocess.Popen([*network, *command], env={**os.environ, **environment})
+        environ = {**os.environ, **environment}
+        return subprocess.Popen([*network, *command], env=environ, start_new_session=True)
 
 
 def until(condition: Callable[[], Any], seconds: float) -> Any:

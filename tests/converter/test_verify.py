@@ -21,7 +21,7 @@ from converter.odb import Repository
 from converter.pkggit import PkgGit
 from converter.verdict import Verdict
 from converter.verify import Subject, verify
-from specparse.plan import Base, Plan, Step
+from specparse.plan import Base, Plan, Step, Tool
 from specparse.prep import LIMITS, SandboxedPreparer
 from tests.builders import Sample, Source, sample
 
@@ -105,7 +105,7 @@ class Case:
         if spoil:
             spoil(work)
             git("add", "--all", at=work)
-            git("commit", "--quiet", "--amend", "--no-edit", at=work)
+            git("commit", "--quiet", "--amend", "--allow-empty", "--no-edit", at=work)
         repository = Repository.create(self.directory / "result.git")
         repository.borrow(Repository(self.made.linux.path))
         repository.borrow(Repository(work))
@@ -402,6 +402,12 @@ def test_what_prep_never_makes_twice_alike_is_no_defect(am: Case) -> None:
     assert verdict.verified and found(verdict)["built"][0] == "added"
 
 
+def test_what_make_finds_newer_is_the_same_in_both_runs(am: Case) -> None:
+    rule = "if [ fs/btrfs/inode.c -nt README ]; then touch rebuilt; fi\n"
+    verdict = am.with_spec((LAST, LAST + rule)).verify()
+    assert verdict.verified and found(verdict)["rebuilt"][0] == "added"
+
+
 def test_base_patches_move_the_base_in_both_runs(am: Case) -> None:
     moved = 'xzcat %{SOURCE5000} | patch -p1 -F1 -s\ngit commit -a -m "Stable update"\ngit am'
     case = am.with_spec(("Source21:", "Source5000: patch-4.15.0.xz\nSource21:"), ("git am", moved))
@@ -417,6 +423,35 @@ def test_an_archive_holds_the_directory_that_setup_names(am: Case) -> None:
         (setup, "%setup -q -n linux-upstream\n"), ("cd linux-%{version}-%{release}\n", "")
     ).verify()
     assert verdict.verified and verdict.history is not None
+
+
+@pytest.mark.parametrize(
+    ("macro", "tool"),
+    [
+        ("%autosetup -p1 -n linux-4.15", "patch"),
+        ("%autosetup -p1 -n linux-4.15 -S git", "git-apply"),
+        ("%autosetup -p1 -n linux-4.15 -S git_am", "git-am"),
+        ("%setup -q -n linux-4.15\n%patch -P1 -p1\n%patch -P2 -p1 -b .was", "patch"),
+    ],
+)
+def test_the_macros_of_rpm_are_followed(am: Case, macro: str, tool: Tool) -> None:
+    spec = am.package_file("kernel.spec").decode()
+    prep = spec[spec.index("%setup") : spec.index(LAST)]
+    case = dataclasses.replace(
+        am.with_spec((prep, f"{macro}\n")),
+        steps=tuple(dataclasses.replace(step, tool=tool) for step in AM),
+    )
+    verdict = case.verify(steps=AM)
+    assert verdict.verified
+    assert (verdict.history is not None) == (tool == "git-am")
+    wrong = dataclasses.replace(case, directory=case.directory / "again")
+    wrong.directory.mkdir()
+    assert "fs/btrfs/inode.c" in defects(wrong.verify(steps=AM, spoil=lost_lock))
+
+
+def lost_lock(work: Path) -> None:
+    """Take the last change back, as if its mail had been dropped."""
+    git("checkout", "--quiet", "HEAD~1", "--", "fs/btrfs/inode.c", at=work)
 
 
 def test_files_that_upstream_lacks_are_named(am: Case) -> None:

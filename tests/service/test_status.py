@@ -70,6 +70,22 @@ def test_silence_is_not_health(config: Config, journal: Journal, hub: Hub) -> No
     assert seen.wrong == ["no daemon has given a sign of life in the last minutes"]
 
 
+def test_only_what_a_restart_may_mend_is_deafness(
+    config: Config, journal: Journal, hub: Hub
+) -> None:
+    journal.sign("host:1 intake", "consuming")
+    finished(hub, "kernel-6.1-1.fc41", 50)
+    journal.add(Row("kernel-6.1-1.fc41", "kernel", "kernel.fc41"))
+    finished(hub, "kernel-6.2-1.fc41", 0.1)  # its message may still come
+    seen = look(config, journal)
+    assert seen.wrong != [] and seen.deaf == []
+    finished(hub, "kernel-6.3-1.fc41", 0.3)
+    assert look(config, journal).deaf == ["kernel: no message told of kernel-6.3-1.fc41"]
+    journal.add(Row("kernel-6.3-1.fc41", "kernel", "kernel.fc41"))
+    journal.sign("host:1 intake", "not consuming", halted=True)
+    assert look(config, journal).deaf == ["host:1 intake: not consuming"]
+
+
 def test_an_old_unpublished_build_is_a_lag_even_behind_a_newer_published_one(
     config: Config, journal: Journal, hub: Hub
 ) -> None:
@@ -81,7 +97,10 @@ def test_an_old_unpublished_build_is_a_lag_even_behind_a_newer_published_one(
     [kernel] = seen.packages
     assert kernel.lag is not None and 29 * 3600 < kernel.lag < 31 * 3600
     assert kernel.missing == ["kernel-6.1-1.fc40"]
-    assert seen.wrong == ["kernel: kernel-6.1-1.fc40 was finished 30.0 hours ago, not published"]
+    assert seen.wrong == [
+        "kernel: kernel-6.1-1.fc40 was finished 30.0 hours ago, not published",
+        "kernel: no message told of kernel-6.1-1.fc40",
+    ]
 
 
 def test_a_failure_is_an_answer_with_its_reason_a_bug_is_not(
