@@ -39,7 +39,14 @@ def cli() -> None:
     """Turn Fedora package builds (pkg-git) into source trees (src-git), one commit per patch."""
 
 
-for _command in (commands.listen, commands.backfill, commands.status, commands.web):
+for _command in (
+    commands.listen,
+    commands.backfill,
+    commands.status,
+    commands.web,
+    commands.maintain,
+    commands.repair,
+):
     cli.add_command(_command)
 
 

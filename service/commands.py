@@ -208,6 +208,40 @@ def web(config: Path | None, host: str, port: int) -> None:
     pages.serve(configuration.load(config), host, port)
 
 
+@click.command()
+@click.argument("repos", metavar="[REPO]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--bundles", type=click.Path(path_type=Path), help="Directory for clone bundles.")
+@_CONFIG
+def maintain(repos: Sequence[Path], bundles: Path | None, config: Path | None) -> None:
+    """Keep published repositories quick to clone: settings, commit-graph, bitmaps, bundle.
+
+    Without REPO, all repositories of the configuration. Safe to run at any time, from a timer.
+    """
+    from converter.serve import maintain as keep
+    from service import config as configuration
+
+    known = [package.repo for package in configuration.load(config).packages.values()]
+    for repo in repos or [path for path in known if path.exists()]:
+        click.echo(json.dumps({"repo": str(repo), **keep(repo, bundles).as_json()}))
+
+
+@click.command()
+@click.argument("repo", type=click.Path(path_type=Path))
+@click.option(
+    "--older-than",
+    type=click.FloatRange(min=0),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+)
+def repair(repo: Path, older_than: float) -> None:
+    """Remove the stale locks of a push whose server was killed, on the host that has REPO."""
+    from converter.repair import repair as mend
+
+    for lock in mend(repo, older_than):
+        click.echo(f"removed {lock}")
+
+
 def _print(seen: Status) -> None:
     for package in seen.packages:
         click.echo(f"{package.package}")
