@@ -215,14 +215,22 @@ def web(config: Path | None, host: str, port: int) -> None:
 def maintain(repos: Sequence[Path], bundles: Path | None, config: Path | None) -> None:
     """Keep published repositories quick to clone: settings, commit-graph, bitmaps, bundle.
 
-    Without REPO, all repositories of the configuration. Safe to run at any time, from a timer.
+    Without REPO, all of the configuration that are on this machine; the working ones, from which
+    others are pushed, get no bundle. Safe to run at any time, from a timer.
     """
     from converter.serve import maintain as keep
     from service import config as configuration
 
-    known = [package.repo for package in configuration.load(config).packages.values()]
-    for repo in repos or [path for path in known if path.exists()]:
-        click.echo(json.dumps({"repo": str(repo), **keep(repo, bundles).as_json()}))
+    served, working = list(repos), []
+    for package in configuration.load(config).packages.values() if not repos else ():
+        here = [Path(place) for place in package.push if place.startswith("/")]
+        served += here or [package.repo]
+        working += [package.repo] if here and package.repo not in here else []
+    for repo, directory in [(path, bundles) for path in served] + [
+        (path, None) for path in working
+    ]:
+        if repos or repo.exists():
+            click.echo(json.dumps({"repo": str(repo), **keep(repo, directory).as_json()}))
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,8 +28,11 @@ from starlette.templating import Jinja2Templates
 
 from service.config import Config
 from service.journal import Journal, JournalUnusable
+from service.koji import Koji
 from service.shelf import Shelf
+from service.status import status
 
+_KOJI = 300.0  # seconds between questions to Koji
 _BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 # Nothing is loaded from anywhere else, and no script runs.
 _HEADERS = {
@@ -42,13 +46,18 @@ def _date(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M") if seconds else ""
 
 
-def app(config: Config, journal: Journal) -> Starlette:
-    """Return the ASGI application that shows ``journal`` and the published repositories."""
+def app(config: Config, journal: Journal, koji: Koji | None = None) -> Starlette:
+    """Return the ASGI application that shows ``journal`` and the published repositories.
+
+    With ``koji``, the metrics tell what it finished and we lack.
+    """
     shelf = Shelf(config, journal)
     pages = Jinja2Templates(Path(__file__).parent / "templates")
     pages.env.filters["date"] = _date
     registry = CollectorRegistry()
     registry.register(_Numbers(shelf))
+    if koji:
+        registry.register(Unconverted(config, journal, koji))
 
     def page(request: Request, name: str, **values: Any) -> Response:
         return pages.TemplateResponse(request, name, values, headers=_HEADERS)
@@ -205,8 +214,37 @@ class _Numbers(Collector):
         yield stages
 
 
+class Unconverted(Collector):
+    """What only Koji knows; it is asked every few minutes, however often we are."""
+
+    def __init__(self, config: Config, journal: Journal, koji: Koji) -> None:
+        self._config, self._journal, self._koji = config, journal, koji
+        self._lock = threading.Lock()
+        self._asked = float("-inf")
+        self._missing: dict[str, int] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        with self._lock:
+            if time.monotonic() - self._asked > _KOJI:
+                seen = status(self._config, self._journal, self._koji).packages
+                self._missing = {
+                    each.package: len(each.missing) for each in seen if not each.trouble
+                }
+                self._asked = time.monotonic()
+            missing = dict(self._missing)
+        gauge = GaugeMetricFamily(
+            "srcgit_koji_finished_unconverted",
+            "Builds of the last weeks that Koji finished and the published tree lacks",
+            labels=["package"],
+        )
+        for package, count in missing.items():
+            gauge.add_metric([package], count)
+        yield gauge
+
+
 def serve(config: Config, host: str, port: int) -> None:
     """Serve the pages until stopped. Raises JournalUnusable, WrongUsage."""
     import uvicorn
 
-    uvicorn.run(app(config, Journal(config.journal)), host=host, port=port, log_level="warning")
+    pages = app(config, Journal(config.journal), Koji(config.koji, timeout=20, attempts=1))
+    uvicorn.run(pages, host=host, port=port, log_level="warning")

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -70,9 +71,9 @@ class World:
         recap = done.stdout.rpartition("PLAY RECAP")[2]
         return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", recap)}
 
-    def build(self, nvr: str, commit: str, target: str) -> dict[str, Any]:
+    def build(self, nvr: str, commit: str, target: str, **others: Any) -> dict[str, Any]:
         """Let Koji finish a build."""
-        return self.hub.add(nvr, commit=commit, target=target)
+        return self.hub.add(nvr, commit=commit, target=target, **others)
 
     def announce(self, build: dict[str, Any]) -> None:
         """Publish the message about it, as koji-fedoramessaging does."""
@@ -227,9 +228,7 @@ def test_a_message_becomes_a_tag_to_clone(world: World) -> None:
     world.announce(build)
     world.published(build)
     world.machine.run("git", "clone", "-q", "-b", build["nvr"], TREE, "/tmp/clone", ok=True)
-    log = world.machine.run(
-        "git", "-C", "/tmp/clone", "log", "--format=%an: %s", "v4.15..", ok=True
-    )
+    log = world.machine.run("git", "-C", "/tmp/clone", "log", "--format=%an: %s", ok=True)
     assert "Hans de Goede: usb: hub: wait longer" in log.splitlines()
 
 
@@ -264,17 +263,10 @@ def test_a_build_without_message_is_found_by_the_backfill(world: World) -> None:
 
 def test_health_is_good_and_pages_answer(world: World) -> None:
     world.machine.run("systemctl", "start", "srcgit-health.service", ok=True)
-    page = world.machine.run(
-        "python3",
-        "-c",
-        "import urllib.request as u; print(u.urlopen('http://localhost/').read().decode())",
-    )
-    assert "kernel-6.12.8-201.fc41" in page
-    metrics = world.machine.run(
-        "python3",
-        "-c",
-        "import urllib.request as u; print(u.urlopen('http://localhost/metrics').read().decode())",
-    )
+    read = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())"
+    page = world.machine.run("python3", "-c", read, "http://localhost/", ok=True)
+    assert "6.12.8-201.fc41" in page, page
+    metrics = world.machine.run("python3", "-c", read, "http://localhost/metrics", ok=True)
     documented = re.findall(
         r"^\| `(srcgit_\w+)` \|", (ROOT / "ansible/README.md").read_text(), re.MULTILINE
     )
@@ -284,11 +276,16 @@ def test_health_is_good_and_pages_answer(world: World) -> None:
 def test_deaf_workers_are_revived(world: World) -> None:
     """Connected, but not a message comes; Koji finishes builds all the same."""
     before = world.show("srcgit-listen@1.service", "MainPID")
-    world.machine.run("rabbitmqctl", "-q", "purge_queue", "srcgit")
-    for number in range(3):
-        world.build(f"kernel-6.12.8-{300 + number}.fc41", world.sample.next, "f41")
+    ago = time.time() - 1200
+    world.build("kernel-6.12.9-1.fc41", world.sample.next, "f41", completion_ts=ago)
     world.machine.run("systemctl", "start", "srcgit-health.service")
+    assert "no message told of kernel-6.12.9-1.fc41" in world.journal("srcgit-health.service")
     until(lambda: world.show("srcgit-listen@1.service", "MainPID") not in (before, "0"), 60)
+    # and what was missed is in the journal now: healthy again
+    health = ["systemctl", "start", "srcgit-health.service"]
+    until(
+        lambda: not world.machine.run(*health) and world.show(health[2], "Result") == "success", 60
+    )
 
 
 def test_the_published_tree_is_all_the_state_there_is(world: World) -> None:
@@ -312,6 +309,8 @@ def test_the_published_tree_is_all_the_state_there_is(world: World) -> None:
 
 def test_upkeep_of_the_published_tree(world: World) -> None:
     world.machine.run("systemctl", "start", "srcgit-maintain.service", ok=True)
+    bundle = "http://localhost/kernel.bundle"
+    world.machine.run("git", "clone", "-q", "--bundle-uri", bundle, TREE, "/tmp/begun", ok=True)
     world.machine.run("git", "clone", "-q", "--bare", TREE, "/tmp/after", ok=True)
 
 

@@ -14,6 +14,7 @@ from service.config import Config, load
 from service.journal import Journal, Row
 from service.koji import Koji
 from service.status import Status, status
+from service.web import Unconverted
 from tests.builders import Source
 from tests.hub import Hub
 from tests.service.test_backfill import tag
@@ -143,3 +144,16 @@ def test_a_halted_worker_and_a_waiting_queue_show(
     assert seen.wrong == ["host:1 worker 1: no bubblewrap; install it"]
     assert seen.oldest_waiting is not None and 499 < seen.oldest_waiting < 520
     assert seen.last_message is not None and seen.last_message < 20
+
+
+def test_metrics_tell_what_only_koji_knows_and_ask_it_seldom(
+    config: Config, journal: Journal, hub: Hub
+) -> None:
+    finished(hub, "kernel-6.2-1.fc41", 1)
+    finished(hub, "kernel-6.3-1.fc41", 1)
+    numbers = Unconverted(config, journal, Koji(config.koji, attempts=1, timeout=2))
+    [gauge] = numbers.collect()
+    assert gauge.name == "srcgit_koji_finished_unconverted"
+    assert [(s.labels, s.value) for s in gauge.samples] == [({"package": "kernel"}, 2)]
+    asked = len(hub.calls)
+    assert [list(numbers.collect()), len(hub.calls)] == [[gauge], asked]
