@@ -131,7 +131,7 @@ def check_mail(judge: Judge, mail: bytes) -> str:
         theirs = judge.commit(mail)
     except Refused as refusal:
         if isinstance(ours, str):
-            return f"mail refused by both: {re.sub(r'[:(].*', '', ours)}"
+            return f"mail refused by both: {re.sub(r' *[:(].*', '', ours)}"
         return f"git refuses: {refusal}"
     if isinstance(ours, str):
         return f"refused: {ours}"
@@ -158,6 +158,9 @@ def compare(
     tally.counts[f"hunks for {reader}"] += hunks
     if ours.refusal and theirs.refusal:
         tally.counts[f"diff refused by both, {reader}: {re.sub(r'[0-9]+', 'N', ours.refusal)}"] += 1
+    elif "only garbage" in ours.refusal:
+        # apply.c, parse_chunk(): refused when it is applied, which counting alone does not do.
+        tally.counts["diff that git counts, and would not apply"] += 1
     elif ours != theirs:
         extra = [entry for entry in ours.found if entry not in theirs.found][:3]
         lacking = [entry for entry in theirs.found if entry not in ours.found][:3]
