@@ -9,7 +9,7 @@ BUILD = "/tmp/build"
 SOURCES = f"{BUILD}/SOURCES"
 
 
-def macros(dist: str, arch: str) -> dict[str, str]:
+def macros(dist: str, arch: str, build: str = BUILD) -> dict[str, str]:
     """Return macro -> body for a build with the dist tag ``dist`` (``.fc28``) on ``arch``.
 
     redhat-rpm-config and the kernel's own macros are not needed to parse: what a spec does not
@@ -17,12 +17,12 @@ def macros(dist: str, arch: str) -> dict[str, str]:
     """
     table = {
         "dist": dist,
-        "_topdir": BUILD,
-        "_sourcedir": SOURCES,
-        "_specdir": SOURCES,
-        "_builddir": f"{BUILD}/BUILD",
-        "_buildrootdir": f"{BUILD}/BUILDROOT",
-        "buildroot": f"{BUILD}/BUILDROOT/root",
+        "_topdir": build,
+        "_sourcedir": f"{build}/SOURCES",
+        "_specdir": f"{build}/SOURCES",
+        "_builddir": f"{build}/BUILD",
+        "_buildrootdir": f"{build}/BUILDROOT",
+        "buildroot": f"{build}/BUILDROOT/root",
         "_tmppath": "/tmp",
         "_target_cpu": arch,
         "_arch": {"i686": "i386", "armv7hl": "arm", "ppc64le": "ppc64le"}.get(arch, arch),

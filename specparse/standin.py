@@ -6,12 +6,11 @@ most of a plan's time.
 
 from __future__ import annotations
 
-RECORD = "/tmp/record"  # fields end in NUL: tool, archive, directory, input, count, arguments...
 MARKER = ".srcgit-archive"  # in the top directory of each unpacked archive: its name
 STANDIN_SHELL = "/srcgit/sh"  # where bash takes the place of sh, this is the quicker one
 STANDINS = ("patch", "git", "quilt", "hg", "make")
 
-SCRIPT = rf"""
+_SCRIPT = rf"""
 tool=${{0##*/}}
 top=$PWD archive=
 while [ -n "$top" ] && [ ! -e "$top/{MARKER}" ]; do top=${{top%/*}}; done
@@ -34,12 +33,12 @@ if [ -n "$reads" ]; then
     input=$(/usr/bin/readlink /proc/self/fd/0)
     case $input in
     pipe:*)
-        input=/tmp/input.$$
+        input=@ROOT@/input.$$
         /usr/bin/cat > "$input"
         ;;
     esac
 fi
-printf '%s\0' "$tool" "$archive" "$directory" "$input" "$#" "$@" >> {RECORD}
+printf '%s\0' "$tool" "$archive" "$directory" "$input" "$#" "$@" >> @ROOT@/record
 case $tool in
 git)
     case $1 in init) /usr/bin/mkdir -p .git ;; esac
@@ -56,3 +55,13 @@ make)
 esac
 exit 0
 """
+
+
+def record(root: str) -> str:
+    """Return the file of the records; fields end in NUL: tool, archive, directory, input, count, arguments..."""
+    return f"{root}/record"
+
+
+def script(root: str) -> str:
+    """Return the stand-in without its first line; ``root`` is the directory of all that is recorded."""
+    return _SCRIPT.replace("@ROOT@", root)

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,21 +41,36 @@ class SandboxedTracer:
         read_base: Callable[[bytes], bytes | None] | None = None,
     ) -> Plan:
         """Return the plan of ``spec``. Raises SpecError, SandboxError."""
-        request = {
-            "spec": os.fsdecode(spec),
-            "arch": arch,
-            "macros": macros.macros(dist, arch),
-        }
-        here = Path(__file__).parent
-        sandbox = Sandbox(
-            read_only=((package, "/package"), (here, "/srcgit/specparse"), *_shells()),
-            limits=self.limits,
-            confined=self.sandboxed,
-        )
-        done = sandbox.run(
-            _PYTHON, "-I", "-B", "/srcgit/specparse/worker.py", input=json.dumps(request).encode()
-        )
+        request = {"spec": os.fsdecode(spec), "arch": arch}
+        if self.sandboxed:
+            done = self._confined(package, request | {"macros": macros.macros(dist, arch)})
+        else:
+            with tempfile.TemporaryDirectory(prefix="srcgit-") as root:
+                table = macros.macros(dist, arch, build=f"{root}/build")
+                done = self._free(package, root, request | {"macros": table})
         return plan(_reply(done), package, spec, arch)
+
+    def _confined(self, package: Path, request: dict[str, Any]) -> Done:
+        inside = "/srcgit/specparse"
+        mounts = (package, "/package"), (Path(__file__).parent, inside), *_shells()
+        return _answer(Sandbox(mounts, limits=self.limits), inside, request)
+
+    def _free(self, package: Path, root: str, request: dict[str, Any]) -> Done:
+        environment = {
+            "LC_ALL": "C.UTF-8",
+            "SRCGIT_PACKAGE": str(package.absolute()),
+            "SRCGIT_ROOT": root,
+        }
+        sandbox = Sandbox(
+            environment=environment, limits=self.limits, directory=root, confined=False
+        )
+        return _answer(sandbox, str(Path(__file__).parent.absolute()), request)
+
+
+def _answer(sandbox: Sandbox, directory: str, request: dict[str, Any]) -> Done:
+    # -I: nothing of the environment and no user's packages; -B: no files beside ours
+    command = (_PYTHON, "-I", "-B", f"{directory}/worker.py")
+    return sandbox.run(*command, input=json.dumps(request).encode())
 
 
 def _shells() -> tuple[tuple[Path, str], ...]:

@@ -27,11 +27,14 @@ from typing import Any
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from specparse.edits import edits
-from specparse.macros import BUILD, SOURCES
-from specparse.standin import MARKER, RECORD, SCRIPT, STANDIN_SHELL, STANDINS
+from specparse.standin import MARKER, STANDIN_SHELL, STANDINS, record, script
 
-PACKAGE = "/package"
-ERRORS, TRACE, END = "/tmp/errors", "/tmp/trace", "/tmp/end"
+# Where everything is: fixed in the sandbox, given where a person does without one.
+PACKAGE = os.environ.get("SRCGIT_PACKAGE", "/package")
+ROOT = os.environ.get("SRCGIT_ROOT", "/tmp")
+BUILD = f"{ROOT}/build"
+SOURCES = f"{BUILD}/SOURCES"
+ERRORS, TRACE, END = f"{ROOT}/errors", f"{ROOT}/trace", f"{ROOT}/end"
 _SUFFIXES = r"\.(?:tar(?:\.(?:gz|bz2|xz|zst|lzma|Z))?|tgz|tbz2?|txz|zip|crate|gem)$"
 _ARCHIVE = re.compile(_SUFFIXES)
 INVENTED: set[str] = set()  # files that the spec wants, and that nothing lists
@@ -159,7 +162,7 @@ def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]
             rpm.reloadConfig(f"{arch}-linux")
             for name, body in macros.items():
                 rpm.addMacro(name, body)
-            with open("/tmp/rpm.log", "w+b") as log:
+            with open(f"{ROOT}/rpm.log", "w+b") as log:
                 rpm.setLogFile(log)
                 try:
                     return rpm.spec(path, rpm.RPMSPEC_ANYARCH), list(notes)
@@ -242,28 +245,28 @@ PS4=$'\\001${{LINENO}} ${{PWD}}\\002'
 
 def run(prep: str, name: str) -> int:
     """Run the expanded %prep under bash with the stand-ins first in PATH; return the status."""
-    os.makedirs("/tmp/standin")
+    os.makedirs(f"{ROOT}/standin")
     for tool in STANDINS:
-        with open(f"/tmp/standin/{tool}", "w") as file:
+        with open(f"{ROOT}/standin/{tool}", "w") as file:
             file.write(
-                f"#!{STANDIN_SHELL if os.path.exists(STANDIN_SHELL) else '/bin/sh'}\n{SCRIPT}"
+                f"#!{STANDIN_SHELL if os.path.exists(STANDIN_SHELL) else '/bin/sh'}\n{script(ROOT)}"
             )
-        os.chmod(f"/tmp/standin/{tool}", 0o755)
-    script = f"{BUILD}/prep.sh"
-    with open(script, "w", encoding="utf-8", errors="surrogateescape") as file:
+        os.chmod(f"{ROOT}/standin/{tool}", 0o755)
+    prepared = f"{BUILD}/prep.sh"
+    with open(prepared, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(_PREAMBLE + _TOOL_PATH.sub(r"\1", prep) + f"\nprintf end > {END}\ntrap - EXIT\n")
     environment = {
-        "PATH": "/tmp/standin:/usr/bin:/usr/sbin",
-        "HOME": "/tmp",
+        "PATH": f"{ROOT}/standin:/usr/bin:/usr/sbin",
+        "HOME": ROOT,
         "LC_ALL": "C.UTF-8",
         "RPM_SOURCE_DIR": SOURCES,
         "RPM_BUILD_DIR": f"{BUILD}/BUILD",
         "RPM_BUILD_ROOT": f"{BUILD}/BUILDROOT/root",
         "RPM_PACKAGE_NAME": name,
     }
-    with open("/tmp/prep.out", "wb") as out:
+    with open(f"{ROOT}/prep.out", "wb") as out:
         done = subprocess.run(
-            ["/usr/bin/bash", "-x", script],
+            ["/usr/bin/bash", "-x", prepared],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -296,7 +299,7 @@ def setup_names(prep: str) -> dict[str, tuple[str, ...]]:
 
 def records(patches: list[str]) -> list[dict[str, Any]]:
     """Read what the stand-ins recorded; inputs from pipes are named by their content."""
-    fields = read(RECORD).split(b"\0")[:-1]
+    fields = read(record(ROOT)).split(b"\0")[:-1]
     made = []
     known: dict[bytes, str] = {}
     position = 0
@@ -308,7 +311,7 @@ def records(patches: list[str]) -> list[dict[str, Any]]:
         argv = fields[position : position + int(count)]
         position += int(count)
         content = ""
-        if source.startswith("/tmp/input."):
+        if source.startswith(f"{ROOT}/input."):
             data = read(source)
             fake_name = re.fullmatch(rb"srcgit: in the place of (.*)\n", data)
             if fake_name:

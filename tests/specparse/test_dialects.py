@@ -5,10 +5,12 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+from pathlib import Path
 
 import pytest
 
 from specparse.plan import Base, SpecError, Step
+from specparse.trace import SandboxedTracer
 from tests.specparse.conftest import PATCH, Traced
 
 TWO = "Patch1: one.patch\nPatch2: two.patch\n"
@@ -199,3 +201,11 @@ def test_errors_say_what_and_where(
         traced(preamble, prep, FILES)
     assert where in caught.value.where
     assert "/tmp" not in caught.value.what
+
+
+def test_without_the_sandbox_the_plan_is_the_same(traced: Traced, package: Path) -> None:
+    prep = "%setup -q\n%patch -P 1 -p1\ncat %{PATCH2} | patch -p1\nmv COPYING LICENSE"
+    confined = traced(TWO, prep, FILES)
+    tracer = SandboxedTracer(sandboxed=False)
+    assert tracer(package, b"demo.spec", dist=".fc28", arch="x86_64") == confined
+    assert [s.patch for s in confined.steps] == [ONE, OTHER]
