@@ -20,7 +20,7 @@ _RELEASE = re.compile(r"(\d+(?:\.\d+)*)(?:[-~.]?(rc\d+))?")
 _BASE_PATCH = re.compile(
     r"patch-(?P<version>\d+(?:\.\d+)+)(?:-(?P<rc>rc\d+))?(?:-git(?P<git>\d+))?\.(?:xz|bz2|gz|patch)$"
 )
-_CHANGELOG = re.compile(rf"\b\d+\.\d+[\w.]*-\d+-g({_SHA})\b")
+_CHANGELOG = re.compile(rf"\bv?\d+\.\d+[\w.]*(?:-rc\d+)?-\d+-g({_SHA})\b")
 
 
 def base(

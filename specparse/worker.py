@@ -38,6 +38,7 @@ ERRORS, TRACE, END = f"{ROOT}/errors", f"{ROOT}/trace", f"{ROOT}/end"
 _SUFFIXES = r"\.(?:tar(?:\.(?:gz|bz2|xz|zst|lzma|Z))?|tgz|tbz2?|txz|zip|crate|gem)$"
 _ARCHIVE = re.compile(_SUFFIXES)
 INVENTED: set[str] = set()  # files that the spec wants, and that nothing lists
+_MOVES_BASE = re.compile(r"patch-\d.*\.(?:xz|bz2|gz)$")
 _CONFIGS_LIMIT = 64 << 20  # bytes
 
 # The files of a kernel tree that %prep and its scripts look for; harmless elsewhere.
@@ -188,8 +189,8 @@ def cleaned(said: str) -> tuple[str, str]:
     lines = [line for line in said.splitlines() if line.startswith("error: ")]
     what = (lines or said.splitlines() or ["rpm refuses the spec"])[0].removeprefix("error: ")
     what = re.sub(rf"{BUILD}/(?:SOURCES/)?", "", what)
-    number = re.search(r"\bline (\d+)", said) or re.search(r"\.spec:(\d+)", said)
-    return what.strip(), f"line {number[1]}" if number else ""
+    number = re.search(r"\bline (\d+)|\.spec:(\d+)", what)
+    return what.strip(), f"line {number[1] or number[2]}" if number else ""
 
 
 def missing_patch(text: bytes, sources: list[tuple[str, int | None, bool]]) -> None:
@@ -201,7 +202,7 @@ def missing_patch(text: bytes, sources: list[tuple[str, int | None, bool]]) -> N
         path = f"{SOURCES}/{name}"
         if not is_patch or (os.path.exists(path) and name not in INVENTED):
             continue
-        if re.match(r"patch-\d.*\.(?:xz|bz2|gz)$", name):
+        if _MOVES_BASE.match(name):
             continue
         line = next(
             (
@@ -484,7 +485,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
                 os.unlink(f"{SOURCES}/{source}")
         fake(source, tops)
     for name, _, is_patch in sources:
-        if not is_patch:
+        if not is_patch or _MOVES_BASE.match(name):
             fake(name, ())
     status = run(prep, tag("name") or "")
     missing = [name for name, _, _ in sources if not os.path.islink(f"{SOURCES}/{name}")]

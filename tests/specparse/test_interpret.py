@@ -1,0 +1,102 @@
+"""Recorded calls to steps: what cannot be expressed is listed, never guessed."""
+
+from __future__ import annotations
+
+import pytest
+
+from specparse.interpret import Call, Recording, interpret
+
+MAIN = "linux-4.15.tar.xz"
+
+
+def recording(*calls: Call, changes: tuple[str, ...] = ()) -> Recording:
+    return Recording(
+        calls, (("a.patch", 1), ("b.patch", 2)), frozenset({"lookaside.xz"}), MAIN, changes
+    )
+
+
+def call(line: str, *, input: str = "@a.patch", directory: str = "", archive: str = MAIN) -> Call:
+    tool, *argv = line.split()
+    return Call(tool, archive, directory, input, tuple(argv))
+
+
+@pytest.mark.parametrize(
+    "line, why",
+    [
+        ("patch", "guesses"),
+        ("patch -p1 -D NEW", "-D"),
+        ("patch -p1 --ifdef=NEW", "--ifdef"),
+        ("patch -p1 -o out", "-o"),
+        ("patch -p1 drivers/x.c", "named"),
+        ("patch -p1 --unheard-of", "unheard-of"),
+        ("patch -px", "not a number"),
+        ("patch -p1 -d ../..", "out of the tree"),
+        ("git cherry-pick abc", "cherry-pick"),
+        ("git reset --hard", "reset"),
+        ("hg import x", "hg"),
+        ("quilt push -a", "quilt push"),
+    ],
+)  # fmt: skip
+def test_what_is_not_understood_is_left_out(line: str, why: str) -> None:
+    made = interpret(recording(call(line)))
+    assert not made.steps
+    assert [u.command.split()[0] for u in made.unrepresented] == [line.split()[0]]
+    assert why in made.unrepresented[0].why
+    assert {s.patch for s in made.skipped} == {b"a.patch", b"b.patch"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["patch -p1 --dry-run", "patch --version", "git apply --check @a.patch", "git apply --stat @a.patch",
+     "git init", "git commit -m x", "git am --abort"],
+)  # fmt: skip
+def test_what_changes_nothing_is_no_step(line: str) -> None:
+    made = interpret(recording(call(line)))
+    assert not made.steps
+    assert not made.unrepresented
+
+
+def test_p_then_p_reversed_are_two_steps() -> None:
+    made = interpret(recording(call("patch -p1"), call("patch -p1 -R")))
+    assert [(s.patch, s.reverse) for s in made.steps] == [(b"a.patch", False), (b"a.patch", True)]
+
+
+def test_lookaside_patches_move_the_base() -> None:
+    made = interpret(recording(call("patch -p1", input="@lookaside.xz"), call("patch -p1")))
+    assert made.base_patches == (b"lookaside.xz",)
+    assert [s.patch for s in made.steps] == [b"a.patch"]
+
+
+def test_another_tree_is_another_matter() -> None:
+    made = interpret(recording(call("patch -p1", archive="compat-wireless.tar.bz2")))
+    assert not made.steps
+    assert "compat-wireless" in made.skipped[0].why
+    assert "compat-wireless" in made.unrepresented[0].why
+
+
+def test_input_of_unknown_content_is_left_out() -> None:
+    made = interpret(recording(call("patch -p1", input="pipe")))
+    assert not made.steps
+    assert made.unrepresented
+
+
+def test_names_are_bytes_as_git_has_them() -> None:
+    made = interpret(recording(call("patch -p1", input="@caf\udce9 x.patch")))
+    assert made.steps[0].patch == b"caf\xe9 x.patch"
+    assert made.steps[0].number is None
+
+
+def test_where_git_works() -> None:
+    made = interpret(
+        recording(
+            call("git -C sub apply @a.patch"),
+            call("git --work-tree=. apply -p2 @b.patch", directory="drivers"),
+            call("git am @a.patch", directory="drivers"),
+        )
+    )
+    assert [(s.directory, s.strip) for s in made.steps] == [(b"sub", 1), (b"drivers", 2), (b"", 1)]
+
+
+def test_other_commands_are_listed() -> None:
+    made = interpret(recording(changes=("mv COPYING x", "rm y")))
+    assert [u.command for u in made.unrepresented] == ["mv COPYING x", "rm y"]
