@@ -488,7 +488,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         if not is_patch or _MOVES_BASE.match(name):
             fake(name, ())
     status = run(prep, tag("name") or "")
-    missing = [name for name, _, _ in sources if not os.path.islink(f"{SOURCES}/{name}")]
+    # The fakes: whatever is there and no link to a file of pkg-git, listed by the spec or not.
+    missing = [n for n in os.listdir(SOURCES) if not os.path.islink(f"{SOURCES}/{n}")]
     others = [n for n in os.listdir(SOURCES) if os.path.islink(f"{SOURCES}/{n}")]
     return {
         "name": tag("name"),
