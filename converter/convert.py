@@ -147,7 +147,7 @@ def plan(request: Request, trace: Tracer, progress: Progress = lambda stage: Non
     spec = request.spec or package.spec(request.nvr.name if request.nvr else None)
     dist = request.dist or (request.nvr and request.nvr.dist) or pkg_git.dist_of(commit)
     progress(f"reading {text(spec)}")
-    history = package.history()
+    history = package.history(spec)
     with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
         package.export(Path(scratch), spec)
         Path(scratch).chmod(0o755)  # the sandbox reads it under another uid

@@ -332,13 +332,17 @@ class GitTree:
 
     def walk(self, directory: bytes = b"") -> Iterator[Entry]:
         """Yield each file below ``directory``, in git's order."""
-        for path, is_dir in self.children(directory):
-            if is_dir:
-                yield from self.walk(path)
+        tree = self._directory(directory)
+        if tree is not None:
+            yield from self._walk(tree, directory + b"/" if directory else b"")
+
+    def _walk(self, tree: pygit2.Tree, prefix: bytes) -> Iterator[Entry]:
+        for child in tree:
+            path = prefix + (child.raw_name or b"")
+            if isinstance(child, pygit2.Tree):
+                yield from self._walk(child, path + b"/")
             else:
-                entry = self.entry(path)
-                assert entry is not None
-                yield entry
+                yield Entry(path, int(child.filemode), str(child.id))
 
 
 @dataclass(frozen=True, slots=True)

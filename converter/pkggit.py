@@ -220,9 +220,13 @@ class Package:
                 os.mkdir(path)
                 os.chmod(path, 0o755)
 
-    def history(self) -> History:
-        """Start reading who introduced each file; the answer is awaited when first asked for."""
-        return History(self._repository, self.commit.id, self.files)
+    def history(self, spec: bytes) -> History:
+        """Start reading who introduced each file that a build of ``spec`` can see.
+
+        The answer is awaited when first asked for.
+        """
+        files = {entry.path: entry for entry in self._used(spec)}
+        return History(self._repository, self.commit.id, files)
 
 
 class History:
