@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from converter import explode, series, top, upstream
-from converter.build import Build, Evr, Nvr
+from converter.build import Build, Nvr
 from converter.errors import (
     CannotConvert,
     CannotWork,
@@ -28,6 +28,7 @@ from converter.explode import Explosion
 from converter.mirror import Mirror
 from converter.odb import Identity, Repository, Stage
 from converter.pkggit import History, Origin, Package, PkgGit
+from converter.publish import evr_of, merge
 from converter.series import Failure, Patched
 from converter.text import text
 from converter.unpack import UnpackError, unpack
@@ -252,7 +253,7 @@ def convert(
             build, named, len(record["patches"]), tree, record["verified"], VERSION
         )
         tag = repo.write_tag(commit, build.tag, when, message)
-        repo.move_refs(_moves(repo, build, base.commit, commit, tag, when))
+        repo.move_refs(_moves(repo, build, base.commit, commit, tag))
     tree = repo.commit(commit).tree
     return Conversion(build, record, commit, tree, tag, verdict, clock.seconds)
 
@@ -342,7 +343,7 @@ def _checked(done: Conversion, commit: str, repo: Repository) -> Conversion:
 
 
 def _moves(
-    repo: Repository, build: Build, base: str, commit: str, tag: str, when: Identity
+    repo: Repository, build: Build, base: str, commit: str, tag: str
 ) -> dict[str, tuple[str | None, str | None]]:
     """Return the moves of refs that publish the build in ``repo`` (name -> (old, new)).
 
@@ -355,26 +356,9 @@ def _moves(
     old = repo.ref(build.branch_ref)
     if old is None or evr_of(repo, old) < build.evr:
         builds = repo.ref(build.builds_ref)
-        merge = repo.write_commit(
-            repo.commit(commit).tree,
-            [builds or base, commit],
-            repo.commit(commit).author,
-            when,
-            f"{build.nvr}\n".encode(),
-        )
         moves[build.branch_ref] = (old, commit)
-        moves[build.builds_ref] = (builds, merge)
+        moves[build.builds_ref] = (builds, merge(repo, build, commit, builds or base))
     return moves
-
-
-def evr_of(repo: Repository, commit: str) -> Evr:
-    """Return the EVR of the build whose top commit is ``commit``; the lowest of all if none is."""
-    file = repo.tree(commit).get(top.SERIES_JSON)
-    if file is None:
-        return Evr(-1, "", "")
-    record = json.loads(file.data)
-    nvr = Nvr.parse(record["nvr"])
-    return Evr(record["epoch"] or 0, nvr.version, nvr.release)
 
 
 def _series_contract(record: dict[str, Any]) -> dict[str, Any]:

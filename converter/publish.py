@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from converter.build import Build, Evr, Nvr
-from converter.errors import CannotConvert, Fate, LeaseLost, RemoteUnavailable, SrcgitError
+from converter.errors import (
+    CannotConvert,
+    Fate,
+    LeaseLost,
+    RemoteUnavailable,
+    SrcgitError,
+    WrongUsage,
+)
 from converter.git import Done, GitFailed
 from converter.mirror import is_url
 from converter.odb import Identity, Repository
@@ -67,7 +74,8 @@ def publish(repo: Repository, build: Build, commit: str, tag: str, base: str, ur
     """Push a build that is in ``repo`` to ``url``: its tag, and its branches if it is the newest.
 
     ``commit`` is the top commit, ``tag`` the tag object, ``base`` the upstream commit (on which
-    a ``builds/`` branch starts). Raises RemoteUnavailable, LeaseLost, PublishedOtherwise.
+    a ``builds/`` branch starts). Raises RemoteUnavailable, LeaseLost, PublishedOtherwise,
+    and WrongUsage where a branch of that name is somebody else's.
     """
     for attempt in range(1, ATTEMPTS + 1):
         there = look(repo, url, build)
@@ -167,6 +175,12 @@ def _wanted(
     wanted = {build.tag_ref: tag}
     tip, builds = there.get(build.branch_ref), there.get(build.builds_ref)
     _fetch(repo, url, {r: id for r, id in there.items() if r != build.tag_ref})
+    if tip is not None and repo.tree(tip).get(SERIES_JSON) is None:
+        raise WrongUsage(
+            f"the branch {build.branch} exists there and is not srcgit's ({tip})",
+            where=url,
+            next_step="publish elsewhere, or rename that branch; it is never overwritten",
+        )
     if tip != commit and tip is not None and not evr_of(repo, tip) < build.evr:
         return wanted
     wanted[build.branch_ref] = commit

@@ -211,6 +211,14 @@ def test_a_tag_is_never_moved(world: World) -> None:
     assert world.refs() == before
 
 
+def test_a_branch_that_is_not_srcgits_is_never_overwritten(world: World) -> None:
+    world.remote.commit({"README": "mine\n"}, "my own work\n", branch="f41")
+    before = world.refs()
+    with pytest.raises(WrongUsage, match="is not srcgit's"):
+        world.one.publish(world.one.make("6.1-1"), world.url)
+    assert world.refs() == before
+
+
 def test_a_remote_that_refuses_is_for_later_and_nothing_of_the_push_is_there(
     world: World,
 ) -> None:
