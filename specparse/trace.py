@@ -20,6 +20,8 @@ from specparse.standin import STANDIN_SHELL
 
 _PYTHON = "/usr/bin/python3"  # the system's: rpm's binding is a package of the system
 _ARCHIVE = re.compile(r"\.(?:tar(?:\.\w+)?|tgz|tbz2?|txz|zip|crate|gem)$")
+_COMPLAINT = re.compile(r"(?:/bin/)?(?:sh|bash|dash): |.*: (?:No such file|Cannot allocate memory)")
+_COMPLAINTS = 5
 # a shell's status for SIGKILL, SIGXCPU and SIGXFSZ
 _LIMIT_HIT = {128 + 9, 128 + 24, 128 + 25}
 
@@ -41,14 +43,23 @@ class SandboxedTracer:
         read_base: Callable[[bytes], bytes | None] | None = None,
     ) -> Plan:
         """Return the plan of ``spec``. Raises SpecError, SandboxError."""
-        request = {"spec": os.fsdecode(spec), "arch": arch}
+        request: dict[str, Any] = {"spec": os.fsdecode(spec), "arch": arch, "tree": {}}
+        reply = self._ask(package, dist, request)
+        if read_base is not None:
+            # What %prep tests or searches is asked for once, and is there in a second run.
+            asked = [(name, read_base(os.fsencode(name))) for name in reply["looks"]]
+            tree = {n: base64.b64encode(data).decode() for n, data in asked if data is not None}
+            if tree:
+                reply = self._ask(package, dist, request | {"tree": tree})
+        return plan(reply, package, spec, arch)
+
+    def _ask(self, package: Path, dist: str, request: dict[str, Any]) -> dict[str, Any]:
         if self.sandboxed:
-            done = self._confined(package, request | {"macros": macros.macros(dist, arch)})
-        else:
-            with tempfile.TemporaryDirectory(prefix="srcgit-") as root:
-                table = macros.macros(dist, arch, build=f"{root}/build")
-                done = self._free(package, root, request | {"macros": table})
-        return plan(_reply(done), package, spec, arch)
+            table = macros.macros(dist, request["arch"])
+            return _reply(self._confined(package, request | {"macros": table}))
+        with tempfile.TemporaryDirectory(prefix="srcgit-") as root:
+            table = macros.macros(dist, request["arch"], build=f"{root}/build")
+            return _reply(self._free(package, root, request | {"macros": table}))
 
     def _confined(self, package: Path, request: dict[str, Any]) -> Done:
         inside = "/srcgit/specparse"
@@ -108,6 +119,9 @@ def _reply(done: Done) -> dict[str, Any]:
     if "refused" in reply:
         what, where = reply["refused"]
         raise SpecError(what, where=where, next_step="such a commit cannot be built")
+    # rpm takes a %(...) that failed for an empty one and says nothing: the shell's words tell.
+    complaints = [line for line in said if _COMPLAINT.match(line)][:_COMPLAINTS]
+    reply["notes"] += [f"while the spec was read: {line[:300]}" for line in complaints]
     return reply
 
 

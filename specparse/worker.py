@@ -38,6 +38,7 @@ ERRORS, TRACE, END = f"{ROOT}/errors", f"{ROOT}/trace", f"{ROOT}/end"
 _SUFFIXES = r"\.(?:tar(?:\.(?:gz|bz2|xz|zst|lzma|Z))?|tgz|tbz2?|txz|zip|crate|gem)$"
 _ARCHIVE = re.compile(_SUFFIXES)
 INVENTED: set[str] = set()  # files that the spec wants, and that nothing lists
+REAL: dict[str, bytes] = {}  # files of the upstream base that %prep looks at
 _MOVES_BASE = re.compile(r"patch-\d.*\.(?:xz|bz2|gz)$")
 _CONFIGS_LIMIT = 64 << 20  # bytes
 
@@ -112,13 +113,13 @@ def archive(name: str, tops: tuple[str, ...]) -> bytes:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as zipped:
             for top in tops or (stem,):
-                for path, data in {**_TREE, MARKER: f"{name}\n".encode()}.items():
+                for path, data in {**_TREE, **REAL, MARKER: f"{name}\n".encode()}.items():
                     zipped.writestr(f"{top}/{path}", data)
         return buffer.getvalue()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for top in tops or (stem,):
-            for path, data in {**_TREE, MARKER: f"{name}\n".encode()}.items():
+            for path, data in {**_TREE, **REAL, MARKER: f"{name}\n".encode()}.items():
                 member = tarfile.TarInfo(f"{top}/{path}")
                 member.size = len(data)
                 member.mode = 0o755 if path.endswith(".pl") else 0o644
@@ -402,7 +403,7 @@ def changes() -> list[str]:
             words = command.split()
         if not words or words[0] not in _CHANGES:
             continue
-        if not inside.setdefault(directory, in_tree(directory)):
+        if not inside.setdefault(directory, bool(top_of(directory))):
             continue
         seen.setdefault(f"{line} {words[0]}", command)
     cleaned_ = (re.sub(rf"{SOURCES}/|{BUILD}/", "", command) for command in seen.values())
@@ -419,12 +420,36 @@ def last() -> str:
     return " ; ".join(told[-2:]).replace(f"{SOURCES}/", "")
 
 
-def in_tree(directory: str) -> bool:
+_LOOKS = {"[", "[[", "test", "grep", "egrep", "fgrep"}
+
+
+def looks() -> list[str]:
+    """Return the files of the unpacked tree that %prep tests or searches, and where they are not made up."""
+    text = read(TRACE, 64 << 20).decode("utf-8", "surrogateescape")
+    found: dict[str, None] = {}
+    for part in re.split(r"^\x01+", text, flags=re.MULTILINE)[1:]:
+        place, _, command = part.partition("\x02")
+        if command.split(" ", 1)[0].strip("'") not in _LOOKS:
+            continue
+        top = top_of(place.partition(" ")[2])
+        with contextlib.suppress(ValueError):
+            for word in shlex.split(command)[1:] if top else ():
+                path = os.path.normpath(os.path.join(place.partition(" ")[2], word))
+                if (
+                    top
+                    and re.fullmatch(r"[\w.][\w./+-]{1,200}", word)
+                    and path.startswith(f"{top}/")
+                ):
+                    found[path[len(top) + 1 :]] = None
+    return list(found)[:1000]
+
+
+def top_of(directory: str) -> str:
     while directory.startswith(f"{BUILD}/BUILD/"):
         if os.path.exists(f"{directory}/{MARKER}"):
-            return True
+            return directory
         directory = os.path.dirname(directory)
-    return False
+    return ""
 
 
 def configs() -> dict[str, str]:
@@ -454,6 +479,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     for directory in ("SOURCES", "BUILD", "BUILDROOT/root"):
         os.makedirs(f"{BUILD}/{directory}")
     path = os.path.join(PACKAGE, request["spec"])
+    REAL.update((name, base64.b64decode(data)) for name, data in request["tree"].items())
     populate(path)
     readable = os.path.join(SOURCES, os.path.basename(path))
     if not os.path.isfile(path):
@@ -508,6 +534,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         "errors": errors()[:200],
         "last": last(),
         "changes": changes(),
+        "looks": looks(),
         "configs": configs(),
         "notes": notes,
     }

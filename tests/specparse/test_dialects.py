@@ -209,3 +209,29 @@ def test_without_the_sandbox_the_plan_is_the_same(traced: Traced, package: Path)
     tracer = SandboxedTracer(sandboxed=False)
     assert tracer(package, b"demo.spec", dist=".fc28", arch="x86_64") == confined
     assert [s.patch for s in confined.steps] == [ONE, OTHER]
+
+
+def test_files_that_prep_tests_come_from_the_base(traced: Traced, package: Path) -> None:
+    prep = (
+        "%setup -q\n[ -f configure.ac ] && patch -p1 < %{PATCH1}\n"
+        "if grep -q broken src/main.c; then patch -p1 < %{PATCH2}; fi"
+    )
+    assert not traced(TWO, prep, FILES).steps
+    base = {b"configure.ac": b"AC_INIT", b"src/main.c": b"/* broken */"}
+    asked: list[bytes] = []
+
+    def read_base(path: bytes) -> bytes | None:
+        asked.append(path)
+        return base.get(path)
+
+    plan = SandboxedTracer()(
+        package, b"demo.spec", dist=".fc28", arch="x86_64", read_base=read_base
+    )
+    assert [s.patch for s in plan.steps] == [ONE, OTHER]
+    assert set(base) <= set(asked)
+    assert not any(path.startswith(b"-") for path in asked)
+
+
+def test_a_macro_of_the_shell_that_failed_is_told(traced: Traced) -> None:
+    plan = traced("%global x %(no-such-command)\n" + TWO, "%autosetup -p1", FILES)
+    assert any("no-such-command" in warning for warning in plan.warnings)
