@@ -113,6 +113,8 @@ class SeriesFailed(PatchDoesNotApply):
     ``report`` is for people to read, ``series`` the contract's object up to the failure.
     """
 
+    kind = "PatchDoesNotApply"
+
     def __init__(self, failure: Failure, build: Build, series: dict[str, Any]) -> None:
         super().__init__(
             f"{text(failure.step.patch)}: {failure.reason}",

@@ -25,6 +25,7 @@ class SrcgitError(Exception):
 
     exit_code: ClassVar[int] = 70
     fate: ClassVar[Fate] = Fate.PARKED
+    kind: ClassVar[str] = ""  # the name in JSON, where it is not the class's own
 
     def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
         super().__init__(what)
@@ -35,7 +36,7 @@ class SrcgitError(Exception):
     def as_json(self) -> dict[str, str]:
         """Return the contract's ``error`` object."""
         return {
-            "class": type(self).__name__,
+            "class": self.kind or type(self).__name__,
             "what": self.what,
             "where": self.where,
             "next": self.next_step,

@@ -39,13 +39,15 @@ _FIXED = re.compile(r"[0-9a-f]{6,40}|refs/tags/.*")
 class Mirror:
     """A repository to read from, by path or by URL; a URL is fetched only when something lacks."""
 
-    def __init__(self, location: str, cache: Path) -> None:
+    def __init__(self, location: str, cache: Path, *, known_as: str | None = None) -> None:
         """Name a repository; it is opened, or cloned below ``cache``, when first used.
 
+        ``known_as`` is the public address of what lies at a path: ids that record the address
+        must not depend on where a host keeps its copy.
         Raises WrongUsage for an address that git would run a program for.
         """
-        self.location = location
         self._remote = is_url(location)
+        self.location = location if self._remote else known_as or location
         self._path = (
             cache / (quote(location, safe="@+=,.-") + ".git")
             if self._remote

@@ -324,6 +324,7 @@ def _ask_build(
     from specparse.trace import SandboxedTracer
 
     location, hash_sign, rev = build.rpartition("#")
+    public = None
     if hash_sign:
         name = re.sub(r"(\.git)?/*$", "", location).rpartition("/")[2]
         package = settings.packages.get(shared["nvr"].name if shared["nvr"] else name)
@@ -335,6 +336,7 @@ def _ask_build(
         package = settings.packages.get(nvr.name)
         shared = {**shared, "nvr": nvr, "koji_id": found.id, "target": found.target}
         location, rev = _source(found, package)
+        public = package.source if package else None
     if not location or not rev:
         raise WrongUsage(
             f"not a build: {build!r}", next_step="give an NVR, a Koji build id or PKG_GIT#COMMIT"
@@ -344,7 +346,7 @@ def _ask_build(
     if package and package.explode_from and not shared["explode_from"]:
         shared["explode_from"] = Mirror(package.explode_from, cache)
     return _Asked(
-        Request(Mirror(location, cache), rev, **shared),
+        Request(Mirror(location, cache, known_as=public), rev, **shared),
         SandboxedTracer(sandboxed=sandboxed),
         package,
     )

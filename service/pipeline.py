@@ -89,11 +89,8 @@ class Pipeline:
         assert row.commit is not None
         cache = self.config.state / "mirrors"
         name, email = self.config.committer
-        pkg_git = Mirror(package.pkg_git, cache)
-        if package.pkg_git.startswith("/"):  # the ids must not depend on where a host keeps it
-            pkg_git.location = package.source
         return Request(
-            pkg_git=pkg_git,
+            pkg_git=Mirror(package.pkg_git, cache, known_as=package.source),
             rev=row.commit,
             nvr=Nvr.parse(row.nvr),
             target=row.target,

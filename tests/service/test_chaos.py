@@ -223,7 +223,7 @@ def test_in_the_end_everything_is_right_and_once(stage: Stage, tmp_path: Path) -
     assert counts == {"done": len(good), "failed": len(bad)}
     rows = {row.nvr: row for row in stage.journal.rows()}
     assert {nvr for nvr, row in rows.items() if row.state == "failed"} == set(bad)
-    assert all(rows[nvr].evidence["error"]["class"] == "SeriesFailed" for nvr in bad)
+    assert all(rows[nvr].evidence["error"]["class"] == "PatchDoesNotApply" for nvr in bad)
 
     # Each convertible build has its tag, with the ids of an undisturbed run; branches are highest.
     refs = Repository(stage.remote.path).refs("refs/")

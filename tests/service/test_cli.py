@@ -283,7 +283,7 @@ def test_a_patch_that_does_not_apply(made: Sample, tmp_path: Path) -> None:
         status=1,
     )
     failed = json.loads(out)
-    assert failed["error"]["class"] == "SeriesFailed"
+    assert failed["error"]["class"] == "PatchDoesNotApply"
     assert "usb-hub-wait.patch" in said and "wait longer" in said and "another file" in said
     assert git(tmp_path / "f.git", "for-each-ref", "--format=%(refname)") == (
         "refs/srcgit/failed/kernel-4.15.0-1.fc28"
