@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Both install what they need first.
 .POSIX:
-.PHONY: install demo test bench corpus-check clean
+.PHONY: install demo test bench corpus-check sample real-check test-ansible clean
 
 VENV = .venv
 STAMP = $(VENV)/.installed
@@ -22,6 +22,15 @@ bench: $(STAMP)
 
 corpus-check: $(STAMP)
 	$(VENV)/bin/python -m tests.oracle.corpus "$(CORPUS)"
+
+sample: $(STAMP)
+	$(VENV)/bin/python -m tests.specparse.sample "$(PKG_GIT)" --count $${COUNT:-1000}
+
+real-check: $(STAMP)
+	$(VENV)/bin/python -m tests.oracle.real "$(PKG_GIT)" "$(UPSTREAM)" $(COMMITS)
+
+test-ansible: $(STAMP)
+	$(VENV)/bin/python -m tests.ansible.converge
 
 clean:
 	rm -rf $(VENV) build *.egg-info

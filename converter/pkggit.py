@@ -41,6 +41,7 @@ class PkgGit:
     def __init__(self, mirror: Mirror) -> None:
         self.url = mirror.location
         self._mirror = mirror
+        self._holders: dict[str, list[str]] = {}  # asked for twice, and git walks history for it
 
     @property
     def repository(self) -> Repository:
@@ -62,6 +63,8 @@ class PkgGit:
 
     def holders(self, commit: str) -> list[str]:
         """Return the branches (without refs/heads/ or refs/remotes/x/) that hold ``commit``."""
+        if commit in self._holders:
+            return self._holders[commit]
         out = self.repository.git.run(
             "for-each-ref",
             f"--contains={commit}",
@@ -69,7 +72,8 @@ class PkgGit:
             "refs/heads",
             "refs/remotes",
         ).stdout.decode("utf-8", "replace")
-        return sorted({re.sub(r"^refs/(heads/|remotes/[^/]+/)", "", ref) for ref in out.split()})
+        names = {re.sub(r"^refs/(heads/|remotes/[^/]+/)", "", ref) for ref in out.split()}
+        return self._holders.setdefault(commit, sorted(names))
 
     def dist_of(self, commit: str) -> str:
         """Derive the dist tag from the branches that hold ``commit``.
