@@ -30,7 +30,7 @@ real-check: $(STAMP)
 	$(VENV)/bin/python -m tests.oracle.real "$(PKG_GIT)" "$(UPSTREAM)" $(COMMITS)
 
 test-ansible: $(STAMP)
-	$(VENV)/bin/python -m tests.ansible.converge
+	$(VENV)/bin/python -m pytest -x -q tests/ansible/converge.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info
