@@ -450,18 +450,6 @@ class _Clock:
 def plan_json(planned: Planned) -> dict[str, Any]:
     """Return the contract's ``plan --json``."""
     nvr, made = planned.nvr, planned.plan
-
-    def step_json(step: Step) -> dict[str, Any]:
-        return {
-            "patch": text(step.patch),
-            "number": step.number,
-            "tool": step.tool,
-            "strip": step.strip,
-            "fuzz": step.fuzz,
-            "reverse": step.reverse,
-            "directory": text(step.directory),
-        }
-
     return {
         "nvr": str(nvr),
         "name": nvr.name,
@@ -472,7 +460,7 @@ def plan_json(planned: Planned) -> dict[str, Any]:
         "arch": made.arch,
         "base": {"kind": made.base.kind, "rev": made.base.rev, "how": made.base.how},
         "base_patches": [text(patch) for patch in made.base_patches],
-        "steps": [step_json(step) for step in made.steps],
+        "steps": [top.step_json(step) for step in made.steps],
         "skipped": [{"patch": text(s.patch), "why": s.why} for s in made.skipped],
         "unrepresented": [{"command": u.command, "why": u.why} for u in made.unrepresented],
         "warnings": list(made.warnings),

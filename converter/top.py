@@ -14,7 +14,7 @@ from converter.references import references
 from converter.series import Patched
 from converter.text import text
 from converter.tree import File
-from specparse.plan import Plan
+from specparse.plan import Plan, Step
 
 SERIES_JSON = b"fedora/series.json"
 
@@ -60,7 +60,7 @@ def _patch_json(
     plan: Plan, patched: Patched, ids: list[str], provenance: Provenance | None
 ) -> dict[str, Any]:
     step = patched.step
-    comment = plan.comments.get(step.patch, "")
+    comment = plan.comments.get(step.patch.rpartition(b"/")[2], "")
     commits = [
         {
             "commit": id,
@@ -74,13 +74,7 @@ def _patch_json(
     if provenance is not None:
         told.append(text(provenance.introduced.message))  # what became the spec's changelog entry
     return {
-        "patch": text(step.patch),
-        "number": step.number,
-        "tool": step.tool,
-        "strip": step.strip,
-        "fuzz": step.fuzz,
-        "reverse": step.reverse,
-        "directory": text(step.directory),
+        **step_json(step),
         "options": list(step.options),
         "commits": commits,
         "applied": {"offset": patched.offset, "fuzz": patched.fuzz},
@@ -89,6 +83,19 @@ def _patch_json(
         "changed": _origin_json(provenance, "changed"),
         "comment": comment,
         **references(told),
+    }
+
+
+def step_json(step: Step) -> dict[str, Any]:
+    """Return a step as ``plan --json`` and series.json both show it."""
+    return {
+        "patch": text(step.patch),
+        "number": step.number,
+        "tool": step.tool,
+        "strip": step.strip,
+        "fuzz": step.fuzz,
+        "reverse": step.reverse,
+        "directory": text(step.directory),
     }
 
 

@@ -167,7 +167,7 @@ make -s
 {changelog}
 """
 
-_APPLY_PATCH = """
+APPLY_PATCH = """
 patch_command='patch -p1 -F1 -s'
 ApplyPatch()
 {
@@ -224,7 +224,7 @@ def spec_apply_patch(
         + "Source20: config-generic\n"
         + _declared(patches)
         + "\n\n%prep\n"
-        + _APPLY_PATCH
+        + APPLY_PATCH
         + f"""
 %setup -q -n kernel-%{{version}} -c
 mv linux-{version.removesuffix(".0")} linux-%{{version}}-%{{release}}
@@ -278,7 +278,7 @@ def spec_today(version: str, release: str, optional: Sequence[str], changelog: s
     """Return a spec as of 2025: ``git apply`` of a monolithic patch and of an empty one."""
     patchversion = ".".join(version.split(".")[:2])
     calls = "\n".join(f"ApplyOptionalPatch {name}" for name in optional)
-    functions = _APPLY_PATCH.replace("patch -p1 -F1 -s", "git --work-tree=. apply").replace(
+    functions = APPLY_PATCH.replace("patch -p1 -F1 -s", "git --work-tree=. apply").replace(
         "egrep ", "grep -E "
     )
     return (

@@ -6,6 +6,7 @@ import gzip
 import lzma
 
 from specparse.plan import Base, Plan, Step
+from tests.builders import APPLY_PATCH
 from tests.specparse.conftest import PATCH, Traced
 
 HEAD = """\
@@ -15,43 +16,11 @@ Release: {release}%{{?dist}}
 Summary: The Linux kernel
 License: GPLv2
 """
-APPLY_PATCH = r"""
+APPLY = f"""
 %description
 The kernel.
 %prep
-patch_command='patch -p1 -F1 -s'
-ApplyPatch()
-{
-  local patch=$1
-  shift
-  if [ ! -f $RPM_SOURCE_DIR/$patch ]; then
-    exit 1
-  fi
-  if ! grep -E "^Patch[0-9]+: $patch\$" %{_specdir}/${RPM_PACKAGE_NAME}.spec ; then
-    if [ "${patch:0:8}" != "patch-3." ] ; then
-      echo "ERROR: Patch  $patch  not listed as a source patch in specfile"
-      exit 1
-    fi
-  fi 2>/dev/null
-  case "$patch" in
-  *.bz2) bunzip2 < "$RPM_SOURCE_DIR/$patch" | $patch_command ${1+"$@"} ;;
-  *.gz)  gunzip  < "$RPM_SOURCE_DIR/$patch" | $patch_command ${1+"$@"} ;;
-  *.xz)  unxz    < "$RPM_SOURCE_DIR/$patch" | $patch_command ${1+"$@"} ;;
-  *) $patch_command ${1+"$@"} < "$RPM_SOURCE_DIR/$patch" ;;
-  esac
-}
-ApplyOptionalPatch()
-{
-  local patch=$1
-  shift
-  if [ ! -f $RPM_SOURCE_DIR/$patch ]; then
-    exit 1
-  fi
-  local C=$(wc -l $RPM_SOURCE_DIR/$patch | awk '{print $1}')
-  if [ "$C" -gt 9 ]; then
-    ApplyPatch $patch ${1+"$@"}
-  fi
-}
+{APPLY_PATCH.replace("%{kversion}", "3")}
 %setup -q -n kernel-3.17 -c
 mv linux-3.17 linux-3.17.4.x86_64
 cd linux-3.17.4.x86_64
@@ -86,7 +55,7 @@ def test_apply_patch(traced: Traced) -> None:
              "last.patch.gz": b""}  # fmt: skip
     files["last.patch.gz"] = gzip.compress(bytes(range(256)) * 64)
     files["sources"] = b"0123456789abcdef0123456789abcdef  patch-3.17.4.xz\n"
-    plan = planned(traced, "3.17.4", "200", preamble + APPLY_PATCH + prep, files, dist=".fc21")
+    plan = planned(traced, "3.17.4", "200", preamble + APPLY + prep, files, dist=".fc21")
     assert plan.base == Base("tag", "v3.17.4", plan.base.how)
     assert plan.base_patches == (b"patch-3.17.4.xz",)
     arm = f1(b"arm.patch", 11)
@@ -94,7 +63,7 @@ def test_apply_patch(traced: Traced) -> None:
     assert [s for s in plan.steps if s.patch != b"last.patch.gz"] == tail
     assert {s.patch for s in plan.skipped} >= {b"empty.patch", b"unused.diff"}
     on_arm = planned(
-        traced, "3.17.4", "200", preamble + APPLY_PATCH + prep, {}, dist=".fc21", arch="aarch64"
+        traced, "3.17.4", "200", preamble + APPLY + prep, {}, dist=".fc21", arch="aarch64"
     )
     assert [s for s in on_arm.steps if s.reverse] == []
 
