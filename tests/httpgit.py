@@ -1,86 +1,129 @@
-"""Real git over http: ``git http-backend`` behind Python's own server, on a port of its own."""
+"""A real git server over http: ``git http-backend`` behind Python's http.server, and bundles."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Lock, Thread
+from types import TracebackType
+from typing import Self
 
 
-class GitServer:
-    """Serves the repositories below a directory, for reading and pushing, until closed."""
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False  # closing waits for all requests
 
-    def __init__(self, directory: Path) -> None:
-        self.busy = 0  # that many requests are answered with 503 before any is served
-        outer = self
+    def __init__(self, root: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Request)
+        self.root = root
+        self.sent = 0
+        self.busy = 0
+        self.lock = Lock()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.0"
 
-            def do_GET(self) -> None:
-                if outer.busy:
-                    outer.busy -= 1
-                    self.send_error(503)
-                    return
-                path, _, query = self.path.partition("?")
-                length = int(self.headers.get("Content-Length") or 0)
-                environment = {
-                    "PATH": os.environ["PATH"],
-                    "GIT_PROJECT_ROOT": str(directory),
-                    "GIT_HTTP_EXPORT_ALL": "1",
-                    "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-                    "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-                    "PATH_INFO": path,
-                    "QUERY_STRING": query,
-                    "REQUEST_METHOD": self.command,
-                    "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-                    "CONTENT_LENGTH": str(length),
-                    "REMOTE_USER": "tester",
-                    "REMOTE_ADDR": "127.0.0.1",
-                }
-                if self.headers.get("Transfer-Encoding") == "chunked":
-                    sent = self._chunks()
-                    del environment["CONTENT_LENGTH"]
-                else:
-                    sent = self.rfile.read(length)
-                done = subprocess.run(
-                    ["git", "http-backend"],
-                    input=sent,
-                    capture_output=True,
-                    env=environment,
-                    check=True,
-                )
-                head, _, body = done.stdout.partition(b"\r\n\r\n")
-                fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n"))
-                self.send_response(int(fields.pop(b"Status", b"200").split()[0]))
-                for name, value in fields.items():
-                    self.send_header(name.decode(), value.decode())
-                self.end_headers()
-                self.wfile.write(body)
+class _Request(BaseHTTPRequestHandler):
+    server: _Server
 
-            do_POST = do_GET
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path.endswith(".bundle"):
+            file = self.server.root / path.lstrip("/")
+            self._answer(200, [], file.read_bytes()) if file.exists() else self.send_error(404)
+        else:
+            self._backend()
 
-            def _chunks(self) -> bytes:
-                data = b""
-                while size := int(self.rfile.readline(), 16):
-                    data += self.rfile.read(size)
-                    self.rfile.readline()
-                self.rfile.readline()
-                return data
+    def do_POST(self) -> None:
+        self._backend()
 
-            def log_message(self, *args: object) -> None:
-                pass
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+    def _body(self) -> bytes:
+        """Read the request's body; git sends large ones in chunks (RFC 9112, 7.1)."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _backend(self) -> None:
+        """Run git-http-backend(1) as a CGI program (RFC 3875)."""
+        path, _, query = self.path.partition("?")
+        body = self._body()
+        if self.server.busy:
+            self.server.busy -= 1
+            self.send_error(503)
+            return
+        env = {
+            **os.environ,
+            "GIT_PROJECT_ROOT": str(self.server.root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "REQUEST_METHOD": self.command,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "REMOTE_ADDR": self.client_address[0],
+        }
+        done = subprocess.run(
+            ["git", "http-backend"], input=body, env=env, capture_output=True, check=False
+        )
+        head, found, content = done.stdout.partition(b"\r\n\r\n")
+        if not found:  # it died
+            self.close_connection = True
+            return
+        lines = [line.split(": ", 1) for line in head.decode("latin-1").split("\r\n")]
+        status = next((int(value[:3]) for name, value in lines if name == "Status"), 200)
+        self._answer(status, [(n, v) for n, v in lines if n != "Status"], content)
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+        with self.server.lock:
+            self.server.sent += len(content)
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+class HttpGit:
+    """Serves the repositories and bundles below a directory; a context manager.
+
+    A repository takes pushes where its ``http.receivepack`` is true.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._server = _Server(root)
+        self._thread = Thread(target=self._server.serve_forever, args=(0.05,))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
-    def __enter__(self) -> GitServer:
+    def refuse(self, requests: int) -> None:
+        """Answer the next ``requests`` with 503."""
+        self._server.busy = requests
+
+    def sent(self) -> int:
+        """Return the bytes of content sent since the last call."""
+        with self._server.lock:
+            sent, self._server.sent = self._server.sent, 0
+        return sent
+
+    def __enter__(self) -> Self:
+        self._thread.start()
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._server.shutdown()
+        self._thread.join()
         self._server.server_close()

@@ -26,8 +26,7 @@ from converter.publish import (
     redacted,
 )
 from tests.builders import Source
-from tests.httpgit import GitServer
-from tests.httpserve import HttpGit
+from tests.httpgit import HttpGit
 
 WHO = Identity(b"srcgit", b"srcgit@srcgit.invalid", b"1700000000 +0000")
 
@@ -384,7 +383,7 @@ def test_an_address_for_which_git_would_run_a_program_is_refused(world: World, u
 
 def test_over_http_it_is_the_same(world: World, tmp_path: Path) -> None:
     world.remote.git.run("config", "http.receivepack", "true")
-    with GitServer(tmp_path) as server:
+    with HttpGit(tmp_path) as server:
         url = f"{server.url}/remote.git"
         first, second = world.one.make("6.1-1"), world.one.make("6.2-1")
         world.one.publish(first, url)
@@ -397,7 +396,7 @@ def test_over_http_it_is_the_same(world: World, tmp_path: Path) -> None:
         world.hook("exit 1")
         with pytest.raises(PushRefused, match="pre-receive hook declined"):
             world.one.publish(world.one.make("6.3-1"), url)
-        server.busy = 99
+        server.refuse(99)
         with pytest.raises(RemoteUnavailable, match="503"):
             world.one.publish(world.one.make("6.3-1"), url)
         assert world.refs() == before

@@ -13,7 +13,7 @@ from converter.git import Git
 from converter.publish import RefLocked
 from converter.repair import repair
 from tests.converter.test_publish import World
-from tests.httpserve import HttpGit
+from tests.httpgit import HttpGit
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from converter.publish import publish
 from converter.serve import SETTINGS, maintain
 from tests.builders import Source, source_file
 from tests.converter.test_publish import WHO, World
-from tests.httpserve import HttpGit
+from tests.httpgit import HttpGit
 
 FILES, PATCHES = 3000, 100
 NVR = Nvr.parse("kernel-6.12.8-200.fc41")

@@ -19,7 +19,7 @@ from service.journal import Journal, Row
 from service.pipeline import NotOurs, SourceElsewhere, pipeline
 from service.worker import judge
 from tests.builders import Sample, Source, sample
-from tests.httpgit import GitServer
+from tests.httpgit import HttpGit
 from tests.hub import Hub
 from tests.service.test_cli import answer, git, srcgit
 
@@ -204,7 +204,7 @@ def test_everything_over_http_with_mirrors_made_before_work_begins(
     public.git.run("config", "http.receivepack", "true")
     for name, source in (("kernel.git", made.pkg_git), ("linux.git", made.linux)):
         (tmp_path / name).symlink_to(source.path)
-    with GitServer(tmp_path) as server, Hub() as hub:
+    with HttpGit(tmp_path) as server, Hub() as hub:
         pkg_git = f"{server.url}/kernel.git"
         hub.add(TODAY, commit=made.today, source=f"git+{pkg_git}#{made.today}")
         path = tmp_path / "http.toml"
