@@ -148,7 +148,9 @@ def plan(request: Request, trace: Tracer, progress: Progress = lambda stage: Non
     commit = pkg_git.resolve(request.rev)
     package = pkg_git.at(commit)
     spec = request.spec or package.spec(request.nvr.name if request.nvr else None)
-    dist = request.dist or (request.nvr and request.nvr.dist) or pkg_git.dist_of(commit)
+    dist = request.dist
+    if dist is None:  # "" is an answer: a quilt queue is for no release
+        dist = (request.nvr and request.nvr.dist) or pkg_git.dist_of(commit)
     progress(f"reading {text(spec)}")
     history = package.history(spec)
     with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:

@@ -370,7 +370,7 @@ def _ask_series(options: dict[str, Any], shared: dict[str, Any]) -> _Asked:
     if b"series" not in files:
         raise WrongUsage("no file named series", where=str(directory))
     committer = shared["committer"]
-    name = re.sub(r"[^A-Za-z0-9._+]", "_", directory.resolve().name).strip(".") or "series"
+    name = re.sub(r"[^A-Za-z0-9._+-]", "_", directory.resolve().name).strip(".-") or "series"
     version = re.sub(r"[^A-Za-z0-9._+~^]", "_", shared["base"]).removeprefix("v")
     nvr = shared["nvr"] or Nvr(name, version, "1")
     when = base.repository.commit(base.commit).author.date
