@@ -219,10 +219,12 @@ def apply(result: Path, upstream: Path, base: str, patches: Path) -> None:
         tree = stage.tree_id()
     seconds = time.perf_counter() - start
     cpu = time.process_time() - started + _children()
-    peak = [
-        resource.getrusage(w).ru_maxrss / 1024
-        for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    ]
+    # Not ru_maxrss for ourselves: it starts at what the process that forked us held.
+    status = Path("/proc/self/status").read_text().split("VmHWM:")[1]
+    peak = (
+        int(status.split()[0]) / 1024,
+        resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+    )
     print(
         json.dumps(
             {"tree": tree, "commit": commit, "commits": len(marks), "seconds": seconds,
