@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def queue(made: Sample, tmp_path: Path) -> Path:
     away = edit(three, "init/main.c", 2, "init: gone")
     (path / "one.patch").write_bytes(linux.mails("v6.12.8", one))
     (path / "two.diff").write_bytes(linux.diff(one, two, "--no-prefix"))
-    moved = linux.diff(two, three).replace(b"@@ -7", b"@@ -6")
+    exact = linux.diff(two, three)
+    moved = re.sub(rb"@@ -(\d+),", lambda m: b"@@ -%d," % (int(m[1]) - 3), exact)
+    assert moved != exact, "patch finds this hunk three lines away"
     (path / "net/three.patch.gz").write_bytes(gzip.compress(moved))
     (path / "undo.patch").write_bytes(linux.diff(away, three))
     (path / "series").write_text(
@@ -58,6 +61,7 @@ def test_a_queue_becomes_what_quilt_push_makes(made: Sample, queue: Path, tmp_pa
     assert done["series"]["tree"] == git(work, "write-tree")
     assert (done["branch"], done["tag"]) == ("queue-6.12", "queue-6.12-6.12.8-1")
     subjects = [c["subject"] for p in done["series"]["patches"] for c in p["commits"]]
+    assert [p["offset"] for p in done["series"]["patches"]] == [0, 0, 3, 0]
     assert subjects == ["mm: one", "two", "three", 'Revert "undo"']
     assert (
         git(repo, "show", f"{done['tag']}:fedora/series") == (queue / "series").read_text().strip()
