@@ -18,6 +18,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from tenacity import retry, retry_if_exception_message, stop_after_delay, wait_random
 
 from converter.errors import CannotWork, WrongUsage
 
@@ -489,6 +490,13 @@ def _make_directory(path: Path) -> None:
         ) from error
 
 
+# SQLite's busy timeout does not cover the change to WAL: of two that start at once, one is refused.
+@retry(
+    retry=retry_if_exception_message(match="database is locked"),
+    stop=stop_after_delay(60),
+    wait=wait_random(0.01, 0.1),
+    reraise=True,
+)
 def _set_up_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # BEGIN is ours: the driver's would come too late
     # Durable before the message is acknowledged (sqlite.org/pragma.html#pragma_synchronous).
