@@ -57,6 +57,11 @@ class Nvr:
         name = str(self).replace("~", "%7E").replace("^", "%5E")
         return re.sub(r"\.(lock)?$", r"%2E\1", name)
 
+    @classmethod
+    def of_ref(cls, name: str) -> Nvr:
+        """Return the NVR whose ``ref_name`` is ``name``. Raises WrongUsage when there is none."""
+        return cls.parse(name.replace("%7E", "~").replace("%5E", "^").replace("%2E", "."))
+
 
 @total_ordering
 @dataclass(frozen=True, slots=True, eq=False)

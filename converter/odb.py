@@ -170,10 +170,6 @@ class Repository:
 
     # -- writing ---------------------------------------------------------------------------
 
-    def write_blob(self, data: bytes) -> str:
-        with self._writing():
-            return str(self._repo.create_blob(data))
-
     def write_tree(self, files: Mapping[bytes, File]) -> str:
         """Write ``files`` as a tree; return its id. For small trees: every entry is written."""
         below: dict[bytes, dict[bytes, File]] = {}

@@ -28,7 +28,6 @@ from converter.mirror import is_url
 from converter.odb import Identity, Repository
 
 SERIES_JSON = b"fedora/series.json"
-NULL = "0" * 40
 TIMEOUT = 1800.0  # seconds for one push or fetch
 ATTEMPTS = 3  # when somebody else's push comes between our look and ours
 PAUSE = 0.3  # seconds, growing, for that push to let go of its locks

@@ -31,10 +31,6 @@ class NoSuchBuild(CannotConvert):
     """Koji does not know the build."""
 
 
-class SourceUnknown(CannotConvert):
-    """Koji does not say from which pkg-git commit it was built, or it was not our pkg-git."""
-
-
 @dataclass(frozen=True, slots=True)
 class KojiBuild:
     """A build as Koji describes it. ``target`` is known only from a task: see Koji.build."""

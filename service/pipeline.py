@@ -173,11 +173,11 @@ def changes(repo: Repository, done: Conversion) -> dict[str, Any]:
     nvr = done.build.nvr
     before: list[tuple[Evr, Nvr]] = []
     for ref in repo.refs("refs/tags/"):
-        name = ref.removeprefix("refs/tags/").replace("%7E", "~").replace("%5E", "^")
+        name = ref.removeprefix("refs/tags/")
         if not name.startswith(f"{nvr.name}-"):
             continue
         try:
-            other = Nvr.parse(name)
+            other = Nvr.of_ref(name)
         except SrcgitError:
             continue
         evr = Evr(done.build.epoch or 0, other.version, other.release)

@@ -151,7 +151,7 @@ def _highest(package: str, tags: set[str]) -> str | None:
     found = []
     for tag in tags:
         try:
-            nvr = Nvr.parse(tag.replace("%7E", "~").replace("%5E", "^"))
+            nvr = Nvr.of_ref(tag)
         except WrongUsage:
             continue
         if nvr.name == package:

@@ -227,10 +227,6 @@ def _errors(done: Done) -> tuple[str, ...]:
     return tuple(line for line in _lines(done) if line.strip() and not line.startswith("+"))
 
 
-def _last(trace: tuple[str, ...]) -> str:
-    return trace[-1] if trace else ""
-
-
 def _calls(path: Path) -> tuple[bytes, ...]:
     """Return the directories, below the build directory, that the stand-ins noted."""
     noted = _read(path).split(b"\0")[:-1]

@@ -93,3 +93,4 @@ def test_nvrs_with_other_signs_get_other_refs() -> None:
         "p-1.0-1.",
     ]
     assert len({Nvr.parse(name).ref_name for name in names}) == len(names)
+    assert [str(Nvr.of_ref(Nvr.parse(name).ref_name)) for name in names] == names

@@ -266,19 +266,6 @@ def disturb(stage: Stage, chance: random.Random, builds: int, tokens: Path) -> N
             stage.broker.start()
             restart = 0.0
         left = list(tokens.iterdir())
-        now = time.monotonic()
-        if now > refuse:
-            if stage.refusing.exists():
-                stage.refusing.unlink()
-                refuse = now + 12
-            else:
-                stage.refusing.touch()
-                refuse = now + 2
-        if restart and now > restart:
-            stage.broker.stop(chance.choice([signal.SIGTERM, signal.SIGKILL]))
-            stage.broker.start()
-            restart = 0.0
-        left = list(tokens.iterdir())
         if os.environ.get("SRCGIT_TIMELINE"):
             now = time.monotonic()
             print(f"{now:.1f} {len(left)} {stage.journal.counts()} {dict(stage.daemons.deaths)}")
