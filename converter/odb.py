@@ -12,17 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 import pygit2
 from pygit2.enums import ConfigLevel, FileMode, ObjectType
 
 from converter.errors import RepositoryUnusable, TryAgain
-from converter.git import Git, GitFailed, Running
+from converter.fastimport import NULL_ID, FastImport, delete, put
+from converter.git import Git, GitFailed
 from converter.tree import File
-
-NULL_ID = "0" * 40
 
 # libgit2 ignores GIT_CONFIG_GLOBAL and would read the user's configuration: nobody's taste may
 # change an object id.
@@ -349,7 +347,7 @@ class _Written:
     source: bytes  # a mark (b":12"), or the commit id of a gitlink
 
 
-class Stage:
+class Stage(FastImport):
     """A tree with edits over it, written as commits by one ``git fast-import``.
 
     Contents of touched files are kept while they fit in ``cache_bytes``; after that they are read
@@ -358,84 +356,13 @@ class Stage:
     """
 
     def __init__(self, repo: Repository, base: str, *, cache_bytes: int = 24 << 20) -> None:
-        self._repo = repo
+        super().__init__(repo.git, repo.path)
         self._base = repo.tree(base)
         self._parent = base.encode()
         self._files: dict[bytes, _Written | None] = {}
         self._live: dict[bytes, int] = {}  # touched directory -> files that the stage holds below
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
         self._cache_room = cache_bytes
-        self._mark = 0
-        self._ref = f"refs/srcgit/work/{os.urandom(8).hex()}".encode()
-        self._process: Running | None = None
-
-    # -- the process -----------------------------------------------------------------------
-
-    def __enter__(self) -> Self:
-        self._process = self._repo.git.start(
-            "-c",
-            "fastimport.unpackLimit=0",  # one pack, not hundreds of loose files
-            "-c",
-            "core.compression=1",  # twice as quick; upkeep repacks what is published
-            "fast-import",
-            "--quiet",
-            "--done",
-            "--date-format=raw-permissive",
-            "--depth=10",
-        )
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._process is None:
-            return
-        process, self._process = self._process, None
-        if kind is not None:
-            process.kill()
-            return
-        self._finish(process)
-
-    def _finish(self, process: Running) -> None:
-        try:
-            # A ref reset to the null id is not written: the pack is kept, no ref is left behind.
-            process.stdin.write(b"reset %s\nfrom %s\n\ndone\n" % (self._ref, NULL_ID.encode()))
-            process.stdin.close()
-        except OSError:
-            pass  # fast-import died: its exit status and stderr say why
-        process.wait()
-
-    @property
-    def _pipe(self) -> tuple[IO[bytes], IO[bytes]]:
-        assert self._process is not None, "used outside its with statement"
-        return self._process.stdin, self._process.stdout
-
-    def _send(self, data: bytes) -> None:
-        stdin, _ = self._pipe
-        try:
-            stdin.write(data)
-        except BrokenPipeError:
-            self._died()
-
-    def _answer(self) -> bytes:
-        stdin, stdout = self._pipe
-        try:
-            stdin.flush()
-        except BrokenPipeError:
-            self._died()
-        line = stdout.readline()
-        if not line:
-            self._died()
-        return line.rstrip(b"\n")
-
-    def _died(self) -> None:
-        assert self._process is not None
-        process, self._process = self._process, None
-        process.wait()  # raises with what fast-import said
-        raise RepositoryUnusable("git fast-import ended early", where=str(self._repo.path))
 
     # -- a converter.tree.Tree ------------------------------------------------------------
 
@@ -451,7 +378,7 @@ class Stage:
             return File(written.mode, written.source)
         data = self._cache.get(written.source)
         if data is None:
-            data = self._read_back(written.source)
+            data = self.read_blob(int(written.source[1:]))
             self._remember(written.source, data)
         else:
             self._cache.move_to_end(written.source)
@@ -477,14 +404,6 @@ class Stage:
             yield self._files.get(parent) is not None
             parent = parent.rpartition(b"/")[0]
 
-    def _read_back(self, mark: bytes) -> bytes:
-        self._send(b"cat-blob %s\n" % mark)
-        size = int(self._answer().split(b" ")[2])  # <sha> blob <size>
-        _, stdout = self._pipe
-        data = stdout.read(size)
-        stdout.read(1)
-        return data
-
     def _remember(self, mark: bytes, data: bytes) -> None:
         self._cache[mark] = data
         self._cache_room -= len(data)
@@ -505,36 +424,21 @@ class Stage:
         edits = []
         for path, file in changes.items():
             if file is None:
-                edits.append(b"D %s\n" % _quoted(path))
+                edits.append(delete(path))
                 self._set(path, None)
         for path, file in changes.items():
             if file is not None:
                 written = self._write(file)
-                edits.append(b"M %o %s %s\n" % (written.mode, written.source, _quoted(path)))
+                edits.append(put(written.mode, written.source, path))
                 self._set(path, written)
-        self._mark += 1
-        self._send(
-            b"commit %s\nmark :%d\nauthor %s\ncommitter %s\ndata %d\n%s\nfrom %s\n%s\n"
-            % (
-                self._ref,
-                self._mark,
-                bytes(author),
-                bytes(committer),
-                len(message),
-                message,
-                self._parent,
-                b"".join(edits),
-            )
-        )
-        self._parent = b":%d" % self._mark
-        return self._mark
+        mark = self.write_commit(self._parent, edits, bytes(author), bytes(committer), message)
+        self._parent = b":%d" % mark
+        return mark
 
     def _write(self, file: File) -> _Written:
         if file.mode == FileMode.COMMIT:
             return _Written(file.mode, file.data)
-        self._mark += 1
-        mark = b":%d" % self._mark
-        self._send(b"blob\nmark %s\ndata %d\n%s\n" % (mark, len(file.data), file.data))
+        mark = b":%d" % self.write_blob(len(file.data), (file.data,))
         self._remember(mark, file.data)
         return _Written(file.mode, mark)
 
@@ -549,27 +453,8 @@ class Stage:
             self._live[parent] = self._live.get(parent, 0) + change
             parent = parent.rpartition(b"/")[0]
 
-    def ids(self, marks: Iterable[int]) -> list[str]:
-        """Return the object ids of commits by their marks."""
-        wanted = list(marks)
-        found: list[str] = []
-        for start in range(0, len(wanted), 1000):  # 41 bytes an answer: stays in the pipe's 64 KiB
-            batch = wanted[start : start + 1000]
-            self._send(b"".join(b"get-mark :%d\n" % mark for mark in batch))
-            found += [self._answer().decode() for _ in batch]
-        return found
-
     def tree_id(self) -> str:
         """Return the id of the tree of the last commit."""
         if self._parent[:1] != b":":
             return self._base.id
-        self._send(b'ls %s ""\n' % self._parent)
-        return self._answer().split(b"\t")[0].split(b" ")[2].decode()  # 040000 tree <sha>\t
-
-
-def _quoted(path: bytes) -> bytes:
-    """Return ``path`` as git-fast-import(1) wants it: C-style quotes where it needs them."""
-    if path[:1] != b'"' and b"\n" not in path and b"\\" not in path:
-        return path
-    body = path.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
-    return b'"%s"' % body
+        return self.tree_of(int(self._parent[1:]))

@@ -1,0 +1,181 @@
+"""One ``git fast-import`` at work: blobs and commits in bulk, into one pack, with no ref moved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from converter.errors import RepositoryUnusable
+from converter.git import Git, Running
+
+NULL_ID = "0" * 40
+
+
+class FastImport:
+    """git-fast-import(1); objects are named by marks. Nothing is visible to others before its end."""
+
+    def __init__(self, git: Git, where: Path) -> None:
+        self._git = git
+        self._where = where
+        self._mark = 0
+        self._ref = f"refs/srcgit/work/{os.urandom(8).hex()}".encode()
+        self._process: Running | None = None
+
+    def __enter__(self) -> Self:
+        self._process = self._git.start(
+            "-c",
+            "fastimport.unpackLimit=0",  # one pack, not hundreds of loose files
+            "-c",
+            "core.compression=1",  # twice as quick; upkeep repacks what is published
+            "fast-import",
+            "--quiet",
+            "--done",
+            "--date-format=raw-permissive",
+            "--depth=10",
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        if kind is not None:
+            process.kill()
+            return
+        self._finish(process)
+
+    def drop(self) -> None:
+        """End without keeping anything that was written."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+
+    def _finish(self, process: Running) -> None:
+        try:
+            # A ref reset to the null id is not written: the pack is kept, no ref is left behind.
+            process.stdin.write(b"reset %s\nfrom %s\n\ndone\n" % (self._ref, NULL_ID.encode()))
+            process.stdin.close()
+        except OSError:
+            pass  # fast-import died: its exit status and stderr say why
+        process.wait()
+
+    @property
+    def _pipe(self) -> tuple[IO[bytes], IO[bytes]]:
+        assert self._process is not None, "used outside its with statement"
+        return self._process.stdin, self._process.stdout
+
+    def _send(self, data: bytes) -> None:
+        stdin, _ = self._pipe
+        try:
+            stdin.write(data)
+        except BrokenPipeError:
+            self._died()
+
+    def _answer(self) -> bytes:
+        stdin, stdout = self._pipe
+        try:
+            stdin.flush()
+        except BrokenPipeError:
+            self._died()
+        line = stdout.readline()
+        if not line:
+            self._died()
+        return line.rstrip(b"\n")
+
+    def _died(self) -> None:
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.wait()  # raises with what fast-import said
+        raise RepositoryUnusable("git fast-import ended early", where=str(self._where))
+
+    def write_blob(self, size: int, parts: Iterable[bytes]) -> int:
+        """Write a blob of ``size`` bytes that comes in ``parts``; return its mark."""
+        self._mark += 1
+        self._send(b"blob\nmark :%d\ndata %d\n" % (self._mark, size))
+        for part in parts:
+            self._send(part)
+        self._send(b"\n")
+        return self._mark
+
+    def read_blob(self, mark: int) -> bytes:
+        """Return the content of the blob ``mark``."""
+        self._send(b"cat-blob :%d\n" % mark)
+        size = int(self._answer().split(b" ")[2])  # <sha> blob <size>
+        _, stdout = self._pipe
+        data = stdout.read(size)
+        stdout.read(1)
+        return data
+
+    def write_commit(
+        self,
+        parent: bytes | None,
+        edits: Iterable[bytes],
+        author: bytes,
+        committer: bytes,
+        message: bytes,
+    ) -> int:
+        """Write a commit; return its mark.
+
+        ``parent`` is an id or a mark (``:5``), None for a root; ``edits`` are lines of the
+        language: see delete() and put(), and ``deleteall``. They are the parent's files changed.
+        """
+        self._mark += 1
+        self._send(
+            b"%scommit %s\nmark :%d\nauthor %s\ncommitter %s\ndata %d\n%s\n"
+            % (
+                b"" if parent else b"reset %s\n\n" % self._ref,
+                self._ref,
+                self._mark,
+                author,
+                committer,
+                len(message),
+                message,
+            )
+        )
+        if parent:
+            self._send(b"from %s\n" % parent)
+        for edit in edits:
+            self._send(edit)
+        self._send(b"\n")
+        return self._mark
+
+    def ids(self, marks: Iterable[int]) -> list[str]:
+        """Return the object ids of blobs and commits by their marks."""
+        wanted = list(marks)
+        found: list[str] = []
+        for start in range(0, len(wanted), 1000):  # 41 bytes an answer: stays in the pipe's 64 KiB
+            batch = wanted[start : start + 1000]
+            self._send(b"".join(b"get-mark :%d\n" % mark for mark in batch))
+            found += [self._answer().decode() for _ in batch]
+        return found
+
+    def tree_of(self, mark: int) -> str:
+        """Return the id of the tree of the commit ``mark``."""
+        self._send(b'ls :%d ""\n' % mark)
+        return self._answer().split(b"\t")[0].split(b" ")[2].decode()  # 040000 tree <sha>\t
+
+
+def delete(path: bytes) -> bytes:
+    """Return the edit that deletes ``path``."""
+    return b"D %s\n" % _quoted(path)
+
+
+def put(mode: int, source: bytes, path: bytes) -> bytes:
+    """Return the edit that puts a blob (``:5``) or a submodule's commit id at ``path``."""
+    return b"M %o %s %s\n" % (mode, source, _quoted(path))
+
+
+def _quoted(path: bytes) -> bytes:
+    """Return ``path`` as git-fast-import(1) wants it: C-style quotes where it needs them."""
+    if path[:1] != b'"' and b"\n" not in path and b"\\" not in path:
+        return path
+    body = path.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
+    return b'"%s"' % body
