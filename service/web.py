@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,7 +128,14 @@ def app(config: Config, journal: Journal, koji: Koji | None = None) -> Starlette
         values = {"status": status, "words": words}
         return pages.TemplateResponse(request, "error.html", values, status, headers=_HEADERS)
 
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        # Reading thousands of builds takes seconds: the first to search should not wait for it.
+        threading.Thread(target=shelf.refresh, daemon=True).start()
+        yield
+
     return Starlette(
+        lifespan=lifespan,
         routes=[
             Route("/", overview),
             Route("/build/{nvr}", build),
