@@ -3,33 +3,38 @@
 .PHONY: install demo test bench corpus-check sample real-check test-ansible clean
 
 VENV = .venv
-STAMP = $(VENV)/.installed
+INSTALLED = $(VENV)/.installed
+TESTS = $(VENV)/.installed-tests
 
-install: $(STAMP)
+install: $(INSTALLED)
 
-$(STAMP): pyproject.toml .ci/install
+$(INSTALLED): pyproject.toml .ci/install
 	.ci/install $(VENV)
 	touch $@
 
-demo: $(STAMP)
+$(TESTS): pyproject.toml .ci/install
+	.ci/install $(VENV) test
+	touch $@ $(INSTALLED)
+
+demo: $(INSTALLED)
 	$(VENV)/bin/python -m tests.demo
 
-test: $(STAMP)
+test: $(TESTS)
 	$(VENV)/bin/python -m pytest -n auto -q
 
-bench: $(STAMP)
+bench: $(TESTS)
 	$(VENV)/bin/python -m tests.bench
 
-corpus-check: $(STAMP)
+corpus-check: $(TESTS)
 	$(VENV)/bin/python -m tests.oracle.corpus "$(CORPUS)"
 
-sample: $(STAMP)
+sample: $(TESTS)
 	$(VENV)/bin/python -m tests.specparse.sample "$(PKG_GIT)" --count $${COUNT:-1000}
 
-real-check: $(STAMP)
+real-check: $(TESTS)
 	$(VENV)/bin/python -m tests.oracle.real "$(PKG_GIT)" "$(UPSTREAM)" $(COMMITS)
 
-test-ansible: $(STAMP)
+test-ansible: $(TESTS)
 	$(VENV)/bin/python -m pytest -x -q tests/ansible/converge.py
 
 clean:

@@ -2,62 +2,20 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
-from converter import convert as converting
-from converter.convert import Request
-from converter.mirror import Mirror
-from converter.odb import Repository
-from service import config as configuration
-from service.journal import Journal, Row
-from service.web import app
-from specparse.trace import SandboxedTracer
-from tests.builders import sample
-
-EVIL = "kernel-9.9.0-1.fc41"
+from tests.pages import FAILED, served, site
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    here = tmp_path_factory.mktemp("web")
-    made = sample(here)
-    toml = here / "srcgit.toml"
-    toml.write_text(
-        f'[consumer_config]\nstate = "{here}/state"\njournal = "sqlite:///{here}/journal.db"\n'
-        f'[consumer_config.packages.kernel]\npkg_git = "{made.pkg_git.path}"\n'
-        'source = "https://src.fedoraproject.org/rpms/kernel.git"\n'
-        f'upstreams = ["{made.linux.path}"]\nrepo = "{here}/published.git"\n'
-    )
-    config = configuration.load(toml)
-    repo = Repository.create(Path(here / "published.git"))
-    for commit in (made.git_am, made.today, made.next):
-        upstreams = (Mirror(str(made.linux.path), here),)
-        request = Request(Mirror(str(made.pkg_git.path), here), commit, upstreams=upstreams)
-        converting.convert(request, repo, SandboxedTracer())
-    journal = Journal(config.journal)
-    row = Row(EVIL, "kernel", "kernel:f41")
-    journal.add(row)
-    claimed = journal.claim("test", 60)
-    assert claimed
-    report = "expected <script>alert(1)</script>"
-    journal.settle(claimed, "failed", "a.patch: does not apply", {"report": report})
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(app(config, journal), log_level="error"))
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-            yield client
-        server.should_exit = True
-        thread.join()
+    config, journal = site(tmp_path_factory.mktemp("web"))
+    with served(config, journal) as url, httpx.Client(base_url=url) as client:
+        yield client
     journal.close()
 
 
@@ -69,7 +27,7 @@ def test_overview_shows_branches_and_what_is_not_converted(pages: httpx.Client) 
         "f41",
         "kernel-6.12.8-201.fc41",
         "kernel-4.15.0-1.fc28",
-        EVIL,
+        FAILED,
         "does not apply",
     ):
         assert text in page.text
@@ -92,7 +50,7 @@ def test_a_build_and_on_to_a_patch(pages: httpx.Client) -> None:
 
 
 def test_a_failed_build_shows_its_report_and_nothing_runs_in_it(pages: httpx.Client) -> None:
-    page = pages.get(f"/build/{EVIL}")
+    page = pages.get(f"/build/{FAILED}")
     assert "srcgit convert" in page.text and "a.patch: does not apply" in page.text
     assert "<script>" not in page.text and "&lt;script&gt;" in page.text
 
