@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -30,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.oracle.git_mail import SEALED
+from tests.pages import FAILED, many, served, site
 from tests.upstreams import Upstream, series
 
 console = Console(stderr=True)
@@ -377,12 +379,42 @@ class Bench:
             git_mb=ours.git_mb,
         )
 
+    def pages(self) -> Iterator[tuple[str, Iterator[Row]]]:
+        builds = 500 if self.quick else 5000
+        yield f"status pages with {builds:,} builds of 50 patches", self._pages(builds)
+
+    def _pages(self, builds: int) -> Iterator[Row]:
+        here = self.directory / "pages"
+        here.mkdir()
+        config, journal = site(here)
+        console.print(f"making {builds:,} builds")
+        newest = many(config, journal, builds, patches=50)
+        with served(config, journal) as address:
+            for what, path in (
+                ("search, as the pages start", "/search?q=00100"),
+                ("search", "/search?q=00100"),
+                ("search that finds thousands", "/search?q=model"),
+                ("overview", "/"),
+                ("a build", f"/build/{newest}"),
+                ("a failed build", f"/build/{FAILED}"),
+                ("feed", "/feed/kernel/f28.atom"),
+                ("metrics", "/metrics"),
+            ):
+                every = []
+                for _ in range(self.runs if "start" not in what else 1):
+                    with stopwatch() as taken, urllib.request.urlopen(address + path) as answer:
+                        answer.read()
+                    every.append(taken.seconds)
+                yield Row(what, statistics.median(every))
+        journal.close()
+
 
 PARTS = {
     "tools": Bench.tools,
     "patches": Bench.patches,
     "sizes": Bench.sizes,
     "big-file": Bench.big_file,
+    "pages": Bench.pages,
 }
 
 
