@@ -94,6 +94,14 @@ class BaseUnknown(CannotConvert):
     """The spec does not tell the upstream revision, and --base was not given."""
 
 
+class ChecksumDiffers(CannotConvert):
+    """A file of the lookaside cache is not the one that pkg-git names."""
+
+
+class ArchiveRefused(CannotConvert):
+    """An archive is damaged, is of no known kind, or would write outside of its directory."""
+
+
 class PkgGitInvalid(CannotConvert):
     """No such commit in pkg-git, no spec in it, or several."""
 

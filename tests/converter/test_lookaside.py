@@ -1,0 +1,186 @@
+"""The lookaside cache, against a real http server that breaks off, lies and refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from converter.errors import CannotConvert, ChecksumDiffers, RemoteUnavailable, WrongUsage
+from converter.lookaside import FEDORA, Lookaside, Source, sources
+from tests.httpfiles import HttpFiles
+
+DATA = random.Random(1).randbytes(3 << 20)
+SHA = hashlib.sha512(DATA).hexdigest()
+SOURCE = Source(b"demo-1.2.tar.xz", "sha512", SHA)
+PATH = f"/pkgs/demo/demo-1.2.tar.xz/sha512/{SHA}/demo-1.2.tar.xz"
+
+
+@pytest.fixture
+def server() -> Iterator[HttpFiles]:
+    with HttpFiles() as http:
+        http.files[PATH] = DATA
+        yield http
+
+
+@pytest.fixture
+def lookaside(server: HttpFiles, tmp_path: Path) -> Lookaside:
+    template = FEDORA.replace("https://src.fedoraproject.org/repo/pkgs/rpms", f"{server.url}/pkgs")
+    return Lookaside(template, tmp_path / "kept")
+
+
+def left(lookaside: Lookaside) -> list[str]:
+    return sorted(p.name for p in lookaside.cache.rglob("*") if p.is_file())
+
+
+def test_both_formats_of_sources() -> None:
+    md5, sha = "0" * 32, "AB" * 64
+    listed = sources(
+        f"{md5}  old-1.tar.gz\nSHA512 (new (beta) 2.tar.xz) = {sha}\nMD5 (c.zip) = {md5}\n"
+        f"# {md5}  no\n\nSHA512 (../../etc/passwd) = {sha}\nSHA512 (short) = abc\nnonsense\n"
+        f"SHA256 (liar) = {sha}\n{md5}  ..\n".encode()
+    )
+    assert listed == {
+        b"old-1.tar.gz": Source(b"old-1.tar.gz", "md5", md5),
+        b"new (beta) 2.tar.xz": Source(b"new (beta) 2.tar.xz", "sha512", sha.lower()),
+        b"c.zip": Source(b"c.zip", "md5", md5),
+    }
+
+
+def test_fetched_once_and_kept_by_checksum(lookaside: Lookaside, server: HttpFiles) -> None:
+    path = lookaside.fetch("demo", SOURCE)
+    assert path.read_bytes() == DATA and path.name == SHA
+    assert lookaside.fetch("demo", SOURCE) == path
+    assert server.asked == [(PATH, None)]
+
+
+def test_names_are_quoted(lookaside: Lookaside) -> None:
+    assert lookaside.address("gtk+", Source(b"a b+\xff.tar", "md5", "0" * 32)).endswith(
+        f"/gtk%2B/a%20b%2B%FF.tar/md5/{'0' * 32}/a%20b%2B%FF.tar"
+    )
+
+
+def test_goes_on_where_it_broke_off(lookaside: Lookaside, server: HttpFiles) -> None:
+    server.break_off(1000, 0, 500_000)
+    assert lookaside.fetch("demo", SOURCE).read_bytes() == DATA
+    assert [wanted for _, wanted in server.asked] == [
+        None,
+        "bytes=1000-",
+        "bytes=1000-",
+        "bytes=501000-",
+    ]
+
+
+def test_goes_on_in_the_next_run(lookaside: Lookaside, server: HttpFiles) -> None:
+    server.break_off(2_000_000, *[0] * 5)
+    with pytest.raises(RemoteUnavailable, match="does not answer") as caught:
+        lookaside.fetch("demo", SOURCE)
+    assert caught.value.exit_code == 4
+    server.asked.clear()
+    assert lookaside.fetch("demo", SOURCE).read_bytes() == DATA
+    assert server.asked == [(PATH, "bytes=2000000-")]
+
+
+def test_a_server_without_ranges(lookaside: Lookaside, server: HttpFiles) -> None:
+    server.break_off(70_000)
+    server.forget_ranges(1)
+    assert lookaside.fetch("demo", SOURCE).read_bytes() == DATA
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("rest", [b"wrong", DATA + b"longer"], ids=["shorter", "longer"])
+def test_a_wrong_part_is_dropped(lookaside: Lookaside, rest: bytes, server: HttpFiles) -> None:
+    kept = lookaside.fetch("demo", SOURCE)
+    kept.rename(kept.with_name(kept.name + ".part"))
+    kept.with_name(kept.name + ".part").write_bytes(rest)
+    assert lookaside.fetch("demo", SOURCE).read_bytes() == DATA
+    assert len(server.asked) == 3
+
+
+def test_another_content_is_refused(lookaside: Lookaside, server: HttpFiles) -> None:
+    server.files[PATH] = DATA[:-1] + b"x"
+    with pytest.raises(ChecksumDiffers, match="is not the file that sources names") as caught:
+        lookaside.fetch("demo", SOURCE)
+    assert caught.value.exit_code == 1
+    assert left(lookaside) == [f"{SHA}.lock"]
+    assert len(server.asked) == 1
+
+
+def test_md5_of_old_commits(lookaside: Lookaside, server: HttpFiles) -> None:
+    md5 = hashlib.md5(DATA).hexdigest()
+    server.files[f"/pkgs/demo/a.tar/md5/{md5}/a.tar"] = DATA
+    assert lookaside.fetch("demo", Source(b"a.tar", "md5", md5)).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("status, error", [(404, CannotConvert), (503, RemoteUnavailable), (429, RemoteUnavailable)])  # fmt: skip
+def test_refusals(
+    lookaside: Lookaside, server: HttpFiles, status: int, error: type[Exception]
+) -> None:
+    server.refuse(status)
+    with pytest.raises(error, match=str(status)):
+        lookaside.fetch("demo", SOURCE)
+
+
+def test_nobody_listens(lookaside: Lookaside, tmp_path: Path) -> None:
+    with pytest.raises(RemoteUnavailable, match="Connection refused"):
+        Lookaside("http://127.0.0.1:9/%{filename}", tmp_path).fetch("demo", SOURCE)
+
+
+def test_redirects_lead_to_http_only(lookaside: Lookaside, server: HttpFiles) -> None:
+    server.redirect(f"{server.url}{PATH}")
+    assert lookaside.fetch("demo", SOURCE).read_bytes() == DATA
+    for elsewhere in ("file:///etc/passwd", "ftp://example.com/x"):
+        server.redirect(elsewhere)
+        other = Source(SOURCE.file, "md5", "0" * 32)
+        with pytest.raises(CannotConvert, match="not http"):
+            lookaside.fetch("demo", other)
+
+
+def test_endless_redirects(lookaside: Lookaside, server: HttpFiles) -> None:
+    server.redirect(*[f"{server.url}{PATH}"] * 20)
+    with pytest.raises(RemoteUnavailable, match="redirects"):
+        lookaside.fetch("demo", SOURCE)
+
+
+def test_too_much_is_not_taken(lookaside: Lookaside, server: HttpFiles, tmp_path: Path) -> None:
+    small = Lookaside(lookaside.template, tmp_path / "small", limit=1 << 20)
+    with pytest.raises(CannotConvert, match="more than 1048576 bytes"):
+        small.fetch("demo", SOURCE)
+    assert all(p.stat().st_size <= 1 << 20 for p in small.cache.rglob("*") if p.is_file())
+
+
+def _fetch(lookaside: Lookaside) -> bytes:
+    return hashlib.sha512(lookaside.fetch("demo", SOURCE).read_bytes()).digest()
+
+
+def test_many_processes_fetch_once(lookaside: Lookaside, server: HttpFiles) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        assert {digest.hex() for digest in pool.map(_fetch, [lookaside] * 8)} == {SHA}
+    assert len(server.asked) == 1
+    assert left(lookaside) == [SHA, f"{SHA}.lock"]
+
+
+@pytest.mark.parametrize("layout", ["demo-1.2.tar.xz", PATH.removeprefix("/pkgs/")])
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_a_directory(tmp_path: Path, layout: str, form: str) -> None:
+    file = tmp_path / "here" / layout
+    file.parent.mkdir(parents=True)
+    file.write_bytes(DATA)
+    local = Lookaside(form.format(tmp_path / "here"), tmp_path / "kept")
+    assert local.fetch("demo", SOURCE) == file
+    file.write_bytes(b"other")
+    with pytest.raises(ChecksumDiffers):
+        local.fetch("demo", SOURCE)
+    file.unlink()
+    with pytest.raises(CannotConvert, match=r"has no demo-1\.2\.tar\.xz"):
+        local.fetch("demo", SOURCE)
+
+
+@pytest.mark.parametrize("template", ["ftp://example.com/%{filename}", "https://x/%{nevra}"])
+def test_no_lookaside_cache(template: str, tmp_path: Path) -> None:
+    with pytest.raises(WrongUsage, match="not a lookaside cache"):
+        Lookaside(template, tmp_path)
