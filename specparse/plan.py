@@ -38,11 +38,18 @@ class Base:
 
     ``rev`` is a tag name (``v4.15``), a possibly abbreviated commit id, or, when the kind is
     ``unknown``, the empty string; ``how`` says in words what it was read from.
+
+    Upstreams spell tags in many ways. ``versions`` (spellings of one, the likeliest first) and
+    ``names`` (what upstream may call itself) are for finding the tag among theirs. Where ``guess``
+    is set, ``rev`` only shows the commonest spelling; else it is the tag's own name.
     """
 
     kind: BaseKind
     rev: str
     how: str
+    versions: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    guess: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,12 +148,16 @@ def plan(reply: dict[str, Any], package: Path, spec: bytes, arch: str) -> Plan:
     recording = Recording(calls, tuple(declared), fakes, archive, tuple(reply["changes"]))
     meaning = interpret.interpret(recording)
     text = _read(package, spec)
+    told = text.decode("utf-8", "replace")
     gitrev = _read(package, b"gitrev").decode("ascii", "replace") or None
     base, warnings = upstream.base(
         archive,
         [os.fsdecode(name) for name in meaning.base_patches],
         gitrev=gitrev,
-        changelog=text.decode("utf-8", "replace").partition("%changelog")[2][:4000],
+        changelog=told.partition("%changelog")[2][:4000],
+        spec=upstream.Spec(
+            reply["name"], reply["version"], reply["release"], reply["urls"].get(archive, ""), told
+        ),
     )
     return Plan(
         name=reply["name"],

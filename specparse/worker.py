@@ -525,6 +525,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         "sources": [
             (relative(f"{SOURCES}/{n}")[1:], number, is_patch) for n, number, is_patch in sources
         ],
+        "urls": {os.path.basename(full): full for full, _, _ in parsed.sources if "://" in full},
         "fakes": missing,
         "records": records(
             [n for n in [*patches, *others] if "patch" in n or "diff" in n or n in patches]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from specparse.plan import Base, SpecError, Step
+from specparse.plan import SpecError, Step
 from specparse.trace import SandboxedTracer
 from tests.specparse.conftest import PATCH, Traced
 
@@ -162,7 +162,7 @@ def test_names_comments_and_macros(traced: Traced) -> None:
     )
     assert (plan.name, plan.epoch, plan.version, plan.release) == ("demo", None, "1.2", "3.fc41")
     assert plan.comments == {ONE: "rhbz 12345: fixes\na thing"}
-    assert plan.base == Base("tag", "v1.2", plan.base.how)
+    assert (plan.base.kind, plan.base.rev) == ("tag", "v1.2")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import lzma
 
-from specparse.plan import Base, Plan, Step
+from specparse.plan import Plan, Step
 from tests.builders import APPLY_PATCH
 from tests.specparse.conftest import PATCH, Traced
 
@@ -56,7 +56,7 @@ def test_apply_patch(traced: Traced) -> None:
     files["last.patch.gz"] = gzip.compress(bytes(range(256)) * 64)
     files["sources"] = b"0123456789abcdef0123456789abcdef  patch-3.17.4.xz\n"
     plan = planned(traced, "3.17.4", "200", preamble + APPLY + prep, files, dist=".fc21")
-    assert plan.base == Base("tag", "v3.17.4", plan.base.how)
+    assert (plan.base.kind, plan.base.rev) == ("tag", "v3.17.4")
     assert plan.base_patches == (b"patch-3.17.4.xz",)
     arm = f1(b"arm.patch", 11)
     tail = [arm, f1(b"first.patch", 10), f1(b"arm.patch", 11, reverse=True)]
@@ -81,7 +81,7 @@ def test_git_am(traced: Traced) -> None:
     files = {"kbuild.patch": LONG, "a.patch": LONG, "b.patch": LONG,
              "gitrev": b"0123456789abcdef0123456789abcdef01234567\n"}  # fmt: skip
     plan = planned(traced, "4.15.0", "0.rc6.git2.1", rest, files)
-    assert plan.base == Base("commit", "0123456789abcdef0123456789abcdef01234567", plan.base.how)
+    assert (plan.base.kind, plan.base.rev) == ("commit", "0123456789abcdef0123456789abcdef01234567")
     assert plan.base_patches == (b"patch-4.15-rc6.xz", b"patch-4.15-rc6-git2.xz")
     assert [(s.patch, s.number, s.tool) for s in plan.steps] == [
         (b"kbuild.patch", None, "git-am"),
@@ -108,7 +108,7 @@ def test_one_patch(traced: Traced) -> None:
     files = {"patch-6.12-redhat.patch": LONG, "linux-kernel-test.patch": b"",
              "kernel-x86_64-fedora.config": b"CONFIG_X86=y\n"}  # fmt: skip
     plan = planned(traced, "6.12.8", "200", rest, files, dist=".fc41")
-    assert plan.base == Base("tag", "v6.12.8", plan.base.how)
+    assert (plan.base.kind, plan.base.rev) == ("tag", "v6.12.8")
     assert plan.steps == (Step(b"patch-6.12-redhat.patch", "git-apply", 1),)
     assert [s.patch for s in plan.skipped] == [b"linux-kernel-test.patch"]
     assert plan.configs == {b"kernel-6.12.8-x86_64.config": b"CONFIG_X86=y\n"}
@@ -132,7 +132,7 @@ def test_snapshot_archives(traced: Traced) -> None:
         "%setup -q -n linux-6.12-rc1-23-gabcdef0\ngit apply %{PATCH1}\n"
     )
     plan = planned(traced, "6.12.0", "0.rc1.20241003gitabcdef0.17", rest, {"a.patch": LONG})
-    assert plan.base == Base("commit", "abcdef0", plan.base.how)
+    assert (plan.base.kind, plan.base.rev) == ("commit", "abcdef0")
     assert [s.patch for s in plan.steps] == [b"a.patch"]
 
 

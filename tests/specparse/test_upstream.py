@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from specparse.upstream import base
+from specparse.plan import Base
+from specparse.upstream import Spec, base
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -60,3 +61,143 @@ def test_a_gitrev_that_the_changelog_contradicts_is_told() -> None:
         changelog="- Linux v3.2-rc4-6-gb930c26\n",
     )
     assert any("b930c26" in warning for warning in warnings)
+
+
+FULL = "fedcba9876543210fedcba9876543210fedcba98"
+HUB = "https://github.com/owner/demo"
+COMMIT = f"%global commit {FULL}\n%global shortcommit %(c=%{{commit}}; echo ${{c:0:7}})\n"
+
+
+def of(
+    archive: str, version: str = "1.2", release: str = "3.fc41", url: str = "", text: str = ""
+) -> Base:
+    spec = Spec("demo", version, release, url, text)
+    found, _ = base(archive, [], gitrev=None, changelog="", spec=spec)
+    assert found.how
+    return found
+
+
+@pytest.mark.parametrize(
+    "archive, version, versions, names",
+    [
+        ("demo-1.2.tar.gz", "1.2", ("1.2",), ("demo",)),
+        ("Demo-1.2.tar.gz", "1.2", ("1.2",), ("Demo", "demo")),
+        ("demo-1.2-rc1.tar.gz", "1.2~rc1", ("1.2~rc1",), ("demo",)),
+        ("demo-1.2rc1.tar.gz", "1.2~rc1", ("1.2~rc1",), ("demo",)),
+        ("tcl8.6.13-src.tar.gz", "8.6.13", ("8.6.13",), ("tcl", "demo")),
+        ("LVM2.2.03.17.tgz", "2.03.17", ("2.03.17",), ("LVM2", "demo")),
+        ("icu4c-72_1-src.tgz", "72.1", ("72_1-src", "72.1"), ("icu4c", "demo")),
+        ("demo_1.2.orig.tar.xz", "1.2", ("1.2",), ("demo",)),
+        ("demo.tar.gz", "1.2", ("1.2",), ("demo",)),
+        ("v1.2.tar.gz", "1.2", ("1.2",), ("v", "demo")),
+        ("demo-20240101.tar.gz", "20240101", ("20240101",), ("demo",)),
+        ("Foo-Bar-1.02.tar.gz", "1.02", ("1.02",), ("Foo-Bar", "demo")),
+        ("serde-1.0.200.crate", "1.0.200", ("1.0.200",), ("serde", "demo")),
+        ("demo-1.2.tar.gz", "1.2^20240101", ("1.2",), ("demo",)),
+    ],
+)
+def test_a_release_is_a_tag_to_be_found(
+    archive: str, version: str, versions: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    found = of(archive, version)
+    assert (found.kind, found.versions, found.names) == ("tag", versions, names)
+    assert found.guess and found.rev.startswith("v")
+
+
+@pytest.mark.parametrize(
+    "url, archive, rev",
+    [
+        (f"{HUB}/archive/v1.2/demo-1.2.tar.gz", "demo-1.2.tar.gz", "v1.2"),
+        (f"{HUB}/archive/refs/tags/demo-1.2.tar.gz", "demo-1.2.tar.gz", "demo-1.2"),
+        (f"{HUB}/archive/refs/tags/rel/1.2.tar.gz#/demo-1.2.tar.gz", "demo-1.2.tar.gz", "rel/1.2"),
+        (f"{HUB}/archive/1.2.zip", "1.2.zip", "1.2"),
+        (f"{HUB}/releases/download/r1.2/demo-1.2.tar.xz", "demo-1.2.tar.xz", "r1.2"),
+        ("https://gitlab.gnome.org/o/demo/-/archive/DEMO_1_2/demo-DEMO_1_2.tar.bz2", "demo-DEMO_1_2.tar.bz2", "DEMO_1_2"),
+        ("https://pagure.io/demo/archive/demo-1.2/demo-1.2.tar.gz", "demo-1.2.tar.gz", "demo-1.2"),
+        ("https://git.example.org/o/demo/archive/v1.2.tar.gz#/demo-1.2.tar.gz", "demo-1.2.tar.gz", "v1.2"),
+        ("https://code.example.net/rest/archive/latest/projects/X/repos/demo/archive?at=refs%2Ftags%2Fv4.19.19&format=tar.gz&prefix=demo-1.2#/demo-1.2.tar.gz", "demo-1.2.tar.gz", "v4.19.19"),
+    ],
+)  # fmt: skip
+def test_a_forge_s_url_names_the_tag(url: str, archive: str, rev: str) -> None:
+    found = of(archive, url=url)
+    assert (found.kind, found.rev, found.guess) == ("tag", rev, False)
+    assert "1.2" in found.versions  # an upstream elsewhere may spell it otherwise
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://www.x.org/archive/individual/lib/demo-1.2.tar.gz",
+        f"{HUB}/archive/%{{gitref}}/demo-1.2.tar.gz",
+        "https://example.org/download/demo-1.2.tar.gz",
+        "",
+    ],
+)
+def test_a_url_that_names_no_revision(url: str) -> None:
+    assert of("demo-1.2.tar.gz", url=url).guess
+
+
+def test_a_branch_moves() -> None:
+    found = of("demo.tar.gz", url=f"{HUB}/archive/refs/heads/main.tar.gz#/demo.tar.gz")
+    assert (found.kind, found.rev) == ("unknown", "")
+    assert "moves" in found.how
+
+
+@pytest.mark.parametrize(
+    "archive, version, release, url, text, rev",
+    [
+        (f"demo-{FULL}.tar.gz", "1.2", "3.fc41", "", "", FULL),
+        (f"{FULL}.tar.gz", "0", "1.fc41", "", "", FULL),
+        ("demo-fedcba9.tar.gz", "1.2", "3.fc41", "", "", "fedcba9"),
+        ("demo-fedcba9.tar.gz", "1.2", "3.fc41", "", COMMIT, FULL),
+        ("demo-1.2-gfedcba9.tar.gz", "1.2", "3.fc41", "", COMMIT, FULL),
+        ("demo-20240101gitfedcba9.tar.xz", "1.2", "0.3.20240101gitfedcba9.fc41", "", "", "fedcba9"),
+        ("demo-fedcba9.tar.gz", "1.2^20240101gitfedcba9", "1.fc41", "", "", "fedcba9"),
+        ("demo-1234567.tar.gz", "1.2", "1.fc41", "", f"%global commit0 1234567{FULL[:33]}\n", f"1234567{FULL[:33]}"),
+        ("demo-fedcba9.tar.gz", "1.2", "3.fc41", f"{HUB}/archive/{FULL}/demo-fedcba9.tar.gz", "", FULL),
+        ("demo-1.2.tar.gz", "1.2", "3.fc41", f"{HUB}/archive/{FULL}.tar.gz#/demo-1.2.tar.gz", "", FULL),
+        ("demo.tar.xz", "1.2^20240101git1234567", "1.fc41", "", "", "1234567"),
+        ("demo.tar.xz", "1.2~20240101.1234567", "1.fc41", "", "", "1234567"),
+        ("demo.tar.xz", "1.2", "0.3.20240101gitabcdef1.fc41", "", "", "abcdef1"),
+        ("demo-20240101.tar.xz", "1.2", "0.3.20240101git.fc41", "", COMMIT, FULL),
+        ("main.tar.gz", "1.2", "3.fc41", f"{HUB}/archive/main.tar.gz", COMMIT, FULL),
+        ("demo-1.2.tar.gz", "1.2", "3.fc41", "", f"%global package_speccommit {SHA}\n%global package_srccommit {FULL}\n", FULL),
+    ],
+)  # fmt: skip
+def test_a_commit(archive: str, version: str, release: str, url: str, text: str, rev: str) -> None:
+    found = of(archive, version, release, url, text)
+    assert (found.kind, found.rev) == ("commit", rev)
+
+
+def test_what_only_looks_like_a_commit() -> None:
+    assert of("demo-1234567.tar.gz", "1234567").kind == "tag"
+    assert of("demo-facade.tar.gz").kind == "tag"
+    # a macro that the source does not have in its name, such as what a Go program is to report
+    assert of("demo-1.2.tar.gz", text=COMMIT).rev == "v1.2"
+    assert of("demo-1.2.tar.gz", text=f"%changelog\n%global commit {SHA}\n").rev == "v1.2"
+
+
+def test_a_snapshot_that_nothing_names_is_no_release() -> None:
+    for version, release in [("1.2", "0.3.20240101svn.fc41"), ("1.2^20240101", "1.fc41"), ("1.2", "5.cvs20060101.fc5")]:  # fmt: skip
+        found = of("demo-20240101.tar.gz", version, release)
+        assert (found.kind, found.rev) == ("unknown", "")
+
+
+def test_a_snapshot_with_the_name_of_a_release_is_told() -> None:
+    spec = Spec("demo", "1.2", "3.20240101gitabcdef1.fc41")
+    found, warnings = base("demo-1.2.tar.gz", [], gitrev=None, changelog="", spec=spec)
+    assert (found.kind, found.rev) == ("commit", "abcdef1")
+    assert any("name of a release" in warning for warning in warnings)
+
+
+def test_xcp_ng_names_the_tag_by_a_macro() -> None:
+    text = f"%global package_speccommit {SHA}\n%global package_srccommit refs/tags/v4.19.19\n"
+    found = of("kernel-4.19.19.tar.gz", "4.19.19", "8.0.38.4", text=text)
+    assert (found.kind, found.rev, found.guess) == ("tag", "v4.19.19", False)
+
+
+def test_the_kernel_s_tag_is_not_to_be_learned() -> None:
+    found, _ = base(
+        "linux-5.7.0.tar.xz", [], gitrev=None, changelog="", spec=Spec("kernel", "5.7.0")
+    )
+    assert (found.rev, found.versions, found.names, found.guess) == ("v5.7", ("5.7",), (), False)
