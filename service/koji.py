@@ -24,6 +24,8 @@ COMPLETE: int = koji.BUILD_STATES["COMPLETE"]
 # Names under which the same host of pkg-git occurs in Koji's answers, older ones included.
 ALIASES = {"pkgs.fedoraproject.org": "src.fedoraproject.org"}
 PAGE = 100  # builds a call
+# No answer, no XML, or a fault that is none of koji's own: something broke inside the hub.
+_BROKEN = (requests.RequestException, xml.parsers.expat.ExpatError, koji.Fault)
 FULL_SHA = re.compile(r"[0-9a-f]{40}")
 
 
@@ -47,6 +49,7 @@ class KojiBuild:
     state: int  # koji.BUILD_STATES
     owner: str | None
     completed: datetime | None
+    promoted: datetime | None  # from a draft
     draft: bool
     task: int | None
 
@@ -95,9 +98,7 @@ class Koji:
         options = {"timeout": timeout, "anon_retry": False, "max_retries": 0}
         self._session = koji.ClientSession(hub_url, opts=options)
         self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(
-                (requests.RequestException, xml.parsers.expat.ExpatError, koji.ServerOffline)
-            ),
+            retry=tenacity.retry_if_exception_type((*_BROKEN, koji.ServerOffline)),
             stop=tenacity.stop_after_attempt(attempts),
             wait=tenacity.wait_random_exponential(multiplier=0.5, max=10),
             reraise=True,
@@ -118,31 +119,21 @@ class Koji:
         request = self._call("getTaskRequest", build.task) if build.task is not None else None
         return _with_request(found, request) if request else build
 
-    def builds(
-        self, package: str, since: datetime, *, limit: int | None = None, newest: bool = False
-    ) -> Iterator[KojiBuild]:
+    def builds(self, package: str, since: datetime) -> Iterator[KojiBuild]:
         """Yield the package's complete builds that were finished, or promoted, after ``since``.
 
-        Oldest first, unless ``newest``. Drafts are left out until they are promoted: that is
-        announced by a message without an NVR, so it is only seen here. ``since`` is aware.
+        Oldest first. Drafts are left out until they are promoted: that is announced by a message
+        without an NVR, so it is only seen here. ``since`` is aware.
         """
-        filters = {"packageID": package, "state": COMPLETE, "draft": False}
         after = since.timestamp()
-        seen: set[int] = set()
-        order = "-completion_time,-build_id" if newest else "completion_time,build_id"
-        for bound in ("completeAfter", "promotedAfter"):
-            for answer in self._pages({**filters, bound: after}, order):
-                build = _build(answer)
-                if build.id not in seen:
-                    seen.add(build.id)
-                    yield build
-                    if limit is not None and len(seen) >= limit:
-                        return
+        for period in ({"completeBefore": after, "promotedAfter": after}, {"completeAfter": after}):
+            filters = {"packageID": package, "state": COMPLETE, "draft": False, **period}
+            yield from map(_build, self._pages(filters))
 
-    def _pages(self, filters: dict[str, Any], order: str) -> Iterator[dict[str, Any]]:
+    def _pages(self, filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
         offset = 0
         while True:
-            options = {"order": order, "limit": PAGE, "offset": offset}
+            options = {"order": "completion_time,build_id", "limit": PAGE, "offset": offset}
             page = self._call("listBuilds", **filters, queryOpts=options)
             yield from page
             if len(page) < PAGE:
@@ -152,11 +143,7 @@ class Koji:
     def _call(self, method: str, *args: Any, **options: Any) -> Any:
         try:
             return self._retrying(self._session.callMethod, method, *args, **options)
-        except (
-            requests.RequestException,
-            xml.parsers.expat.ExpatError,
-            koji.GenericError,
-        ) as error:
+        except (*_BROKEN, koji.GenericError) as error:
             log.warning("koji: %s failed: %s", method, error)
             raise RemoteUnavailable(
                 f"Koji did not answer {method}: {type(error).__name__}: {str(error)[:300]}",
@@ -169,7 +156,6 @@ def _build(answer: dict[str, Any]) -> KojiBuild:
     """Read an answer of getBuild or listBuilds (kojihub.py, get_build and listBuilds)."""
     nvr = Nvr(str(answer["name"]), str(answer["version"]), str(answer["release"]))
     source = answer.get("source")
-    completed = answer.get("completion_ts")
     return KojiBuild(
         id=answer["build_id"],
         nvr=str(nvr),
@@ -182,10 +168,15 @@ def _build(answer: dict[str, Any]) -> KojiBuild:
         target=None,
         state=answer["state"],
         owner=answer.get("owner_name"),
-        completed=None if completed is None else datetime.fromtimestamp(completed, UTC),
+        completed=_moment(answer.get("completion_ts")),
+        promoted=_moment(answer.get("promotion_ts")),
         draft=bool(answer.get("draft")),
         task=answer.get("task_id"),
     )
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _with_request(answer: dict[str, Any], request: list[Any]) -> KojiBuild:

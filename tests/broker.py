@@ -161,9 +161,10 @@ class Broker:
         schema: str | None = SCHEMA,
         encoding: str | None = "utf-8",
     ) -> None:
-        headers: dict[str, Any] = {"fedora_messaging_severity": 20}
+        headers: dict[str, Any] = {"fedora_messaging_severity": 20, "priority": 0}
         if schema:
             headers["fedora_messaging_schema"] = schema
+            headers["fedora_messaging_schema_package"] = "koji_fedoramessaging_messages"
         with self.channel() as channel:
             for body in bodies:
                 data = body if isinstance(body, bytes) else json.dumps(body).encode()
