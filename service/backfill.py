@@ -173,14 +173,17 @@ def _last_of_each(
 
 
 def enqueue(found: Iterable[Found], journal: Journal) -> Iterator[Found]:
-    """Add the rows to the journal; yield what became of each, as it is done."""
+    """Add the rows to the journal; yield what became of each, as it is done.
+
+    What is left without a row will not be converted.
+    """
     for each in found:
         if each.row is None or journal.add(each.row):
             yield each
             continue
         row = journal.find(each.nvr)
         if row is None or row.state in ("waiting", "running"):
-            yield Found(each.nvr, None, "on the list already")
+            yield Found(each.nvr, each.row, "on the list already")
         elif row.state == "done":  # the published tree is the truth, and it lacks the tag
             journal.again(each.nvr)
             yield each

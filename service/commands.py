@@ -96,7 +96,7 @@ def backfill(
     try:
         added = list(_progress(enqueue(found, journal), as_json))
         if not queue:
-            _work(settings, journal, [each.nvr for each in added if each.row], as_json)
+            _work(settings, journal, as_json)
         rows = [journal.find(each.nvr) for each in added if each.row]
         results = [] if queue else [(r.nvr, r.state, r.outcome) for r in rows if r]
     finally:
@@ -137,8 +137,8 @@ def _progress(found: Iterator[Found], as_json: bool) -> Iterator[Found]:
         yield each
 
 
-def _work(config: Config, journal: Journal, wanted: list[str], as_json: bool) -> None:
-    """Convert what is due until the wanted builds are settled or due later."""
+def _work(config: Config, journal: Journal, as_json: bool) -> None:
+    """Convert what is due, what an earlier run left behind included."""
     from service import worker
     from service.daemon import make_worker, process_name
     from service.pipeline import pipeline
@@ -148,9 +148,8 @@ def _work(config: Config, journal: Journal, wanted: list[str], as_json: bool) ->
         logging.getLogger("service.worker").setLevel(logging.INFO)
     worker.preload()
     make = make_worker(config, journal, pipeline(config), f"{process_name()} backfill")
-    if wanted:
-        make.run(threading.Event(), drain=True)
-    journal.sign(f"{process_name()} backfill", "done")
+    make.run(threading.Event(), drain=True)
+    journal.sign(make.name, "done")
 
 
 def _tell(added: Sequence[Found], results: Sequence[tuple[str, str, str]], as_json: bool) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 from converter import convert as converting
 from converter.build import Evr, Nvr
 from converter.convert import Conversion, Request
-from converter.errors import CannotConvert, Fate, SrcgitError
+from converter.errors import CannotConvert, Fate, PkgGitInvalid, SrcgitError, TryAgain
 from converter.mirror import Mirror
 from converter.odb import Repository
+from converter.pkggit import PkgGit
 from converter.publish import Receipt, catch_up, publish_all
 from service.config import Config, Package
 from service.journal import Row
@@ -36,6 +37,10 @@ class NotOurs(SrcgitError):
 
 class SourceElsewhere(CannotConvert):
     """Koji says that the build was made from another repository than the configured one."""
+
+
+class PkgGitBehind(TryAgain):
+    """Our pkg-git lacks the commit that Koji built: a mirror that is not up to date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ class Pipeline:
         row, owner = self._asked(row, package, progress)
         repo = Repository.create(package.repo)
         request = self._request(row, package)
+        progress("looking at pkg-git")
+        _has(request)
         progress("looking at what is published")
         for mirror in request.upstreams:
             repo.borrow(mirror.repository)
@@ -136,6 +143,14 @@ def _commit(build: KojiBuild, row: Row, package: Package) -> str:
             next_step="convert it by hand, with PKG_GIT#COMMIT and --nvr",
         )
     return build.commit
+
+
+def _has(request: Request) -> None:
+    """Raise PkgGitBehind where pkg-git lacks the commit, after a fetch if it is a mirror of ours."""
+    try:
+        PkgGit(request.pkg_git).resolve(request.rev)
+    except PkgGitInvalid as error:
+        raise PkgGitBehind(error.what, where=error.where, next_step=error.next_step) from error
 
 
 def _evidence(

@@ -75,6 +75,7 @@ def status(config: Config, journal: Journal, koji: Koji, *, failures: int = 20) 
     signs = journal.signs()
     last = next((now - sign.seen for sign in signs if sign.name == "messages"), None)
     living = [s for s in signs if s.name != "messages" and now - s.seen < ALIVE]
+    daemons = [s for s in living if s.name.endswith(" intake")]  # a backfill is no daemon
     wrong = [f"{p.package}: {p.trouble}" for p in packages if p.trouble]
     wrong += [
         f"{p.package}: {p.missing[0]} was finished {p.lag / 3600:.1f} hours ago, not published"
@@ -84,12 +85,11 @@ def status(config: Config, journal: Journal, koji: Koji, *, failures: int = 20) 
     deaf = [
         f"{p.package}: no message told of {', '.join(p.unheard[:3])}" for p in packages if p.unheard
     ]
-    if not living:
+    if not daemons:
         deaf.append("no daemon has given a sign of life in the last minutes")
-    halted = [sign for sign in living if sign.halted]
-    deaf += [f"{s.name}: {s.doing}" for s in halted if s.name.endswith(" intake")]
+    deaf += [f"{s.name}: {s.doing}" for s in daemons if s.halted]
     wrong += deaf
-    wrong += [f"{s.name}: {s.doing}" for s in halted if not s.name.endswith(" intake")]
+    wrong += [f"{s.name}: {s.doing}" for s in living if s.halted and s not in daemons]
     parked = [row for row in settled.values() if row.state == "parked"]
     wrong += [f"{row.nvr} is set aside: {row.outcome}" for row in parked]
     return Status(
@@ -130,7 +130,9 @@ def _freshness(
         unheard=[
             build.nvr
             for build in sorted(missing, key=_finished)
-            if now - _finished(build) > HEARD and journal.find(build.nvr) is None
+            if not build.promoted  # no message names those
+            and now - _finished(build) > HEARD
+            and journal.find(build.nvr) is None
         ],
     )
 
@@ -143,7 +145,9 @@ def _ours(build: KojiBuild) -> bool:
 
 
 def _finished(build: KojiBuild) -> float:
-    return build.completed.timestamp() if build.completed else 0.0
+    """When it became a build of the distribution."""
+    moment = build.promoted or build.completed
+    return moment.timestamp() if moment else 0.0
 
 
 def _highest(package: str, tags: set[str]) -> str | None:

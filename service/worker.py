@@ -230,7 +230,8 @@ class Worker:
         ):
             log.warning("%s: %s: settled by somebody else meanwhile", self.name, row.nvr)
         level = logging.INFO if outcome.fate is Fate.DONE else logging.WARNING
-        log.log(level, "%s: %s: %s: %s", self.name, row.nvr, outcome.fate.value, outcome.reason)
+        told = ": ".join(filter(None, (self.name, row.nvr, outcome.fate.value, outcome.reason)))
+        log.log(level, "%s", told)
         if rule.rest:
             error = outcome.evidence.get("error", {})
             raise MachineAtFault(

@@ -146,20 +146,25 @@ def test_backfill_converts_what_is_missing_and_status_tells(
     site: Site, hub: Hub, made: Sample
 ) -> None:
     hub.add("kernel-6.12.8-202.fc41", commit="f" * 40, completion_ts=1.2e9)
+    hub.add("kernel-6.12.8-203.fc41", commit=made.git_am, completion_ts=1.6e9)
     since = ("--since", "2000-01-01", "--config", site.path)
     dry = answer("backfill", "kernel", *since, "--dry-run")
-    assert dry["missing"] == [TODAY, NEXT, "kernel-6.12.8-202.fc41"]
+    behind, wrong = "kernel-6.12.8-202.fc41", "kernel-6.12.8-203.fc41"
+    assert dry["missing"] == [TODAY, NEXT, behind, wrong]
     out, _ = srcgit("backfill", "kernel", *since, status=1)
     assert f"{TODAY}: missing" in out
-    assert out.splitlines()[-1] == "3 of 3 builds were missing, 2 done, 1 failed"
+    assert out.splitlines()[-1] == "4 of 4 builds were missing, 2 done, 1 failed, 1 waiting"
     assert git(site.places[1], "tag").split() == [TODAY, NEXT]
     assert git(site.places[1], "log", "-1", "--format=%s", "f41") == NEXT
-    seen = json.loads(srcgit("status", "--json", "--config", site.path)[0])
-    assert (seen["well"], seen["queue"]) == (True, {"done": 2, "failed": 1})
-    assert seen["failures"][0]["reason"].startswith("pkg-git has no commit")
+    seen = answer("status", "--config", site.path, status=1)
+    assert seen["queue"] == {"done": 2, "failed": 1, "waiting": 1}
+    assert seen["failures"][0]["reason"].startswith("this commit builds kernel-4.15.0-1.fc41")
+    assert seen["wrong"] == ["no daemon has given a sign of life in the last minutes"]
     again = answer("backfill", "kernel", *since)
-    assert again["missing"] == []
-    assert again["left"][2]["why"].startswith("failed before: pkg-git has no commit")
+    assert again["missing"] == [behind]
+    assert again["left"][2]["why"].startswith("failed before: this commit builds kernel-4.15")
+    [result] = again["results"]
+    assert result["reason"].startswith("pkg-git has no commit")
 
 
 def test_backfill_from_pkg_gits_history_alone_asks_koji_nothing(site: Site, hub: Hub) -> None:

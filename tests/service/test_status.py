@@ -66,6 +66,7 @@ def test_all_is_well_when_the_newest_is_published_and_the_daemon_lives(
 def test_silence_is_not_health(config: Config, journal: Journal, hub: Hub) -> None:
     finished(hub, "kernel-6.2-1.fc41", 40)
     tag(place(config), "kernel-6.2-1.fc41")
+    journal.sign("host:9 backfill", "done")  # from a timer, while the daemon is dead
     seen = look(config, journal)
     assert seen.exit_code == 1
     assert seen.wrong == ["no daemon has given a sign of life in the last minutes"]
@@ -85,6 +86,19 @@ def test_only_what_a_restart_may_mend_is_deafness(
     journal.add(Row("kernel-6.3-1.fc41", "kernel", "kernel.fc41"))
     journal.sign("host:1 intake", "not consuming", halted=True)
     assert look(config, journal).deaf == ["host:1 intake: not consuming"]
+
+
+def test_a_promoted_draft_counts_from_its_promotion_and_has_no_message(
+    config: Config, journal: Journal, hub: Hub
+) -> None:
+    journal.sign("host:1 intake", "consuming")
+    now = time.time()
+    hub.add("kernel-6.1-1.fc41", completion_ts=now - 50 * 3600, promotion_ts=now - 3600)
+    seen = look(config, journal)
+    assert seen.wrong == []
+    [kernel] = seen.packages
+    assert kernel.missing == ["kernel-6.1-1.fc41"] and kernel.unheard == []
+    assert kernel.lag is not None and 3500 < kernel.lag < 3700
 
 
 def test_an_old_unpublished_build_is_a_lag_even_behind_a_newer_published_one(
@@ -138,6 +152,7 @@ def test_a_halted_worker_and_a_waiting_queue_show(
     config: Config, journal: Journal, hub: Hub
 ) -> None:
     journal.add(Row("kernel-6.1-1.fc41", "kernel", "k"), time.time() - 500)
+    journal.sign("host:1 intake", "consuming")
     journal.sign("host:1 worker 1", "no bubblewrap; install it", halted=True)
     journal.sign("messages", "last one")
     seen = look(config, journal)
