@@ -15,7 +15,7 @@ from converter.binary import blob_id
 from converter.diff import DiffError, FilePatch
 from converter.diff_git import git_patches
 from converter.image_git import Image
-from converter.tree import File, Tree
+from converter.tree import File, Tree, why_unsafe
 
 # Options that change no result that is committed, or that are read elsewhere (converter.mail).
 _HARMLESS = {
@@ -295,18 +295,9 @@ def _parents(path: bytes) -> Iterable[bytes]:
         at = path.find(b"/", at + 1)
 
 
-# read-cache.c, verify_path, with core.protectNTFS (path.c, is_ntfs_dotgit), as git has it by default
-_DOT_GIT = re.compile(rb"(?i)(?:\.git|git~1)[ .]*(?::.*)?\Z", re.DOTALL)
-
-
 def _verify(path: bytes, mode: int) -> None:
-    for part in path.split(b"/"):
-        if part in (b"", b".", b"..") or b"\0" in part:
-            raise Refused("UnsafePath", path, "the path leads out of the tree")
-        if any(_DOT_GIT.match(piece) for piece in part.split(b"\\")):
-            raise Refused("UnsafePath", path, "the path leads into .git")
-        if mode & _TYPE == _LINK and part.lower().startswith(b".gitmodules"):
-            raise Refused("UnsafePath", path, ".gitmodules as a symbolic link")
+    if why := why_unsafe(path, link=mode & _TYPE == _LINK):
+        raise Refused("UnsafePath", path, why)
 
 
 def _binary(patch: FilePatch, image: bytes, name: bytes) -> bytes:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
+
+# read-cache.c, verify_path, with core.protectNTFS (path.c, is_ntfs_dotgit), as git has it by default
+_DOT_GIT = re.compile(rb"(?i)(?:\.git|git~1)[ .]*(?::.*)?\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +31,15 @@ class Tree(Protocol):
     def is_dir(self, path: bytes) -> bool:
         """Tell whether there is a file below ``path``."""
         ...
+
+
+def why_unsafe(path: bytes, *, link: bool) -> str:
+    """Return why git stores nothing at ``path``; "" where it does."""
+    for part in path.split(b"/"):
+        if part in (b"", b".", b"..") or b"\0" in part:
+            return "the path leads out of the tree"
+        if any(_DOT_GIT.match(piece) for piece in part.split(b"\\")):
+            return "the path leads into .git"
+        if link and part.lower().startswith(b".gitmodules"):
+            return ".gitmodules as a symbolic link"
+    return ""
