@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from typing import Any
 from converter import explode, series, top, upstream
 from converter.build import Build, Nvr
 from converter.errors import (
+    BaseMissing,
+    BaseUnknown,
     CannotConvert,
     CannotWork,
     NoSandbox,
@@ -32,6 +34,7 @@ from converter.publish import evr_of, merge
 from converter.series import Failure, Patched
 from converter.text import text
 from converter.unpack import UnpackError, unpack
+from converter.upstream import Found
 from converter.verdict import Verdict
 from converter.verify import Subject
 from converter.verify import verify as against_prep
@@ -56,6 +59,9 @@ class Request:
     arch: str = "x86_64"
     base: str | None = None
     upstreams: tuple[Mirror, ...] = ()
+    tags: tuple[
+        str, ...
+    ] = ()  # templates of upstream's tags, tried in order before what is learned
     explode_from: Mirror | None = None  # kernel-ark, to take the monolithic patch apart
     committer: tuple[bytes, bytes] = (b"srcgit", b"srcgit@localhost")
 
@@ -170,6 +176,20 @@ def plan(request: Request, trace: Tracer, progress: Progress = lambda stage: Non
     return Planned(_nvr(request.nvr, made, package), dist, made, pkg_git, package, history)
 
 
+def at_hand(planned: Planned, request: Request) -> Found | str:
+    """Return the base in the upstreams that can be read without a network, or why it is not there.
+
+    "" where no upstream is at hand.
+    """
+    here = [mirror for mirror in request.upstreams if mirror.at_hand]
+    if not here or (request.base is None and planned.plan.base.kind == "unknown"):
+        return ""
+    try:
+        return upstream.find(planned.plan.base, request.base, here, request.tags, fetch=False)
+    except (BaseMissing, BaseUnknown) as error:
+        return f"{error.what} [{error.where}]"
+
+
 def _nvr(asked: Nvr | None, made: Plan, package: Package) -> Nvr:
     """Return the build's NVR: the spec's own, which must be the one that was asked for.
 
@@ -215,7 +235,8 @@ def convert(
         return _checked(done, build.commit, repo)
     with clock("base"):
         progress("looking for the base")
-        base = upstream.find(planned.plan.base, request.base, request.upstreams)
+        base = upstream.find(planned.plan.base, request.base, request.upstreams, request.tags)
+        planned = replace(planned, plan=replace(planned.plan, base=base.base))
         repo.borrow(base.repository)
     named = (base.rev, base.commit)
     with clock("series"), Stage(repo, base.commit) as stage:
@@ -449,9 +470,15 @@ class _Clock:
             self.seconds[stage] = time.perf_counter() - start
 
 
-def plan_json(planned: Planned) -> dict[str, Any]:
-    """Return the contract's ``plan --json``."""
+def plan_json(planned: Planned, found: Found | str = "") -> dict[str, Any]:
+    """Return the contract's ``plan --json``; ``found`` is what ``at_hand`` told."""
     nvr, made = planned.nvr, planned.plan
+    base = found.base if isinstance(found, Found) else made.base
+    resolved = (
+        {"commit": found.commit, "upstream": found.location, "template": found.template or None}
+        if isinstance(found, Found)
+        else {}
+    )
     return {
         "nvr": str(nvr),
         "name": nvr.name,
@@ -460,10 +487,18 @@ def plan_json(planned: Planned) -> dict[str, Any]:
         "pkg_git": {"url": planned.pkg_git.url, "commit": planned.package.commit.id},
         "spec": text(made.spec),
         "arch": made.arch,
-        "base": {"kind": made.base.kind, "rev": made.base.rev, "how": made.base.how},
+        "base": {
+            "kind": base.kind,
+            "rev": base.rev,
+            "how": base.how,
+            "versions": list(base.versions),
+            "names": list(base.names),
+            "guess": base.guess,
+            **resolved,
+        },
         "base_patches": [text(patch) for patch in made.base_patches],
         "steps": [top.step_json(step) for step in made.steps],
         "skipped": [{"patch": text(s.patch), "why": s.why} for s in made.skipped],
         "unrepresented": [{"command": u.command, "why": u.why} for u in made.unrepresented],
-        "warnings": list(made.warnings),
+        "warnings": [*made.warnings, *([found] if found and isinstance(found, str) else [])],
     }

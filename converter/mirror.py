@@ -82,17 +82,26 @@ class Mirror:
             self.fetch()
         return found or self.repository.commit_id(rev)
 
-    def fetch(self) -> None:
-        """Bring the mirror up to date. Raises RemoteUnavailable. A path is left as it is."""
+    @property
+    def at_hand(self) -> bool:
+        """Whether it can be read without a network."""
+        return not self._remote or self._path.exists()
+
+    def fetch(self) -> bool:
+        """Bring the mirror up to date; tell whether it was asked for. A path is left as it is.
+
+        Raises RemoteUnavailable.
+        """
         if not self._remote:
-            return
+            return False
         repository = self.repository
         if self._fetched:  # cloned just now
-            return
+            return False
         with _locked(self._path):
             self._talk(repository, "fetch", "--quiet", "--tags", "--prune", "origin")
         self._fetched = True
         self._opened = None  # libgit2 looks for new packs when it opens
+        return True
 
     def _clone(self) -> None:
         try:

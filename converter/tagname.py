@@ -98,11 +98,16 @@ def find(
         found = _learned(version, names, tags)
         if found is not None:
             return found
-    near = difflib.get_close_matches(versions[0], tags, n=3, cutoff=0.3) if versions else []
-    told = f"; the nearest: {', '.join(near)}" if near else ""
     return Unclear(
-        f"none of the upstream's {len(tags)} tags stands for {' or '.join(versions)}{told}"
+        f"none of the upstream's {len(tags)} tags stands for {' or '.join(versions)}"
+        + _nearest(versions[0] if versions else "", tags)
     )
+
+
+def _nearest(version: str, tags: Sequence[str]) -> str:
+    numbers = {re.sub(r"\D+", ".", tag).strip("."): tag for tag in tags}
+    near = difflib.get_close_matches(re.sub(r"\D+", ".", version), numbers, n=3, cutoff=0.5)
+    return f"; the nearest: {', '.join(numbers[each] for each in near)}" if near else ""
 
 
 def _by_template(

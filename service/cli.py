@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from converter.convert import Conversion, Planned, Request
+    from converter.upstream import Found
     from service.config import Config, Package
     from service.koji import KojiBuild
     from specparse.plan import Preparer, Tracer
@@ -111,10 +112,11 @@ def plan(**options: Any) -> None:
     with _Progress(options) as progress:
         asked = _asked(options)
         planned = pipeline.plan(asked.request, asked.trace, progress)
+        found = pipeline.at_hand(planned, asked.request)
     if options["as_json"]:
-        _print_json(pipeline.plan_json(planned))
+        _print_json(pipeline.plan_json(planned, found))
     else:
-        _print_plan(planned)
+        _print_plan(planned, found)
 
 
 @cli.command()
@@ -343,6 +345,8 @@ def _ask_build(
         )
     if package and not shared["upstreams"]:
         shared["upstreams"] = tuple(Mirror(url, cache) for url in package.upstreams)
+    if package:
+        shared["tags"] = package.tags
     if package and package.explode_from and not shared["explode_from"]:
         shared["explode_from"] = Mirror(package.explode_from, cache)
     return _Asked(
@@ -429,10 +433,16 @@ def _print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def _print_plan(planned: Planned) -> None:
+def _print_plan(planned: Planned, found: Found | str) -> None:
     made = planned.plan
     click.echo(f"{planned.nvr}  pkg-git {planned.package.commit.id[:12]}")
-    click.echo(f"base  {made.base.rev or 'unknown'}  ({made.base.how})")
+    if isinstance(found, str):
+        guess = ", or as upstream spells it" if made.base.guess else ""
+        click.echo(f"base  {made.base.rev or 'unknown'}{guess}  ({made.base.how})")
+    else:
+        click.echo(
+            f"base  {found.rev}  {found.commit[:12]} of {found.location}  ({found.base.how})"
+        )
     for patch in made.base_patches:
         click.echo(f"      {text(patch)} is part of the base")
     click.echo(f"{len(made.steps)} patches are applied:")
@@ -443,10 +453,11 @@ def _print_plan(planned: Planned) -> None:
         flags += ["-R"] if step.reverse else []
         flags += [f"in {text(step.directory)}"] if step.directory else []
         click.echo(f"  {number:>10}  {step.tool} {' '.join(flags)}  {text(step.patch)}")
+    warnings = [*made.warnings, *([found] if found and isinstance(found, str) else [])]
     for title, rows in (
         ("not applied:", [(text(s.patch), s.why) for s in made.skipped]),
         ("not represented by a commit:", [(u.command, u.why) for u in made.unrepresented]),
-        ("warnings:", [(warning, "") for warning in made.warnings]),
+        ("warnings:", [(warning, "") for warning in warnings]),
     ):
         if rows:
             click.echo(title)

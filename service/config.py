@@ -52,7 +52,7 @@ class Package:
     pkg_git: str
     source: str
     upstreams: tuple[str, ...]
-    tag: str  # template of an upstream tag: v%{version}
+    tags: tuple[str, ...]  # templates of upstream tags, tried in order: v%{version}
     repo: Path  # the repository that receives the result
     push: tuple[str, ...] = ()
     verify: bool = False
@@ -212,7 +212,7 @@ def _package(name: str, section: _Section, state: Path) -> Package:
         pkg_git=pkg_git,
         source=section.checked("source", _remote, public),
         upstreams=section.addresses("upstreams", linux),
-        tag=section.get("tag", str, "v%{version}"),
+        tags=_templates(section),
         repo=Path(section.get("repo", str, f"{state}/{name}.git")),
         push=section.addresses("push", ()),
         verify=section.get("verify", bool, False),
@@ -220,12 +220,20 @@ def _package(name: str, section: _Section, state: Path) -> Package:
     )
     if not found.upstreams:
         raise section.wrong("upstreams", "must name where the upstream tags are")
-    if "%{version}" not in found.tag:
-        raise section.wrong("tag", "must contain %{version}")
     if not found.repo.is_absolute():
         raise section.wrong("repo", "must be an absolute path")
     section.end()
     return found
+
+
+def _templates(section: _Section) -> tuple[str, ...]:
+    """Return ``tag``: one template or several, %{version} in each; none: learned from upstream."""
+    one = isinstance(section.values.get("tag", []), str)
+    given = [section.get("tag", str)] if one else section.get("tag", list, [])
+    for template in given:
+        if not isinstance(template, str) or "%{version}" not in template:
+            raise section.wrong("tag", "must contain %{version}")
+    return tuple(given)
 
 
 def _retry(section: _Section) -> Retry:

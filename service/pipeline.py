@@ -103,6 +103,7 @@ class Pipeline:
             target=row.target,
             koji_id=row.koji_id,
             upstreams=tuple(Mirror(url, cache) for url in package.upstreams),
+            tags=package.tags,
             explode_from=Mirror(package.explode_from, cache) if package.explode_from else None,
             committer=(name.encode(), email.encode()),
         )

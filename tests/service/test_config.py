@@ -22,7 +22,7 @@ def test_without_a_file_fedoras_kernel_is_converted_and_nothing_published(sealed
     assert list(config.packages) == ["kernel"]
     assert kernel.pkg_git == kernel.source == "https://src.fedoraproject.org/rpms/kernel.git"
     assert [url.rsplit("/", 2)[1] for url in kernel.upstreams] == ["torvalds", "stable"]
-    assert (kernel.tag, kernel.push, kernel.verify) == ("v%{version}", (), False)
+    assert (kernel.tags, kernel.push, kernel.verify) == ((), (), False)
     assert config.journal == f"sqlite:///{config.state}/journal.sqlite"
     assert config.state.is_relative_to(sealed)
 
@@ -67,11 +67,20 @@ def test_every_setting_can_be_given_in_fedora_messagings_own_file(tmp_path: Path
     assert (config.lease, config.timeout, config.workers) == (60.0, 600.5, 2)
     assert config.committer == ("Kernel Tree", "tree@example.org")
     assert config.retry == Retry(1.0, 3.0, 5.0, 100.0)
+    assert (kernel.tags, hello.tags) == ((), ("hello-%{version}",))
     # A mirror is fetched from, but what Koji must name is Fedora's address.
     assert kernel.source == "https://src.fedoraproject.org/rpms/kernel.git"
     assert hello.source == hello.pkg_git
     assert hello.repo == Path("/var/lib/srcgit/hello.git")
     assert kernel.repo == Path("/srv/kernel.git")
+
+
+def test_tag_templates_may_be_several(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "[consumer_config.packages.kernel]\ntag = ['v%{version}', '%{name}_%{version}']",
+    )
+    assert load(path).packages["kernel"].tags == ("v%{version}", "%{name}_%{version}")
 
 
 @pytest.mark.parametrize(
@@ -92,6 +101,11 @@ def test_every_setting_can_be_given_in_fedora_messagings_own_file(tmp_path: Path
         ("[consumer_config.packages.'../x']\nverify = true", "consumer_config.packages.../x."),
         ("[consumer_config.packages.bash]", "consumer_config.packages.bash.upstreams "),
         ("[consumer_config.packages.kernel]\ntag = 'v1'", "consumer_config.packages.kernel.tag "),
+        (
+            "[consumer_config.packages.kernel]\ntag = ['v%{version}', 1]",
+            "consumer_config.packages.kernel.tag ",
+        ),
+        ("[consumer_config.packages.kernel]\ntag = 1", "consumer_config.packages.kernel.tag "),
         ("[consumer_config.packages.kernel]\nrepo = 'x'", "consumer_config.packages.kernel.repo "),
         (
             "[consumer_config.packages.kernel]\nsource = '/x'",

@@ -1,0 +1,111 @@
+"""The base of any package, looked for in upstreams that name their tags each in its own way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from converter.errors import BaseMissing, BaseUnknown
+from converter.mirror import Mirror
+from converter.upstream import find
+from specparse.plan import Base
+from tests.builders import Source
+
+
+@pytest.fixture
+def glib(tmp_path: Path) -> Source:
+    """An upstream whose tags changed their look, with a plugin's beside them."""
+    upstream = Source(tmp_path / "glib.git")
+    for name in ("GLIB_2_48_0", "GLIB_2_50_0", "GLIB_2_50_1", "2.54.0", "glib-plugin-2.50.2"):
+        upstream.tag(name, upstream.commit({"version": name}, f"{name}\n"))
+    return upstream
+
+
+def guess(version: str, *names: str) -> Base:
+    return Base("tag", f"v{version}", "the name of it", (version,), names or ("glib",), guess=True)
+
+
+def mirror(source: Source, tmp_path: Path) -> Mirror:
+    return Mirror(str(source.path), tmp_path / "cache")
+
+
+def test_the_tag_is_learned_and_told(glib: Source, tmp_path: Path) -> None:
+    found = find(guess("2.50.0"), None, [mirror(glib, tmp_path)])
+    assert (found.rev, found.commit) == ("GLIB_2_50_0", glib.rev("GLIB_2_50_0"))
+    assert found.template == "GLIB_%{version}"
+    assert (found.base.rev, found.base.guess) == ("GLIB_2_50_0", False)
+    assert found.base.how == "the name of it; 2 of the other 4 tags look like GLIB_%{version}"
+
+
+def test_a_plugin_s_tag_is_not_the_package_s(glib: Source, tmp_path: Path) -> None:
+    with pytest.raises(BaseMissing, match=r"none of the upstream's 5 tags stands for 2\.50\.2"):
+        find(guess("2.50.2"), None, [mirror(glib, tmp_path)])
+    found = find(guess("2.50.2", "glib-plugin"), None, [mirror(glib, tmp_path)])
+    assert found.rev == "glib-plugin-2.50.2"
+
+
+def test_two_tags_are_told_and_none_is_taken(glib: Source, tmp_path: Path) -> None:
+    glib.tag("2.50.0", glib.commit({"version": "other"}, "other\n"))
+    with pytest.raises(BaseUnknown, match=r"several tags could be 2\.50\.0: .*GLIB_2_50_0") as told:
+        find(guess("2.50.0"), None, [mirror(glib, tmp_path)])
+    assert "--base" in told.value.next_step
+    found = find(guess("2.50.0"), None, [mirror(glib, tmp_path)], ["GLIB_%{version}"])
+    assert found.rev == "GLIB_2_50_0"
+    found = find(guess("2.50.0"), "2.50.0", [mirror(glib, tmp_path)])
+    assert found.commit == glib.rev("2.50.0")
+
+
+def test_two_names_of_one_commit_will_do(glib: Source, tmp_path: Path) -> None:
+    at = glib.rev("GLIB_2_50_0")
+    assert at
+    glib.tag("2.50.0", at)
+    found = find(guess("2.50.0"), None, [mirror(glib, tmp_path)])
+    assert found.commit == at and "of one commit with" in found.base.how
+
+
+def test_a_url_s_tag_goes_before_what_is_learned(glib: Source, tmp_path: Path) -> None:
+    named = Base("tag", "glib-plugin-2.50.2", "the URL", ("2.50.1",), ("glib",))
+    assert find(named, None, [mirror(glib, tmp_path)]).rev == "glib-plugin-2.50.2"
+    elsewhere = Base("tag", "rel/2.50.1", "the URL", ("2.50.1",), ("glib",))
+    assert find(elsewhere, None, [mirror(glib, tmp_path)]).rev == "GLIB_2_50_1"
+    kernel = Base("tag", "v2.50.1", "the name", ("2.50.1",))
+    with pytest.raises(BaseMissing, match=r"no upstream has the tag v2\.50\.1"):
+        find(kernel, None, [mirror(glib, tmp_path)])
+
+
+def test_the_second_upstream_has_it(glib: Source, tmp_path: Path) -> None:
+    other = Source(tmp_path / "other.git")
+    other.tag("v1.0", other.commit({"a": "b"}, "a\n"))
+    both = [mirror(other, tmp_path), mirror(glib, tmp_path)]
+    assert find(guess("2.54.0"), None, both).location == str(glib.path)
+
+
+def test_a_mirror_is_fetched_for_a_tag_that_is_new(glib: Source, tmp_path: Path) -> None:
+    url = f"file://{glib.path}"
+    assert not Mirror(url, tmp_path / "cache").at_hand
+    assert find(guess("2.50.0"), None, [Mirror(url, tmp_path / "cache")]).rev == "GLIB_2_50_0"
+    glib.tag("GLIB_2_50_3", glib.commit({"version": "3"}, "3\n"))
+    known = Mirror(url, tmp_path / "cache")
+    assert known.at_hand
+    with pytest.raises(BaseMissing):
+        find(guess("2.50.3"), None, [known], fetch=False)
+    assert find(guess("2.50.3"), None, [known]).rev == "GLIB_2_50_3"
+
+
+def test_an_abbreviated_commit(glib: Source, tmp_path: Path) -> None:
+    whole = glib.rev("GLIB_2_50_1")
+    assert whole
+    found = find(Base("commit", whole[:9], "the name"), None, [mirror(glib, tmp_path)])
+    assert (found.commit, found.rev) == (whole, whole[:9])
+    with pytest.raises(BaseMissing, match="no upstream has fffffffff"):
+        find(Base("commit", "fffffffff", "the name"), None, [mirror(glib, tmp_path)])
+    with pytest.raises(BaseUnknown, match="not a commit id"):
+        find(Base("commit", "HEAD~1", "the name"), None, [mirror(glib, tmp_path)])
+
+
+def test_a_tag_that_is_of_no_commit(glib: Source, tmp_path: Path) -> None:
+    blob = glib.git.run("rev-parse", "GLIB_2_48_0:version").stdout.decode().strip()
+    glib.git.run("update-ref", "refs/tags/GLIB_2_60_0", blob)
+    with pytest.raises(BaseMissing, match="is not of a commit"):
+        find(guess("2.60.0"), None, [mirror(glib, tmp_path)])
