@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Both install what they need first.
 .POSIX:
-.PHONY: install demo test bench corpus-check sample real-check test-ansible clean
+.PHONY: install demo test bench corpus-check sample real-check quilt-check test-ansible clean
 
 VENV = .venv
 INSTALLED = $(VENV)/.installed
@@ -33,6 +33,9 @@ sample: $(TESTS)
 
 real-check: $(TESTS)
 	$(VENV)/bin/python -m tests.oracle.real "$(PKG_GIT)" "$(UPSTREAM)" $(COMMITS)
+
+quilt-check: $(TESTS)
+	$(VENV)/bin/python -m tests.oracle.quilt $(DSC)
 
 test-ansible: $(TESTS)
 	$(VENV)/bin/python -m pytest -x -q tests/ansible/converge.py

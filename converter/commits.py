@@ -64,10 +64,15 @@ def _from_diff(step: Step, data: bytes, origin: Origin, notes: str) -> Draft:
     subject = re.sub(rb"\.(?:patch|diff)(?:\.(?:gz|bz2|xz|zst))?$", b"", name) or name
     number = b" (Patch%d)" % step.number if step.number is not None else b""
     how = b"taken out again with -R" if step.reverse else b"a plain diff without author or message"
+    whose = (
+        b"\nAuthor and date are those of pkg-git commit %s,\nwhich introduced it."
+        % origin.commit[:12].encode()
+        if origin.commit
+        else b""
+    )
     paragraphs = [
         b'Revert "%s"' % subject if step.reverse else subject,
-        b"%s%s is %s.\nAuthor and date are those of pkg-git commit %s,\nwhich introduced it."
-        % (name, number, how, origin.commit[:12].encode()),
+        b"%s%s is %s." % (name, number, how) + whose,
         b"" if step.reverse else _prose(data),
         notes.encode().strip(),
     ]

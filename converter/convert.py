@@ -63,6 +63,7 @@ class Request:
         str, ...
     ] = ()  # templates of upstream's tags, tried in order before what is learned
     explode_from: Mirror | None = None  # kernel-ark, to take the monolithic patch apart
+    loose: bool = False  # pkg_git was made from loose files: its commit says nothing of them
     committer: tuple[bytes, bytes] = (b"srcgit", b"srcgit@localhost")
 
 
@@ -75,7 +76,7 @@ class Planned:
     plan: Plan
     pkg_git: PkgGit
     package: Package
-    history: History
+    history: History | None  # None where there is none: loose files
 
     def build(self, request: Request) -> Build:
         """Return the build, its branch derived where the request names none."""
@@ -158,7 +159,7 @@ def plan(request: Request, trace: Tracer, progress: Progress = lambda stage: Non
     if dist is None:  # "" is an answer: a quilt queue is for no release
         dist = (request.nvr and request.nvr.dist) or pkg_git.dist_of(commit)
     progress(f"reading {text(spec)}")
-    history = package.history(spec)
+    history = None if request.loose else package.history(spec)
     with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
         package.export(Path(scratch), spec)
         Path(scratch).chmod(0o755)  # the sandbox reads it under another uid
@@ -417,10 +418,11 @@ def _patch(package: Package, name: bytes) -> bytes:
 
 
 def _origin(planned: Planned, patch: bytes) -> Origin:
-    provenance = planned.history.of(patch)
-    if provenance is not None:
-        return provenance.changed
     commit = planned.package.commit
+    if planned.history is None:
+        return Origin("", commit.author, commit.message)
+    if provenance := planned.history.of(patch):
+        return provenance.changed
     return Origin(commit.id, commit.author, commit.message)
 
 
@@ -451,7 +453,7 @@ def _with_ids(
         yield (
             patched,
             [next(rest) for _ in patched.commits],
-            planned.history.of(patched.step.patch),
+            planned.history and planned.history.of(patched.step.patch),
         )
 
 

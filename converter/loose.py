@@ -1,43 +1,43 @@
-"""Files that are in no pkg-git (a quilt queue, an unpacked source RPM) as a pkg-git of one commit."""
+"""Files that are in no pkg-git (a quilt queue, a source RPM) as a pkg-git of one commit."""
 
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from converter.errors import PkgGitInvalid
+from converter.build import Nvr
+from converter.convert import find
+from converter.errors import PatchMissing, PkgGitInvalid
 from converter.mirror import Mirror
 from converter.odb import Identity, Repository
+from converter.text import text
 from converter.tree import File
 
 
-def read(directory: Path) -> dict[bytes, File]:
-    """Return the files below ``directory``; raises PkgGitInvalid where it cannot be read."""
-    top = os.fsencode(directory)
+def read(directory: Path, names: Iterable[bytes]) -> dict[bytes, File]:
+    """Return the files ``names`` below ``directory``; links are followed inside of it.
+
+    Raises PatchMissing where one is not there, PkgGitInvalid where it is no file to read.
+    """
     files: dict[bytes, File] = {}
-
-    def refuse(error: OSError) -> None:
-        raise PkgGitInvalid(
-            f"cannot be read: {error.strerror}",
-            where=os.fsdecode(error.filename or directory),
-            next_step="give a directory with a series file and its patches",
-        )
-
     try:
-        for parent, _, names in os.walk(top, onerror=refuse):
-            for name in names:
-                path = os.path.join(parent, name)
-                mode = os.lstat(path).st_mode
-                inside = os.path.relpath(path, top)
-                if stat.S_ISLNK(mode):
-                    files[inside] = File(0o120000, os.readlink(path))
-                elif stat.S_ISREG(mode) and b".git" not in inside.split(b"/"):
-                    with open(path, "rb") as file:
-                        files[inside] = File(0o100644, file.read())
-    except OSError as error:
-        refuse(error)
+        top = directory.resolve(strict=True)
+        for name in names:
+            path = (top / os.fsdecode(name)).resolve()
+            if not path.is_relative_to(top) or (path.exists() and not path.is_file()):
+                raise PkgGitInvalid(
+                    f"{text(name)} is not a file of the series' directory", where=str(directory)
+                )
+            files[name] = File(0o100644, path.read_bytes())
+    except FileNotFoundError:
+        raise PatchMissing(
+            f"{text(name)} does not exist",
+            where=str(directory),
+            next_step="take it out of the series, or put it there",
+        ) from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+        raise PkgGitInvalid(f"cannot be read: {error}", where=str(directory)) from None
     return files
 
 
@@ -52,3 +52,14 @@ def as_pkg_git(
     tree = repository.write_tree(files)
     commit = repository.write_commit(tree, [], author, author, message)
     return Mirror.of(location, repository), commit
+
+
+def release(repo: Repository, nvr: Nvr, commit: str) -> Nvr:
+    """Return ``nvr`` with the first release, from 1 on, that is free or was made from ``commit``."""
+    number = 1
+    while True:
+        candidate = Nvr(nvr.name, nvr.version, str(number))
+        done = find(repo, candidate)
+        if done is None or done.build.commit == commit:
+            return candidate
+        number += 1

@@ -22,7 +22,7 @@ _RELEASE_BRANCH = re.compile(r"f(\d+)(?:/master)?")
 class Origin:
     """Where a file of pkg-git comes from: a commit, its author, what it said."""
 
-    commit: str
+    commit: str  # "" where the package is no repository of its own
     author: Identity
     message: bytes
 

@@ -5,12 +5,10 @@ Heavy imports wait until a command needs them: starting up is a tenth of a conve
 
 from __future__ import annotations
 
-import atexit
 import json
 import logging
 import os
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -59,7 +57,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
             "--series",
             type=click.Path(path_type=Path),
             metavar="DIR",
-            help="Take a plain quilt series instead of BUILD; needs --base.",
+            help="Take a plain quilt series (or its file) instead of BUILD; convert needs --base.",
         ),
         click.option(
             "--guard", "guards", metavar="SYMBOL", multiple=True, help="Define it for guards(1)."
@@ -132,6 +130,8 @@ def convert(**options: Any) -> None:
     from converter.odb import Repository
     from converter.publish import publish_all
 
+    if options["series"] and not options["base"]:
+        raise WrongUsage("a series does not tell its base", next_step="name it with --base REV")
     if options["queue"]:
         click.echo(_queue(_asked(options), options["config"]))
         return
@@ -142,6 +142,11 @@ def convert(**options: Any) -> None:
         if path is None:
             raise WrongUsage("no repository for the result", next_step="name one with --repo PATH")
         repo = Repository.create(path)
+        if options["series"] and not options["nvr"]:
+            from service import inputs
+
+            assert isinstance(asked.trace, inputs.Queue)
+            asked = _Asked(*inputs.numbered(asked.request, asked.trace, repo), None)
         done = pipeline.convert(
             asked.request, repo, asked.trace, prepare=prepare, progress=progress
         )
@@ -311,7 +316,9 @@ def _asked(options: dict[str, Any]) -> _Asked:
         "committer": (name.encode(), email.encode()),
     }
     if options["series"]:
-        return _ask_series(options, shared)
+        from service import inputs
+
+        return _Asked(*inputs.queue(options["series"], options["guards"], shared), None)
     return _ask_build(
         options["build"], settings, cache, shared, sandboxed=not options["no_sandbox"]
     )
@@ -354,48 +361,6 @@ def _ask_build(
         SandboxedTracer(sandboxed=sandboxed),
         package,
     )
-
-
-def _ask_series(options: dict[str, Any], shared: dict[str, Any]) -> _Asked:
-    """Make a pkg-git of one commit from a quilt queue; its date is the base's."""
-    import tempfile
-
-    from converter import loose, quilt, upstream
-    from converter.build import Nvr
-    from converter.convert import Request
-    from converter.odb import Identity
-    from specparse.plan import Base
-
-    directory: Path = options["series"]
-    if not shared["base"]:
-        raise WrongUsage("a series does not tell its base", next_step="name it with --base REV")
-    base = upstream.find(Base("unknown", "", ""), shared["base"], shared["upstreams"])
-    files = loose.read(directory)
-    if b"series" not in files:
-        raise WrongUsage("no file named series", where=str(directory))
-    committer = shared["committer"]
-    name = re.sub(r"[^A-Za-z0-9._+-]", "_", directory.resolve().name).strip(".-") or "series"
-    version = re.sub(r"[^A-Za-z0-9._+~^]", "_", shared["base"]).removeprefix("v")
-    nvr = shared["nvr"] or Nvr(name, version, "1")
-    when = base.repository.commit(base.commit).author.date
-    scratch = Path(tempfile.mkdtemp(prefix="srcgit-"))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    mirror, commit = loose.as_pkg_git(
-        str(directory),
-        files,
-        Identity(committer[0], committer[1], when),
-        f"The series {name}\n".encode(),
-        scratch / "loose.git",
-    )
-    try:
-        plan = quilt.plan(
-            files[b"series"].data, nvr.name, nvr.version, nvr.release, options["guards"]
-        )
-    except quilt.SeriesError as error:
-        raise WrongUsage(str(error), where=str(directory / "series")) from None
-    shared |= {"nvr": nvr, "dist": "", "branch": shared["branch"] or name}
-    request = Request(mirror, commit, spec=b"series", **shared)
-    return _Asked(request, lambda *_, **__: plan, None)
 
 
 def _source(found: KojiBuild, package: Package | None) -> tuple[str, str]:

@@ -255,28 +255,10 @@ class _Interpreter:
             self._leave_out(call, str(error))
 
     def _patch(self, call: Call) -> None:
-        options, operands = getopt.gnu_getopt(list(call.argv), _PATCH_SHORT, _PATCH_LONG)
-        found = dict(options)
-        if "--dry-run" in found or "--version" in found or "--help" in found or "-v" in found:
+        if {"--dry-run", "--version", "--help", "-v"} & dict(_patch_options(call.argv)[0]).keys():
             return
-        unknown = _PATCH_UNKNOWN & found.keys()
-        if unknown:
-            self._leave_out(call, f"patch {' '.join(sorted(unknown))} is not understood")
-            return
-        source = _first(found, "-i", "--input") or call.input
-        if operands:
-            self._leave_out(call, "the file to patch is named: the patch's own names do not count")
-            return
-        step = Step(
-            patch=b"",
-            tool="patch",
-            strip=_number(_first(found, "-p", "--strip"), default=None, call=call),
-            fuzz=_number(_first(found, "-F", "--fuzz"), default=2, call=call),
-            reverse="-R" in found or "--reverse" in found,
-            directory=_below(call.directory, _first(found, "-d", "--directory") or ""),
-            options=tuple(dict.fromkeys(_PATCH_KEPT[o] for o, _ in options if o in _PATCH_KEPT)),
-        )
-        self._add(call, source, step)
+        step, source = patch_step(call.argv, call.directory)
+        self._add(call, source or call.input, step)
 
     def _git(self, call: Call) -> None:
         argv = list(call.argv)
@@ -302,7 +284,7 @@ class _Interpreter:
         found = dict(options)
         if {"--abort", "--skip", "--quit", "--continue", "--resolved"} & found.keys():
             return
-        strip = _number(found.get("-p"), default=1, call=call)
+        strip = _number(found.get("-p"), default=1)
         kept = [_AM_KEPT[o] for o, _ in options if o in _AM_KEPT]
         kept += [_AM_KEPT_VALUE[o] + value for o, value in options if o in _AM_KEPT_VALUE]
         # git am works from the top of its work tree, wherever it is started.
@@ -320,7 +302,7 @@ class _Interpreter:
         step = Step(
             b"",
             "git-apply",
-            strip=_number(found.get("-p"), default=1, call=call),
+            strip=_number(found.get("-p"), default=1),
             reverse="-R" in found or "--reverse" in found,
             directory=_below(directory, ""),
             options=tuple(kept),
@@ -339,7 +321,7 @@ class _Interpreter:
                 step = Step(
                     b"",
                     "patch",
-                    strip=_number(found.get("-p"), default=1, call=call),
+                    strip=_number(found.get("-p"), default=1),
                     fuzz=2,
                     reverse="-R" in found,
                     options=("-f",),
@@ -352,7 +334,7 @@ class _Interpreter:
                 self._leave_out(call, "quilt push to a patch is not understood")
                 return
             ready = len(self._imported) if "-a" in found else 1
-            fuzz = _number(found.get("--fuzz"), default=2, call=call)
+            fuzz = _number(found.get("--fuzz"), default=2)
             for source, step in self._imported[:ready]:
                 self._add(call, source, replace(step, fuzz=fuzz))
             del self._imported[:ready]
@@ -405,11 +387,39 @@ class _Interpreter:
         )
 
 
+def patch_step(argv: Sequence[str], directory: str = "") -> tuple[Step, str]:
+    """Return what ``patch ARGV``, run in ``directory``, does, and the input that it names, or "".
+
+    Raises GetoptError for what cannot be expressed as a step.
+    """
+    options, operands = _patch_options(argv)
+    found = dict(options)
+    unknown = _PATCH_UNKNOWN & found.keys()
+    if unknown:
+        raise getopt.GetoptError(f"patch {' '.join(sorted(unknown))} is not understood")
+    if operands:
+        raise getopt.GetoptError("the file to patch is named: the patch's own names do not count")
+    step = Step(
+        patch=b"",
+        tool="patch",
+        strip=_number(_first(found, "-p", "--strip"), default=None),
+        fuzz=_number(_first(found, "-F", "--fuzz"), default=2),
+        reverse="-R" in found or "--reverse" in found,
+        directory=_below(directory, _first(found, "-d", "--directory") or ""),
+        options=tuple(dict.fromkeys(_PATCH_KEPT[o] for o, _ in options if o in _PATCH_KEPT)),
+    )
+    return step, _first(found, "-i", "--input") or ""
+
+
+def _patch_options(argv: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    return getopt.gnu_getopt(list(argv), _PATCH_SHORT, _PATCH_LONG)
+
+
 def _first(found: dict[str, str], *names: str) -> str | None:
     return next((found[name] for name in names if name in found), None)
 
 
-def _number(word: str | None, *, default: int | None, call: Call) -> int:
+def _number(word: str | None, *, default: int | None) -> int:
     if word is None:
         if default is None:
             raise getopt.GetoptError("patch without -p guesses the names")

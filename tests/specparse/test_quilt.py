@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter.quilt import SeriesError, steps
 from specparse.plan import Step
+from specparse.quilt import SeriesError, steps
 
 
 def test_names_options_and_comments_are_those_of_quilt(tmp_path: Path) -> None:
@@ -22,11 +22,12 @@ def test_names_options_and_comments_are_those_of_quilt(tmp_path: Path) -> None:
     listed = [line.removeprefix(b"patches/") for line in done.stdout.split()]
     assert [step.patch for step in applied] == listed
     assert skipped == ()
+    forced = ("-f",)  # quilt push never asks
     assert applied == (
-        Step(b"a.patch", "patch", fuzz=2),
-        Step(b"b.patch", "patch", strip=0, fuzz=2),
-        Step(b"dir/c.patch.gz", "patch", strip=2, fuzz=2, reverse=True),
-        Step(b"e.patch", "patch", strip=1, fuzz=0),
+        Step(b"a.patch", "patch", fuzz=2, options=forced),
+        Step(b"b.patch", "patch", strip=0, fuzz=2, options=forced),
+        Step(b"dir/c.patch.gz", "patch", strip=2, fuzz=2, reverse=True, options=forced),
+        Step(b"e.patch", "patch", strip=1, fuzz=0, options=forced),
     )
 
 

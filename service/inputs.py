@@ -1,0 +1,84 @@
+"""What a person may give in the place of a build: a plain quilt queue."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from converter import loose, upstream
+from converter.build import Nvr
+from converter.convert import Request
+from converter.errors import WrongUsage
+from converter.mirror import Mirror
+from converter.odb import Identity, Repository
+from converter.tree import File
+from specparse import quilt
+from specparse.plan import Base, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A quilt queue, read; a specparse.plan.Tracer that has its answer."""
+
+    plan: Plan
+
+    def __call__(self, *_: object, **__: object) -> Plan:
+        return self.plan
+
+
+def queue(path: Path, guards: Iterable[str], shared: dict[str, Any]) -> tuple[Request, Queue]:
+    """Read the queue at ``path``: a directory with a file ``series``, or such a file itself.
+
+    ``shared`` are the fields of the Request that other options gave. The queue's date is its
+    base's, so that the same queue on the same base gives the same ids. Raises WrongUsage,
+    PatchMissing, PkgGitInvalid, BaseMissing.
+    """
+    directory, file = (path, "series") if os.path.isdir(path) else (path.parent, path.name)
+    if not os.path.isfile(directory / file):
+        raise WrongUsage(f"no file named {file}", where=str(directory))
+    name = re.sub(r"[^A-Za-z0-9._+-]", "_", directory.resolve().name).strip(".-_") or "series"
+    version = re.sub(r"[^A-Za-z0-9._+~^]", "_", shared["base"] or "0").removeprefix("v")
+    nvr = shared["nvr"] or Nvr.parse(f"{name}-{version}-1")
+    series = loose.read(directory, [file.encode()])
+    try:
+        plan = quilt.plan(
+            series[file.encode()].data,
+            nvr.name,
+            nvr.version,
+            nvr.release,
+            file=file.encode(),
+            symbols=guards,
+        )
+    except quilt.SeriesError as error:
+        raise WrongUsage(str(error), where=str(directory / file)) from None
+    files = series | loose.read(directory, [step.patch for step in plan.steps])
+    when = b"0 +0000"
+    if shared["base"]:
+        base = upstream.find(Base("unknown", "", ""), shared["base"], shared["upstreams"])
+        when = base.repository.commit(base.commit).author.date
+    author = Identity(shared["committer"][0], shared["committer"][1], when)
+    mirror, commit = _pkg_git(str(path), files, author, f"The series {name}\n".encode())
+    shared |= {"nvr": nvr, "dist": "", "branch": shared["branch"] or name, "loose": True}
+    return Request(mirror, commit, spec=plan.spec, **shared), Queue(plan)
+
+
+def numbered(request: Request, queue: Queue, repo: Repository) -> tuple[Request, Queue]:
+    """Give a queue that ``repo`` has in another state the next release."""
+    assert request.nvr is not None
+    nvr = loose.release(repo, request.nvr, request.rev)
+    return replace(request, nvr=nvr), Queue(replace(queue.plan, release=nvr.release))
+
+
+def _pkg_git(
+    location: str, files: dict[bytes, File], author: Identity, message: bytes
+) -> tuple[Mirror, str]:
+    scratch = Path(tempfile.mkdtemp(prefix="srcgit-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    return loose.as_pkg_git(location, files, author, message, scratch / "loose.git")
