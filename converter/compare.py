@@ -35,7 +35,6 @@ from converter.text import text
 
 SERIES_JSON = "fedora/series.json"
 CONFIGS = "fedora/configs"
-changes = pairs.changes  # what announcements say, from two series.json alone
 # git-range-diff(1) is porcelain: these would change what it shows (git-config(1)).
 _PLAIN_DIFF = (
     "core.abbrev=12",

@@ -17,8 +17,8 @@ from converter.errors import CannotConvert, RemoteUnavailable, SrcgitError, Wron
 from converter.git import Git, GitFailed
 from converter.pkggit import PkgGit
 from service.config import Package
-from service.consumer import elsewhere, key
 from service.journal import Journal, Row
+from service.kinds import elsewhere, key, uploaded, why
 from service.koji import Koji, KojiBuild, same_repository
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,8 @@ def _look(build: KojiBuild, package: Package, there: set[str]) -> Found:
         return Found(build.nvr, None, reason)
     if nvr.ref_name in there:
         return Found(build.nvr, None, "published")
+    if build.source is not None and uploaded(build.source):
+        return Found(build.nvr, None, why("uploaded source package"))
     if build.source is not None and not same_repository(build.source, package.source):
         return Found(build.nvr, None, f"built from {build.source:.200}, not from {package.source}")
     row = Row(build.nvr, package.name, key(nvr), build.id, build.commit, via="backfill")

@@ -175,8 +175,8 @@ def _queue(asked: _Asked, config: Path | None) -> str:
     from converter.pkggit import PkgGit
     from service import config as configuration
     from service.backfill import queue_again
-    from service.consumer import key
     from service.journal import Journal, Row
+    from service.kinds import key
 
     request = asked.request
     if request.nvr is None or asked.package is None:

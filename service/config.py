@@ -67,6 +67,7 @@ class Config:
     state: Path
     journal: str  # an SQLAlchemy URL
     koji: str = FEDORA_KOJI
+    web: str = ""  # where the public finds `srcgit web`; announcements then lead there
     committer: tuple[str, str] = COMMITTER
     workers: int = 1
     lease: float = 300.0  # a worker that was silent for this long has lost its build
@@ -180,6 +181,7 @@ class _Section:
             state=state,
             journal=self.get("journal", str, f"sqlite:///{state}/journal.sqlite"),
             koji=self.checked("koji", _hub, FEDORA_KOJI),
+            web=self.checked("web", _pages, ""),
             committer=_committer(self),
             workers=int(self.get("workers", int, defaults.workers)),
             lease=self.positive("lease", defaults.lease),
@@ -264,6 +266,10 @@ def _hub(text: str) -> str:
     if not re.match(r"https?://[^/\s-]", text):
         raise ValueError("is no https or http URL")
     return text
+
+
+def _pages(text: str) -> str:
+    return _hub(text).rstrip("/") if text else ""
 
 
 def _remote(text: str) -> str:

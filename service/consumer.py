@@ -20,15 +20,13 @@ from converter.build import Nvr
 from converter.errors import WrongUsage
 from service.config import Package
 from service.journal import Journal, JournalUnusable, Row
+from service.kinds import elsewhere, key, uploaded, why
 from service.koji import COMPLETE, commit_of, same_repository
 
 log = logging.getLogger(__name__)
 
 TOPIC = re.compile(r"org\.fedoraproject\.[^.]+\.buildsys\.build\.state\.change")
 LARGEST = 250_000  # bytes of a message; Koji's have a few thousand, and refused ones get logged
-# Rows of one key are converted one at a time. It need not be the branch, which only pkg-git and
-# the target tell: builds of one release mostly share one, and pushes with leases do the rest.
-FEDORA = re.compile(r"\.fc[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +46,14 @@ def decide(body: Mapping[str, Any], packages: Mapping[str, Package]) -> Row | No
     if package is None or body["new"] != COMPLETE:
         return NotTaken("not a finished build of a configured package", recorded=False)
     if body["instance"] != "primary":
-        return NotTaken(f"of a secondary Koji: {body['instance']!r}")
+        return NotTaken(why("secondary Koji", f"{body['instance']:.100}"))
     request = body["request"] or []
     options = request[2] if len(request) > 2 and isinstance(request[2], dict) else {}
     release = body["release"]
     if options.get("scratch"):
-        return NotTaken("a scratch build")
+        return NotTaken(why("scratch"))
     if options.get("draft") or ",draft_" in release:
-        return NotTaken("a draft; backfill finds it when it is promoted")
+        return NotTaken(why("draft"))
     try:
         nvr = Nvr.parse(f"{body['name']}-{body['version']}-{release}")
     except WrongUsage as error:
@@ -71,8 +69,8 @@ def decide(body: Mapping[str, Any], packages: Mapping[str, Package]) -> Row | No
     target = request[1] if len(request) > 1 else None
     commit = None
     if source is not None:
-        if isinstance(source, str) and source.startswith("cli-build/"):
-            return NotTaken("built from an uploaded source package, not from pkg-git")
+        if isinstance(source, str) and uploaded(source):
+            return NotTaken(why("uploaded source package"))
         if not isinstance(source, str) or not same_repository(source, package.source):
             return NotTaken(f"hostile: built from {source!r:.300}, not from {package.source}")
         commit = commit_of(source)  # a branch name, in a few: then Koji knows
@@ -81,22 +79,6 @@ def decide(body: Mapping[str, Any], packages: Mapping[str, Package]) -> Row | No
     ):
         return NotTaken(f"hostile: target {target!r:.300}")
     return Row(str(nvr), package.name, key(nvr), koji_id, commit, target)
-
-
-def elsewhere(nvr: Nvr) -> str:
-    """Return why a build is of no Fedora release, or nothing when it is of one."""
-    if re.search(r"\.module[+_]", nvr.release):
-        return "a modular build: it has no branch of its own in pkg-git"
-    if nvr.dist is None:
-        return f"no dist tag in {nvr.release}"
-    if not FEDORA.fullmatch(nvr.dist):
-        return f"not of a Fedora release: {nvr.dist}"
-    return ""
-
-
-def key(nvr: Nvr) -> str:
-    """Return the journal's key for a build: rows of one key are converted one at a time."""
-    return f"{nvr.name}{nvr.dist}"
 
 
 class Intake:

@@ -97,8 +97,8 @@ class BuildConvertedV1(_BuildMessage):
             for what in ("added", "dropped", "changed")
             if self.body[what]
         ]
-        told = f" (patches: {', '.join(changes)})" if changes else ""
-        return f"{self.nvr} is on branch {self.body['branch']} of the source tree{told}"
+        told = f"; patches: {', '.join(changes)}" if changes else ""
+        return f"{self.nvr} was published as a source tree (branch {self.body['branch']}{told})"
 
     def __str__(self) -> str:
         lines = [f"{self.summary}.", "", f"Tag:    {self.body['tag']}"]
@@ -138,7 +138,7 @@ class BuildFailedV1(_BuildMessage):
 
     @property
     def summary(self) -> str:
-        return f"{self.nvr} cannot be converted: {self.body['reason']}"
+        return f"{self.nvr} could not be converted to a source tree: {self.body['reason']}"
 
     def __str__(self) -> str:
         lines = [f"{self.summary}", ""]

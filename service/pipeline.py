@@ -7,25 +7,30 @@ the commits and converter.publish pushes them; every step can be repeated withou
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
 from converter import convert as converting
+from converter import pairs
 from converter.build import Evr, Nvr
 from converter.convert import Conversion, Request
 from converter.errors import CannotConvert, Fate, PkgGitInvalid, SrcgitError, TryAgain
 from converter.mirror import Mirror
 from converter.odb import Repository
 from converter.pkggit import PkgGit
-from converter.publish import Receipt, catch_up, publish_all
+from converter.publish import catch_up, publish_all
 from service.config import Config, Package
 from service.journal import Row
+from service.kinds import uploaded, why
 from service.koji import COMPLETE, Koji, KojiBuild, same_repository
-from service.worker import Outcome
+from service.worker import Outcome, judge
 from specparse.plan import Preparer, Tracer
 from specparse.prep import SandboxedPreparer
 from specparse.trace import SandboxedTracer
+
+LOOK_BACK = 200  # builds, between which those of the other releases lie
 
 
 class NotOurs(SrcgitError):
@@ -52,7 +57,7 @@ class Pipeline:
     prepare_tree: Preparer  # for packages that are verified before they are published
 
     def __call__(self, row: Row, progress: Callable[[str], None]) -> Outcome:
-        """Return DONE with the facts that the announcement needs. Raises SrcgitError."""
+        """Return how it ended, with the facts that the announcement needs. Raises SrcgitError."""
         package = self.config.packages.get(row.package)
         if package is None:
             raise NotOurs(
@@ -60,48 +65,78 @@ class Pipeline:
                 where=row.nvr,
                 next_step="add it to the configuration, then queue the build again",
             )
-        row, owner = self._asked(row, package, progress)
-        repo = Repository.create(package.repo)
-        request = self._request(row, package)
+        build = self._asked(row, progress)
+        facts = self._facts(row, build)
+        try:
+            made = self._publish(self._request(row, build, package), package, progress)
+        except Exception as error:
+            outcome = judge(error)
+            return replace(outcome, evidence={**facts, **outcome.evidence})
+        return Outcome(Fate.DONE, "", {**facts, **made})
+
+    def _publish(
+        self, request: Request, package: Package, progress: Callable[[str], None]
+    ) -> dict[str, Any]:
+        """Convert and publish one build; return what was made. Raises SrcgitError."""
         progress("looking at pkg-git")
         _has(request)
         progress("looking at what is published")
+        repo = Repository.create(package.repo)
         for mirror in request.upstreams:
             repo.borrow(mirror.repository)
         for place in package.push[:1]:
             catch_up(repo, place)
         prepare = self.prepare_tree if package.verify else None
         done = converting.convert(request, repo, self.trace, prepare=prepare, progress=progress)
-        base = done.series["base"]["commit"]
+        base = done.series["base"]
         receipts = publish_all(
-            repo, done.build, done.commit, done.tag, base, package.push, progress
+            repo, done.build, done.commit, done.tag, base["commit"], package.push, progress
         )
-        return Outcome(Fate.DONE, "", _evidence(row, owner, repo, done, receipts, self.config))
+        return {
+            "branch": done.build.branch,
+            "tag": done.build.tag,
+            "top": done.commit,
+            "base": base["rev"],
+            "patches": len(done.series["patches"]),
+            "changes": changes(repo, done),
+            "pushed": [receipt.as_json() for receipt in receipts],
+            "seconds": {stage: round(s, 3) for stage, s in done.seconds.items()},
+        }
 
-    def _asked(
-        self, row: Row, package: Package, progress: Callable[[str], None]
-    ) -> tuple[Row, str | None]:
-        """Return the row with what Koji knows filled in, and the build's owner.
-
-        A row from pkg-git's history has no id of Koji's, and Koji is not asked.
-        """
+    def _asked(self, row: Row, progress: Callable[[str], None]) -> KojiBuild | None:
+        """Return what Koji knows; nothing for a row from pkg-git's history, which has no id."""
         if row.commit is not None and row.koji_id is None:
-            return row, None
+            return None
         progress("asking Koji")
-        build = Koji(self.config.koji).build(row.koji_id or row.nvr)
-        commit = _commit(build, row, package)
-        return replace(row, commit=commit, target=build.target, koji_id=build.id), build.owner
+        return Koji(self.config.koji).build(row.koji_id or row.nvr)
 
-    def _request(self, row: Row, package: Package) -> Request:
-        assert row.commit is not None
+    def _facts(self, row: Row, build: KojiBuild | None) -> dict[str, Any]:
+        """Return what is known before the conversion, however that ends."""
+        page = None
+        if self.config.web:
+            page = f"{self.config.web}/build/{quote(row.nvr)}"
+        elif build:
+            page = re.sub(r"/kojihub/?$", f"/koji/buildinfo?buildID={build.id}", self.config.koji)
+        return {
+            "commit": build.commit if build else row.commit,
+            "target": build.target if build else row.target,
+            "koji_id": build.id if build else None,
+            "owner": build.owner if build else None,
+            "url": page,
+        }
+
+    def _request(self, row: Row, build: KojiBuild | None, package: Package) -> Request:
+        """Return what to convert. Raises NotOurs, SourceElsewhere."""
+        rev = _commit(build, row, package) if build else row.commit
+        assert rev is not None
         cache = self.config.state / "mirrors"
         name, email = self.config.committer
         return Request(
             pkg_git=Mirror(package.pkg_git, cache, known_as=package.source),
-            rev=row.commit,
+            rev=rev,
             nvr=Nvr.parse(row.nvr),
-            target=row.target,
-            koji_id=row.koji_id,
+            target=build.target if build else row.target,
+            koji_id=build.id if build else None,
             upstreams=tuple(Mirror(url, cache) for url in package.upstreams),
             tags=package.tags,
             explode_from=Mirror(package.explode_from, cache) if package.explode_from else None,
@@ -125,13 +160,10 @@ def _commit(build: KojiBuild, row: Row, package: Package) -> str:
     """Return the pkg-git commit that was built. Raises NotOurs, SourceElsewhere."""
     if build.nvr != row.nvr:
         raise NotOurs(f"build {build.id} is {build.nvr} in Koji, not {row.nvr}")
-    if build.draft or build.state != COMPLETE:
-        raise NotOurs(
-            f"{build.nvr} is {'a draft' if build.draft else 'not complete'} in Koji",
-            next_step="backfill finds it when it is",
-        )
-    if build.source is None:
-        raise NotOurs(f"{build.nvr} was imported: Koji has no source for it")
+    kind = _kind(build)
+    if kind:
+        raise NotOurs(f"{build.nvr} is not converted: {why(kind)}", where=f"Koji build {build.id}")
+    assert build.source is not None
     if not same_repository(build.source, package.source):
         raise SourceElsewhere(
             f"{build.nvr} was built from {build.source:.300}",
@@ -146,6 +178,17 @@ def _commit(build: KojiBuild, row: Row, package: Package) -> str:
     return build.commit
 
 
+def _kind(build: KojiBuild) -> str:
+    """Return the kind of a build that is not converted, or nothing."""
+    if build.draft:
+        return "draft"
+    if build.state != COMPLETE:
+        return "unfinished"
+    if build.source is None:
+        return "imported"
+    return "uploaded source package" if uploaded(build.source) else ""
+
+
 def _has(request: Request) -> None:
     """Raise PkgGitBehind where pkg-git lacks the commit, after a fetch if it is a mirror of ours."""
     try:
@@ -154,71 +197,34 @@ def _has(request: Request) -> None:
         raise PkgGitBehind(error.what, where=error.where, next_step=error.next_step) from error
 
 
-def _evidence(
-    row: Row,
-    owner: str | None,
-    repo: Repository,
-    done: Conversion,
-    receipts: Sequence[Receipt],
-    config: Config,
-) -> Mapping[str, Any]:
-    koji_page = re.sub(r"/kojihub/?$", "/koji", config.koji)
-    page = f"{koji_page}/buildinfo?buildID={row.koji_id}" if row.koji_id else None
-    return {
-        "commit": row.commit,
-        "target": row.target,
-        "koji_id": row.koji_id,
-        "owner": owner,
-        "url": page,
-        "branch": done.build.branch,
-        "tag": done.build.tag,
-        "top": done.commit,
-        "base": done.series["base"]["rev"],
-        "patches": len(done.series["patches"]),
-        "changes": changes(repo, done),
-        "pushed": [receipt.as_json() for receipt in receipts],
-        "seconds": {stage: round(s, 3) for stage, s in done.seconds.items()},
-    }
-
-
 def changes(repo: Repository, done: Conversion) -> dict[str, Any]:
     """Return which patches came, went or changed since the build before this one of its branch.
 
-    Before: by version, of the same dist; so that it does not matter in which order they come.
+    Before: by version; so that it does not matter in which order they come.
     """
-    nvr = done.build.nvr
-    before: list[tuple[Evr, Nvr]] = []
-    for ref in repo.refs("refs/tags/"):
-        name = ref.removeprefix("refs/tags/")
-        if not name.startswith(f"{nvr.name}-"):
-            continue
+    previous = _previous(repo, done)
+    if previous is None:
+        return {"previous": None, "added": [], "dropped": [], "changed": []}
+    told = pairs.changes(previous.series, done.series).as_json()
+    return {"previous": str(previous.build.nvr), **told}
+
+
+def _previous(repo: Repository, done: Conversion) -> Conversion | None:
+    nvr, epoch = done.build.nvr, done.build.epoch or 0
+    older: list[tuple[Evr, Nvr]] = []
+    for ref in repo.refs(f"refs/tags/{nvr.name}-*"):
         try:
-            other = Nvr.of_ref(name)
+            other = Nvr.of_ref(ref.removeprefix("refs/tags/"))
         except SrcgitError:
             continue
-        evr = Evr(done.build.epoch or 0, other.version, other.release)
-        if (other.name, other.dist) == (nvr.name, nvr.dist) and evr < done.build.evr:
-            before.append((evr, other))
-    if not before:
-        return {"previous": None, "added": [], "dropped": [], "changed": []}
-    previous = max(before, key=lambda found: found[0])[1]
-    found = converting.find(repo, previous)
-    old = _states(found.series) if found else {}
-    new = _states(done.series)
-    return {
-        "previous": str(previous),
-        "added": [name for name in new if name not in old],
-        "dropped": [name for name in old if name not in new],
-        "changed": [name for name in new if name in old and new[name] != old[name]],
-    }
-
-
-def _states(series: Mapping[str, Any]) -> dict[str, object]:
-    """Return patch -> what tells its content: the pkg-git commit that last changed it."""
-    return {
-        patch["patch"]: patch["changed"]["commit"] if patch["changed"] else None
-        for patch in series["patches"]
-    }
+        evr = Evr(epoch, other.version, other.release)
+        if other.name == nvr.name and evr < done.build.evr:
+            older.append((evr, other))
+    for _, other in sorted(older, key=lambda found: found[0], reverse=True)[:LOOK_BACK]:
+        found = converting.find(repo, other)
+        if found and found.build.branch == done.build.branch:
+            return found
+    return None
 
 
 def pipeline(config: Config) -> Pipeline:

@@ -16,8 +16,8 @@ from converter.build import Evr, Nvr
 from converter.errors import SrcgitError, WrongUsage
 from service.backfill import published
 from service.config import Config, Package
-from service.consumer import elsewhere
 from service.journal import Journal, Row
+from service.kinds import elsewhere
 from service.koji import Koji, KojiBuild
 
 ALIVE = 180.0  # seconds after which a silent daemon counts as dead

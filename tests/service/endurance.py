@@ -1,6 +1,6 @@
 """Memory and throughput over many conversions: ``python -m tests.service.endurance [N]``.
 
-First N conversions by one worker (a child for each, as in the daemon), then N in this very process;
+First N conversions in this very process, then N by one worker (a child for each, as in the daemon);
 small packages, the real pipeline and sandbox, one place of publication on this disk.
 """
 
@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from converter.errors import Fate
@@ -37,7 +38,7 @@ def prepare(directory: Path, count: int) -> tuple[Config, list[Row]]:
     pkg_git, public = Source(directory / "kernel.git"), Source(directory / "public.git")
     rows = []
     for number in range(count):
-        files = {
+        files: dict[str, str | bytes | None] = {
             "kernel.spec": spec_git_am("4.15.0", str(number), ["slab.patch"]),
             "slab.patch": patch,
             "kernel-x86_64.config": "CONFIG_MMU=y\n",
@@ -59,12 +60,14 @@ def prepare(directory: Path, count: int) -> tuple[Config, list[Row]]:
     return load(path), rows
 
 
-def report(what: str, count: int, start: float, before: int, middle: int) -> None:
-    rate = count / (time.monotonic() - start) * 60
-    print(
-        f"{what}: {count} conversions, {rate:.0f} a minute; resident memory {before} KiB at first, "
-        f"{middle} KiB half-way, {resident()} KiB at the end"
-    )
+def run(what: str, count: int, convert: Callable[[int], object]) -> None:
+    """Convert ``count`` builds; tell memory on the way and the rate at the end."""
+    start = time.monotonic()
+    for number in range(1, count + 1):
+        convert(number - 1)
+        if number in {1, count // 10, count // 4, count // 2, count}:
+            print(f"{what}: after {number}: {resident()} KiB", flush=True)
+    print(f"{what}: {count / (time.monotonic() - start) * 3600:.0f} an hour", flush=True)
 
 
 def main() -> None:
@@ -72,28 +75,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="srcgit-endurance-") as scratch:
         config, rows = prepare(Path(scratch), 2 * count)
         work = pipeline(config)
+
+        def here(number: int) -> None:
+            outcome = work(rows[number], lambda stage: None)
+            assert outcome.fate is Fate.DONE, outcome
+
+        run("all in one process", count, here)
         worker.preload()
         journal = Journal(config.journal)
         one = Worker("w", journal, work, lease=60, timeout=600, retry=Retry())
-        for row in rows[:count]:
+        for row in rows[count:]:
             journal.add(row)
-        stop = threading.Event()
-        one.step(stop)
-        start, before, middle = time.monotonic(), resident(), 0
-        for number in range(1, count):
-            one.step(stop)
-            if number == count // 2:
-                middle = resident()
-        report("a child for each", count - 1, start, before, middle)
+        run("a child for each", count, lambda _: one.step(threading.Event()))
         assert journal.counts() == {"done": count}, journal.counts()
         journal.close()
-        work(rows[count], lambda stage: None)
-        start, before = time.monotonic(), resident()
-        for number, row in enumerate(rows[count + 1 :]):
-            assert work(row, lambda stage: None).fate is Fate.DONE
-            if number == count // 2:
-                middle = resident()
-        report("all in one process", count - 1, start, before, middle)
 
 
 if __name__ == "__main__":

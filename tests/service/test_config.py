@@ -36,6 +36,7 @@ def test_every_setting_can_be_given_in_fedora_messagings_own_file(tmp_path: Path
         prefetch_count = 1
         [consumer_config]
         koji = "http://127.0.0.1:1234/kojihub"
+        web = "https://tree.example.org/"
         state = "/var/lib/srcgit"
         journal = "postgresql+psycopg://srcgit@db/srcgit"
         committer = "Kernel Tree <tree@example.org>"
@@ -66,6 +67,7 @@ def test_every_setting_can_be_given_in_fedora_messagings_own_file(tmp_path: Path
     kernel, hello = config.packages["kernel"], config.packages["hello"]
     assert (config.lease, config.timeout, config.workers) == (60.0, 600.5, 2)
     assert config.committer == ("Kernel Tree", "tree@example.org")
+    assert config.web == "https://tree.example.org"
     assert config.retry == Retry(1.0, 3.0, 5.0, 100.0)
     assert (kernel.tags, hello.tags) == ((), ("hello-%{version}",))
     # A mirror is fetched from, but what Koji must name is Fedora's address.

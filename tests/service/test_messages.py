@@ -43,7 +43,8 @@ def test_a_converted_build_reads_well_and_is_valid() -> None:
     assert isinstance(message, BuildConvertedV1)
     assert message.topic == "srcgit.build.converted"
     assert message.summary == (
-        "kernel-6.12.8-200.fc41 is on branch f41 of the source tree (patches: 1 added, 2 changed)"
+        "kernel-6.12.8-200.fc41 was published as a source tree"
+        " (branch f41; patches: 1 added, 2 changed)"
     )
     assert "Patches added since kernel-6.12.7-200.fc41:\n  new.patch\n" in str(message)
     assert (message.app_name, message.agent_name, message.url) == (
@@ -64,7 +65,9 @@ def test_a_failed_build_says_why_where_and_what_next() -> None:
     message = announcement(failed)
     message.validate()
     assert isinstance(message, BuildFailedV1)
-    assert message.summary == "kernel-6.12.8-200.fc41 cannot be converted: hunk 3 does not fit"
+    assert message.summary == (
+        "kernel-6.12.8-200.fc41 could not be converted to a source tree: hunk 3 does not fit"
+    )
     assert "where: mm/slab.c\nnext: see git log\n\n@@\n" in str(message)
     assert message.agent_name is None and message.usernames == []
 

@@ -14,8 +14,9 @@ from converter.build import Nvr
 from converter.errors import Fate, RemoteUnavailable
 from converter.odb import Repository
 from service.config import Config, load
-from service.consumer import key
 from service.journal import Journal, Row
+from service.kinds import key
+from service.messages import announcement
 from service.pipeline import NotOurs, SourceElsewhere, pipeline
 from service.worker import judge
 from tests.builders import Sample, Source, sample
@@ -106,6 +107,23 @@ def test_the_changes_since_the_build_before_are_told_in_any_order_and_on_any_hos
     fate, again = two.convert(TODAY)
     assert (fate, again["top"]) == (Fate.DONE, first["top"])
     assert Repository(one.places[0]).refs("refs/") == before
+
+
+def test_a_failure_still_tells_whose_build_it_was_and_where_to_look(
+    site: Site, hub: Hub, made: Sample
+) -> None:
+    nvr = "kernel-6.12.8-299.fc41"
+    build = hub.add(nvr, commit=made.today)
+    fate, facts = site.convert(nvr, state="failed", outcome="x")
+    assert fate is Fate.FAILED
+    message = announcement(Row(nvr, "kernel", "k", state="failed", outcome="x", evidence=facts))
+    message.validate()
+    assert (message.usernames, message.agent_name) == (["jforbes"], "jforbes")
+    page = hub.url.replace("/kojihub", f"/koji/buildinfo?buildID={build['id']}")
+    assert message.url == page
+    site.config = replace(site.config, web="https://tree.example.org")
+    _, facts = site.convert(nvr)
+    assert facts["url"] == f"https://tree.example.org/build/{nvr}"
 
 
 def test_a_place_that_is_down_does_not_keep_the_build_from_the_other(site: Site) -> None:

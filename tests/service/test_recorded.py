@@ -18,6 +18,7 @@ from koji import xmlrpcplus
 from service import koji as ours
 from service.config import load
 from service.consumer import TOPIC, NotTaken, decide
+from service.kinds import why
 from tests.hub import SHA, Hub
 
 RECORDED = json.loads(Path(__file__).with_name("fixtures").joinpath("koji.json").read_text())
@@ -36,9 +37,9 @@ PACKAGES = load(None).packages
         ("tilde", ("kernel-6.15.0~rc1-1.fc43", SHA, "rawhide")),
         ("imported", ("kernel-2.6.9-1.fc3", None, None)),
         ("empty", ("kernel-2.6.10-1.fc3", None, None)),
-        ("ELN", "not of a Fedora release: .eln145"),
-        ("draft", "a draft; backfill finds it when it is promoted"),
-        ("uploaded source package", "built from an uploaded source package, not from pkg-git"),
+        ("ELN", why("ELN, EPEL, RHEL, any other dist", ".eln145")),
+        ("draft", why("draft")),
+        ("uploaded source package", why("uploaded source package")),
         ("cancelled", "not a finished build of a configured package"),
     ],
 )
