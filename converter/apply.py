@@ -5,7 +5,7 @@ Exactly the result of the real tool, or its refusal; ``tests/oracle`` holds both
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from converter.tree import File, Tree
@@ -114,6 +114,10 @@ class _Below:
 
     def is_dir(self, path: bytes) -> bool:
         return self._tree.is_dir((self._prefix + path).rstrip(b"/"))
+
+    def children(self, directory: bytes) -> Iterator[tuple[bytes, bool]]:
+        for path, is_dir in self._tree.children((self._prefix + directory).rstrip(b"/")):
+            yield path.removeprefix(self._prefix), is_dir
 
 
 def check_path(path: bytes, tree: Tree) -> None:

@@ -15,7 +15,7 @@ from converter.binary import blob_id
 from converter.diff import DiffError, FilePatch
 from converter.diff_git import git_patches
 from converter.image_git import Image
-from converter.tree import File, Tree, why_unsafe
+from converter.tree import File, Overlay, Tree, parents, why_unsafe
 
 # Options that change no result that is committed, or that are read elsewhere (converter.mail).
 _HARMLESS = {
@@ -69,7 +69,7 @@ class _Options:
                 self._globs.append((name == "--include", glob))
             elif name == "--directory" and equals:
                 self.directory = value.strip("/").encode("utf-8", "surrogateescape") + b"/"
-            elif name == "--whitespace" and value in ("nowarn", "warn"):
+            elif name == "--patch-format" or option in ("--whitespace=nowarn", "--whitespace=warn"):
                 pass
             elif option not in _HARMLESS:
                 raise Refused("UnknownOption", None, f"git {option} is not supported")
@@ -204,7 +204,7 @@ class _Work:
         return b""
 
     def _below_file(self, path: bytes) -> bool:
-        return any(self._tree.get(parent) is not None for parent in _parents(path))
+        return any(self._tree.get(parent) is not None for parent in parents(path))
 
     def _check_paths(self, patch: FilePatch) -> None:
         """apply.c, check_unsafe_path and path_is_beyond_symlink."""
@@ -214,7 +214,7 @@ class _Work:
             _verify(patch.old, patch.old_mode)
         if patch.new is not None and patch.is_delete is False:
             _verify(patch.new, patch.new_mode)
-            if any(self._is_link(parent) for parent in _parents(patch.new)):
+            if any(self._is_link(parent) for parent in parents(patch.new)):
                 raise Refused("UnsafePath", patch.new, "it is beyond a symbolic link")
 
     def _is_link(self, path: bytes) -> bool:
@@ -245,39 +245,49 @@ class _Work:
     # -- all of them -----------------------------------------------------------------------
 
     def written(self, made: Iterable[_Made]) -> dict[bytes, File | None]:
-        """apply.c, write_out_results: remove everything first, then create."""
+        """apply.c, write_out_results: remove everything first, then create one by one."""
         made = list(made)
-        changes: dict[bytes, File | None] = {
-            each.removed: None for each in made if each.removed is not None
-        }
+        after = Overlay(self._tree)
+        for each in made:
+            if each.removed is not None:
+                after.set(each.removed, None)
         for each in made:
             if each.created is not None:
-                changes[each.created] = self._file(each)
-        if not self._options.index:  # a submodule is a directory then, whatever becomes of it
-            changes = {
-                path: file for path, file in changes.items() if not self._is_module(path, file)
-            }
-        for path, file in changes.items():
-            if file is None:
-                continue
-            for parent in _parents(path):
-                there = changes[parent] if parent in changes else self._tree.get(parent)
-                if there is not None:
-                    raise Refused("UnsafePath", path, "a directory of its path is a file")
-            if self._tree.is_dir(path):  # git would do it if the diff empties the directory
-                raise Refused("CreatingFileThatExists", path, "it is a directory")
-        return changes
+                self._create(after, each.created, self._file(each))
+        if self._options.index:
+            return dict(after.changes)
+        # A submodule is a directory then, whatever becomes of it.
+        return {
+            path: file
+            for path, file in after.changes.items()
+            if (there := file or self._tree.get(path)) is None or there.mode != _SUBMODULE
+        }
 
-    def _is_module(self, path: bytes, file: File | None) -> bool:
-        there = file or self._tree.get(path)
-        return there is not None and there.mode == _SUBMODULE
+    @staticmethod
+    def _create(after: Overlay, path: bytes, file: File) -> None:
+        """apply.c, create_one_file: in the place of a file or of an empty directory.
+
+        A submodule is made with mkdir, which nothing may be in the way of.
+        """
+        if any(after.get(parent) is not None for parent in parents(path)):
+            raise Refused("UnsafePath", path, "a directory of its path is a file")
+        if after.is_dir(path):
+            raise Refused("CreatingFileThatExists", path, "it is a directory that is not empty")
+        if file.mode == _SUBMODULE:
+            there = after.get(path)
+            if there is not None and there.mode != _SUBMODULE:
+                raise Refused("CreatingFileThatExists", path, "a file is where a submodule goes")
+        after.set(path, file)
 
     def _file(self, made: _Made) -> File:
         """apply.c, try_create_file and add_index_file."""
         assert made.created is not None
         kind = made.mode & _TYPE
         if kind == _LINK:
-            return File(_LINK, made.result.partition(b"\0")[0])
+            target = made.result.partition(b"\0")[0]
+            if not target:
+                raise Refused("Malformed", made.created, "a symbolic link to nothing")  # symlink(2)
+            return File(_LINK, target)
         if kind != _SUBMODULE:
             return File(0o100755 if made.mode & 0o100 else 0o100644, made.result)
         if not self._options.index:
@@ -286,13 +296,6 @@ class _Work:
         if found is None:
             raise Refused("Malformed", made.created, "corrupt patch for a submodule")
         return File(_SUBMODULE, found[1].lower())
-
-
-def _parents(path: bytes) -> Iterable[bytes]:
-    at = path.find(b"/")
-    while at >= 0:
-        yield path[:at]
-        at = path.find(b"/", at + 1)
 
 
 def _verify(path: bytes, mode: int) -> None:
@@ -311,6 +314,9 @@ def _binary(patch: FilePatch, image: bytes, name: bytes) -> bytes:
         raise Refused("BinaryPatch", name, "the binary patch is for an empty file")
     if not patch.new_id.strip(b"0"):
         return b""
+    # git looks into its object database first, and needs no data if the result is there already
+    # (has_object). A patch without data is refused here all the same: what %prep's own repository
+    # held besides the tree, nobody knows afterwards.
     if patch.binary is None:
         raise Refused("BinaryPatch", name, "a binary file, and the patch has no data for it")
     if patch.binary[0] is None:

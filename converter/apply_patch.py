@@ -6,13 +6,15 @@ Any file that fails makes the command fail, and so the whole diff is refused.
 
 from __future__ import annotations
 
+import re
+
 from converter.apply import Placed, Refused, Rules, check_path
 from converter.diff import FilePatch, Hunk
 from converter.diff_patch import patch_patches
 from converter.place import Text
-from converter.tree import File, Tree
+from converter.tree import File, Overlay, Tree, parents
 
-_KNOWN = {"-E", "-N", "-f", "-t", "--binary"}
+_KNOWN = {"-E", "-N", "-f", "-l", "-t", "--binary"}
 _REGULAR, _LINK = 0o100000, 0o120000
 
 
@@ -23,44 +25,47 @@ def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | Non
         raise Refused("UnknownOption", None, f"patch {' '.join(sorted(unknown))} is not supported")
     work = _Work(tree)
     placed: list[Placed] = []
-    for patch in patch_patches(diff, rules.strip, binary="--binary" in rules.options):
+    given = rules.options
+    for patch in patch_patches(diff, rules.strip, binary="--binary" in given, loose="-l" in given):
         work.apply(patch, rules, placed)
-    work.flush()
-    return work.changes, placed
+    return work.finish(), placed
 
 
 class _Work:
     """The files as the run of patch leaves them.
 
     With git's diffs the state before each refers to before the whole run, so outputs wait in a
-    queue (src/patch.c, output_file).
+    queue (src/patch.c, output_file); and files are deleted when all is done (delete_file_later).
     """
 
     def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self.changes: dict[bytes, File | None] = {}
+        self._disk = Overlay(tree)
+        self._doomed: set[bytes] = set()  # deleted, yet still on the disk (DELETE_LATER)
         self._queue: list[tuple[bytes, File]] = []
         self._marked: set[bytes] = set()  # files that git's diffs named (has_queued_output)
         self._git = False
 
-    def get(self, path: bytes) -> File | None:
-        return self.changes[path] if path in self.changes else self._tree.get(path)
+    def finish(self) -> dict[bytes, File | None]:
+        """src/patch.c, cleanup and delete_files."""
+        self._flush()
+        return {**self._disk.changes, **dict.fromkeys(self._doomed)}
 
-    def is_dir(self, path: bytes) -> bool:
-        inside = path + b"/" if path else b""
-        return any(
-            file is not None and known.startswith(inside) for known, file in self.changes.items()
-        ) or self._tree.is_dir(path)
-
-    def flush(self) -> None:
+    def _flush(self) -> None:
         """src/patch.c, output_files."""
         for path, file in self._queue:
             self._put(path, file)
         self._queue.clear()
 
-    def _put(self, path: bytes, file: File | None) -> None:
-        self.changes[path] = file
+    def _put(self, path: bytes, file: File) -> None:
+        """src/util.c, move_file: what was to be deleted is overwritten then."""
+        if self._disk.is_dir(path):
+            raise Refused("WrongType", path, "a directory, not a regular file")
+        self._disk.set(path, file)
+        self._doomed.discard(path)
         self._marked.discard(path)
+
+    def _get(self, path: bytes) -> File | None:
+        return None if path in self._doomed else self._disk.get(path)
 
     # -- one file --------------------------------------------------------------------------
 
@@ -68,12 +73,12 @@ class _Work:
         if patch.trouble:
             raise Refused("NotSupported", patch.new or patch.old, patch.trouble)
         self._reverse = rules.reverse
-        if self._git != patch.git:
-            if self._git:
-                self.flush()
-            self._git = patch.git
         kind = _file_type(patch)
         name = self._choose(patch, kind, rules)
+        again = self._git and not patch.git  # look at the file again: inerrno = -1
+        if again:
+            self._flush()
+        self._git = patch.git
         reverse = self._reverse
         target: bytes = name
         if patch.rename or patch.copy:
@@ -83,19 +88,26 @@ class _Work:
             target = other
         if not kind:
             raise Refused("WrongType", name, "the patch changes the type of the file")
-        check_path(name, self)
-        check_path(target, self)
-        if patch.git and self.get(target) is not None:  # one of several diffs of the same file
+        for path in (name, target):
+            check_path(path, self._disk)
+            if any(self._disk.get(parent) is not None for parent in parents(path)):
+                raise Refused("WrongType", path, "a directory of its path is a file")
+        # One of several diffs of the same file?
+        if patch.git and (self._get(name) if target == name else self._disk.get(target)):
             if target in self._marked:
-                self.flush()
-            self._marked.add(target)
-        file = self.get(name)
-        if file is None and self.is_dir(name):
+                self._flush()
+                again = True
+            if self._disk.get(target) is not None:
+                self._marked.add(target)
+        file = self._disk.get(name) if again else self._get(name)
+        if file is None and self._disk.is_dir(name):
             raise Refused("WrongType", name, "a directory, not a regular file")
-        if file is not None and file.mode & 0o170000 != kind:
+        if file is not None and (kind not in (_REGULAR, _LINK) or file.mode & 0o170000 != kind):
             raise Refused("WrongType", name, "not a file of the type that the patch is for")
         if patch.is_binary:
             raise Refused("BinaryPatch", target, "patch does not do git's binary diffs")
+        if patch.prereq and "-f" not in rules.options:
+            _check_revision(patch.prereq, file.data if file else b"", name)
         data = self._hunks(patch, file, target, rules, placed)
         self._store(patch, name, target, file, data, kind, "-E" in rules.options)
 
@@ -113,7 +125,7 @@ class _Work:
         reverse = self._reverse
         gone = patch.nonexistent[not reverse] == 2
         if not data and (remove_empty or gone or kind == _LINK):
-            self._put(target, None)
+            self._doomed.add(target)
             return
         if data and gone:
             raise Refused(
@@ -135,7 +147,7 @@ class _Work:
         else:
             self._put(target, made)
         if patch.rename and name != target:
-            self._put(name, None)
+            self._doomed.add(name)
 
     # -- which file ------------------------------------------------------------------------
 
@@ -161,7 +173,7 @@ class _Work:
             if best is None:
                 raise Refused("FileDoesNotExist", last, "the file to patch does not exist")
             return best
-        file = self.get(best)
+        file = self._get(best)
         if file is None or file.mode & 0o170000 != kind:
             return best
         if self._looks_reversed(patch, file):
@@ -188,7 +200,7 @@ class _Work:
         raise Refused(reason, name, detail, hunk)
 
     def _exists(self, name: bytes) -> bool:
-        return self.get(name) is not None or self.is_dir(name)
+        return self._get(name) is not None or self._disk.is_dir(name)
 
     def _looks_reversed(self, patch: FilePatch, file: File | None) -> bool:
         """src/pch.c, maybe_reverse."""
@@ -201,9 +213,9 @@ class _Work:
         return (not empty) < says[reverse ^ empty]
 
     def _new_directories(self, name: bytes) -> int:
-        parents = name.split(b"/")[:-1]
+        above = name.split(b"/")[:-1]
         return sum(
-            not self.is_dir(b"/".join(parents[: n + 1])) for n, part in enumerate(parents) if part
+            not self._disk.is_dir(b"/".join(above[: n + 1])) for n, part in enumerate(above) if part
         )
 
     # -- its hunks -------------------------------------------------------------------------
@@ -216,12 +228,13 @@ class _Work:
         rules: Rules,
         placed: list[Placed],
     ) -> bytes:
-        output = _Output(file.data if file else b"")
+        loose = "-l" in rules.options
+        output = _Output(file.data if file else b"", loose)
         force = "-f" in rules.options
         for number, hunk in enumerate(patch.hunks, 1):
             if self._reverse:
                 hunk = hunk.swapped()
-            place = _Place(hunk)
+            place = _Place(hunk, loose)
             limit = min(rules.fuzz, max(hunk.prefix, hunk.suffix))
             where = fuzz = 0
             while True:
@@ -229,7 +242,7 @@ class _Work:
                 if where:
                     break
                 if number == 1 and not force and self._reverse == rules.reverse:
-                    other = _Place(hunk.swapped())
+                    other = _Place(hunk.swapped(), loose)
                     where = output.locate(other, fuzz)
                     if where:
                         detail = "reversed, or applied already"
@@ -259,20 +272,24 @@ class _Work:
 class _Place:
     """A hunk, ready to be found: what it expects, as bytes and as numbers of lines."""
 
-    def __init__(self, hunk: Hunk) -> None:
+    def __init__(self, hunk: Hunk, loose: bool) -> None:
         self.hunk = hunk
         self.lines = [line[1:] for line in hunk.lines if line[:1] != b"+"]
+        self._whole = hunk.complete
+        if loose:
+            self.lines = [_loosened(line) for line in self.lines]
+            self._whole = True
         self.block = b"".join(self.lines)
         self.count = len(self.lines)
         self.first = hunk.old_start + (not hunk.old_count)  # append rather than insert
 
     def trimmed(self, prefix: int, suffix: int) -> bytes | None:
         """Return the lines without some context; None where no file can have them."""
-        if not prefix and not suffix and self.hunk.complete:
+        if not prefix and not suffix and self._whole:
             return self.block
         lines = self.lines[prefix : self.count - suffix]
         # Only the last line of a file is incomplete, and no line is empty.
-        if b"" in lines or not all(line.endswith(b"\n") for line in lines[:-1]):
+        if not self._whole and not (all(lines) and all(_is_whole(line) for line in lines[:-1])):
             return None
         return b"".join(lines)
 
@@ -280,8 +297,10 @@ class _Place:
 class _Output:
     """The input with a part of it written out; src/patch.c calls that part frozen."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, loose: bool) -> None:
         self._text = Text(data)
+        self._seen = Text(_loosened(data)) if loose and data else self._text  # to find lines in
+        self._loose = loose
         self._out: list[bytes] = []
         self._frozen = 0  # lines of the input that are written or dropped
         self._frozen_at = 0  # and bytes
@@ -330,8 +349,8 @@ class _Output:
         """Do the lines of ``block`` stand at ``line`` (from 1)?"""
         if block is None:
             return False
-        at = self._text.offset(line - 1)
-        data = self._text.data
+        at = self._seen.offset(line - 1)
+        data = self._seen.data
         if at is None or not data.startswith(block, at):
             return False
         end = at + len(block)
@@ -349,7 +368,7 @@ class _Output:
             if start > max(forwards, backwards):
                 return None
             return guess + start if start <= forwards else guess - start
-        text = self._text
+        text = self._seen
         best: tuple[int, int, int] | None = None
         for at in text.places(block):
             if not block.endswith(b"\n") and at + len(block) < len(text.data):
@@ -367,7 +386,13 @@ class _Output:
     def take(self, place: _Place, where: int, fuzz: int) -> bool:
         """src/patch.c, apply_hunk: write the hunk; False where the hunks are out of order."""
         hunk = place.hunk
-        if fuzz == 0 and hunk.complete and self._newline and where - 1 >= self._frozen:
+        if (
+            fuzz == 0
+            and hunk.complete
+            and not self._loose
+            and self._newline
+            and where - 1 >= self._frozen
+        ):
             at = self._text.offset(where - 1)
             if at is not None:
                 tail = hunk.lines[len(hunk.lines) - hunk.suffix :] if hunk.suffix else ()
@@ -434,6 +459,36 @@ class _Output:
                 self._out.append(b"\n")
             self._out.append(rest)
         return b"".join(self._out)
+
+
+def _is_whole(line: bytes) -> bool:
+    return line.endswith(b"\n")
+
+
+_BLANKS = re.compile(rb"[ \t]+")
+
+
+def _loosened(text: bytes) -> bytes:
+    """Whole lines in the form in which -l compares them (src/patch.c, similar).
+
+    Blanks in a row are one, those at the end none, and a newline that is missing does not count.
+    """
+    return _BLANKS.sub(b" ", text if _is_whole(text) else text + b"\n").replace(b" \n", b"\n")
+
+
+def _check_revision(word: bytes, data: bytes, name: bytes) -> None:
+    """src/inp.c, plan_a and report_revision: without -f, patch wants to see the Prereq: word.
+
+    The search ends a word's length before the end of the file, whatever stands there.
+    """
+    end = len(data) - len(word)
+    at = data.find(word, 0, max(end - 1, 0) + len(word)) if end > 0 else -1
+    while at >= 0:
+        after = data[at + len(word) : at + len(word) + 1]
+        if (not at or data[at - 1 : at].isspace()) and (at + 1 == end or after.isspace()):
+            return
+        at = data.find(word, at + 1, end - 1 + len(word))
+    raise Refused("FileDoesNotMatch", name, f"it is not the version {word!r} that the patch wants")
 
 
 def _file_type(patch: FilePatch) -> int:

@@ -34,9 +34,13 @@ class Hunk:
     prefix: int = 0  # lines of context before the first change
     suffix: int = 0  # and after the last one
     complete: bool = True  # every line ends in a newline
+    # of a context diff, whose sides each have their own context: the hunk that undoes this one
+    back: Hunk | None = field(default=None, repr=False, compare=False)
 
     def swapped(self) -> Hunk:
         """Return the hunk that undoes this one."""
+        if self.back is not None:
+            return self.back
         lines = [_SWAP[line[:1]] + line[1:] for line in self.lines]
         return Hunk(
             self.at,
@@ -76,6 +80,7 @@ class FilePatch:
     new: bytes | None = None
     git: bool = False
     index: bytes | None = None  # of an ``Index:`` line
+    prereq: bytes = b""  # a word that patch(1) wants to see in the file
     old_mode: int = 0
     new_mode: int = 0
     old_id: bytes = b""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from converter.diff import DiffError, FilePatch, Hunk, numbers, split_lines, unquote
+from converter.diff import DiffError, FilePatch, Hunk, numbers, unquote
+from converter.diff_context import ContextReader, normal_hunk
+from converter.patchlines import PatchLines
 
 _SPACE = b" \t\n\v\f\r"
 _EMPTY_BLOB = b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
@@ -13,7 +15,7 @@ _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? ?\+(\d+)(?:,(\d+))? ?@")
 _INDENT = re.compile(rb"[ \tX]*")
 # Lines that say something to intuit_diff_type; all others are passed over.
 _TELLING = re.compile(
-    rb"[ \tX]*(?:\*\*\* |\+\+\+ |(?:- )*--- |Index:|diff --git |@@ -|\*{8})"
+    rb"[ \tX]*(?:\*\*\* |\+\+\+ |(?:- )*--- |Index:|Prereq:|diff --git |@@ -|\*{8})"
     rb"|[ \tX]*(?:index |(?:old|new|new file|deleted file) mode |(?:rename|copy) (?:from|to) "
     rb"|GIT binary patch)"
     rb"|[ \tX]*(?:\d[\d,]*[acdis]|[acdi][ \t]*\n|s/\.//|\.\n|[<>] )"
@@ -27,62 +29,89 @@ _EPOCH = re.compile(
     rb"(?: (?:UTC|GMT))? (?P<year>1970|1969)"
     rb"(?: (?P<sign2>[-+])(?P<zh2>\d{2}):?(?P<zm2>\d{2}))?\s*$"
 )
+_ED_SCRIPT = "an ed script, which patch(1) would have the ed program run"
 ABSENT = 0  # a timestamp of the epoch: the file does not exist
 UNKNOWN = -1
 OTHER = 1
 
 
-def patch_patches(data: bytes, strip: int, *, binary: bool = False) -> Iterator[FilePatch]:
-    """Yield the diffs that patch(1) finds; ``binary`` keeps carriage returns in them.
+def patch_patches(
+    data: bytes, strip: int, *, binary: bool = False, loose: bool = False
+) -> Iterator[FilePatch]:
+    """Yield the diffs that patch(1) finds: unified, context and normal ones.
 
-    Raises DiffError where patch ends with a complaint.
+    ``binary`` keeps carriage returns in them, ``loose`` is -l. An ed script, which patch(1) has a
+    program run, is a FilePatch with ``trouble``. Raises DiffError where patch ends with a
+    complaint.
     """
-    return _Reader(data, strip, binary).patches()
+    return _Reader(data, strip, binary, loose).patches()
 
 
 class _Reader:
-    def __init__(self, data: bytes, strip: int, binary: bool) -> None:
+    def __init__(self, data: bytes, strip: int, binary: bool, loose: bool) -> None:
         self._keep_cr = binary
-        self._lines = split_lines(data)
-        self._tail = b""
-        if self._lines and not self._lines[-1].endswith(b"\n"):
-            # "patch unexpectedly ends in middle of line": not read, but incomplete_line sees it
-            self._tail = self._lines.pop()
+        self._loose = loose
+        self._lines = PatchLines(data)
         self._strip = strip
         self._empty = not data
+        self._prefix = 0  # of the hunk read last, of whatever diff (p_prefix_context)
 
     def patches(self) -> Iterator[FilePatch]:
-        position, first = 0, True
-        while not (position and position >= len(self._lines)):
-            found = self._intuit(position)
+        """src/pch.c, there_is_another_patch; each patch is read before the next is looked for."""
+        lines = self._lines
+        first = True
+        while not (lines.at and lines.at >= len(lines.raw)):
+            found = self._intuit()
             if found is None:
                 if first and not self._empty:
                     raise DiffError("only garbage was found in the patch input")
                 return
-            patch, position, indent, nesting, strip_cr = found
-            if not patch.trouble:
-                strip_cr = strip_cr and not self._keep_cr
-                position = self._hunks(patch, position, indent, nesting, strip_cr)
+            patch, kind = found
+            lines.strip_cr = lines.strip_cr and not self._keep_cr
+            if kind == "unified":
+                self._unified(patch)
+            elif kind == "normal":
+                self._normal(patch)
+            elif kind:
+                self._context(patch, kind)
             yield patch
             first = False
 
-    def _intuit(self, position: int) -> tuple[FilePatch, int, int, int, bool] | None:
-        """src/pch.c, intuit_diff_type: the next header, up to its first hunk."""
-        lines = self._lines
+    def _intuit(self) -> tuple[FilePatch, str] | None:
+        """src/pch.c, intuit_diff_type: the next header, up to its first hunk.
+
+        The second value is the kind of diff that the cursor is at; it is empty for a diff without
+        hunks, and for one that is not read (binary, ed).
+        """
+        cursor = self._lines
+        lines = cursor.raw
         names: dict[str, bytes | None] = {"old": None, "new": None, "index": None}
         stamps = {"old": UNKNOWN, "new": UNKNOWN}
         says = [0, 0]
-        patch = FilePatch(position + 1)
-        need_header, extended, nesting, strip_cr = True, False, 0, False
+        patch = FilePatch(cursor.at + 1)
+        cursor.indent = cursor.nesting = 0
+        cursor.strip_cr = False
+        need_header, extended = True, False
         renames = {"rename from": False, "rename to": False, "copy from": False, "copy to": False}
-        stars = command = False
+        stars = command = False  # what the line before was
+        stars_indent = 0
         script: bool | None = None  # an ed script began; True: with a line that is surely ed's
         telling = _TELLING.match
-        at = position
+        at, previous = cursor.at, cursor.at
+
+        def found(position: int, kind: str = "") -> tuple[FilePatch, str]:
+            cursor.at = position
+            patch.old, patch.new, patch.index = names["old"], names["new"], names["index"]
+            patch.nonexistent = (says[0], says[1])
+            patch.rename = renames["rename from"] and renames["rename to"]
+            patch.copy = renames["copy from"] and renames["copy to"]
+            return patch, kind
+
         while at < len(lines):
             line = lines[at]
             if not telling(line):
-                stars = False
+                if line[:1] != b"#":  # a comment is no line
+                    stars, previous = False, at
                 at += 1
                 continue
             indentation = _INDENT.match(line)
@@ -91,10 +120,11 @@ class _Reader:
             after_command = command
             if text[:1].isdigit() and re.match(rb"[\d,]+[acd]", text):
                 command = bool(_COMMAND.match(text))  # stays until the next line of that kind
+            ends_cr = line.endswith(b"\r\n")
             if not need_header and script is None and (command or _ED.match(text)):
                 script = bool(_ED.match(text))
-            stars_before, stars = stars, False
-            ends_cr = line.endswith(b"\r\n")
+                cursor.strip_cr = ends_cr
+            stars_before = stars
             if text.startswith(b"*** ") and not stars_before:
                 name, stamp = self._fetch(text[4:])
                 self._set(names, stamps, "old", name, stamp)
@@ -102,14 +132,16 @@ class _Reader:
             elif text.startswith(b"+++ "):
                 name, stamp = self._fetch(text[4:])
                 self._set(names, stamps, "old", name, stamp)  # swapped at the first hunk
-                need_header, strip_cr = False, ends_cr
+                need_header, cursor.strip_cr = False, ends_cr
             elif text.startswith(b"Index:"):
                 name, _ = self._fetch(text[6:], dated=False)
                 names["index"] = name or names["index"]
-                need_header, strip_cr = False, ends_cr
+                need_header, cursor.strip_cr = False, ends_cr
+            elif text.startswith(b"Prereq:"):
+                patch.prereq = (text[7:].split() or [b""])[0]
             elif text.startswith(b"diff --git "):
                 if extended:
-                    return self._found(patch, names, says, renames, at, 0, 0, strip_cr)
+                    return found(at)
                 names["old"], names["new"] = self._git_names(text[11:])
                 patch.git, need_header = True, False
                 patch.at = at + 1
@@ -134,17 +166,21 @@ class _Reader:
                 renames[b" ".join(text.split(b" ", 2)[:2]).decode()] = extended = True
             elif patch.git and text.startswith(b"GIT binary patch"):
                 patch.is_binary = True
-                return self._found(patch, names, says, renames, at + 1, 0, 0, strip_cr)
+                return found(at + 1)
             else:
                 dashes = re.match(rb"((?:- )*)--- ", text)
                 if dashes:
                     name, stamp = self._fetch(text[dashes.end() :])
                     known = stamps["new"] if stamp == UNKNOWN else stamp
                     self._set(names, stamps, "new", name, known)
-                    need_header, strip_cr = False, ends_cr
+                    need_header, cursor.strip_cr = False, ends_cr
                     if stamp != UNKNOWN:
-                        nesting = len(dashes[1]) // 2
+                        cursor.nesting = len(dashes[1]) // 2
             if not need_header:
+                columns = _columns(indentation[0])
+                if text == b".\n" and script is not None:
+                    patch.trouble = _ED_SCRIPT
+                    return found(at + 1)
                 if text.startswith(b"@@ -"):
                     names["old"], names["new"] = names["new"], names["old"]
                     stamps["old"], stamps["new"] = stamps["new"], stamps["old"]
@@ -154,40 +190,25 @@ class _Reader:
                         says[0] = 1 + (stamps["old"] == ABSENT)
                     if ranges[2]:
                         says[1] = 1 + (stamps["new"] == ABSENT)
-                    indent = _columns(indentation[0])
-                    return self._found(patch, names, says, renames, at, indent, nesting, strip_cr)
-                if text.startswith(b"*** ") and stars_before:
-                    patch.trouble = "a context diff: only unified diffs are supported"
-                elif text == b".\n" and script is not None:
-                    patch.trouble = "an ed script: only unified diffs are supported"
-                elif after_command and text.startswith((b"< ", b"> ")):
-                    patch.trouble = "a normal diff: only unified diffs are supported"
-                if patch.trouble:
-                    return self._found(patch, names, says, renames, at + 1, 0, 0, strip_cr)
-            stars = text.startswith(b"********")
+                    cursor.indent = columns
+                    return found(at, "unified")
+                if text.startswith(b"*** ") and stars_before and stars_indent == columns:
+                    if re.match(rb"\*\*\* 0(?!\d)", text):
+                        says[0] = 1 + (stamps["old"] == ABSENT)
+                    cursor.indent, cursor.strip_cr = columns, ends_cr
+                    kind = "new context" if text.endswith(b"*\n") else "context"
+                    if self._empties(previous, kind):
+                        says[1] = 1 + (stamps["new"] == ABSENT)
+                    return found(previous, kind)
+                if after_command and text.startswith((b"< ", b"> ")):
+                    cursor.indent = columns
+                    return found(previous, "normal")
+                stars, stars_indent = text.startswith(b"********"), columns
+            previous = at
             at += 1
         if script:
-            patch.trouble = "an ed script: only unified diffs are supported"
-        if extended or script:
-            return self._found(patch, names, says, renames, at, 0, 0, strip_cr)
-        return None
-
-    def _found(
-        self,
-        patch: FilePatch,
-        names: dict[str, bytes | None],
-        says: list[int],
-        renames: dict[str, bool],
-        at: int,
-        indent: int,
-        nesting: int,
-        strip_cr: bool,
-    ) -> tuple[FilePatch, int, int, int, bool]:
-        patch.old, patch.new, patch.index = names["old"], names["new"], names["index"]
-        patch.nonexistent = (says[0], says[1])
-        patch.rename = renames["rename from"] and renames["rename to"]
-        patch.copy = renames["copy from"] and renames["copy to"]
-        return patch, at, indent, nesting, strip_cr
+            patch.trouble = _ED_SCRIPT
+        return found(at) if extended or script else None
 
     @staticmethod
     def _set(
@@ -244,59 +265,64 @@ class _Reader:
 
     # -- hunks -----------------------------------------------------------------------------
 
-    def _get(self, position: int, indent: int, nesting: int, strip_cr: bool) -> bytes | None:
-        """src/pch.c, pget_line: a line without the patch's own indentation."""
-        if position >= len(self._lines):
-            return None
-        line = self._lines[position]
-        if indent:
-            column = start = 0
-            while column < indent and line[start : start + 1] in (b" ", b"X", b"\t"):
-                column = column + 1 if line[start : start + 1] != b"\t" else (column + 8) & ~7
-                start += 1
-            line = line[start:]
-        for _ in range(nesting):
-            if not line.startswith(b"- "):
-                break
-            line = line[2:]
-        if strip_cr and line.endswith(b"\r\n"):
-            line = line[:-2] + b"\n"
-        return line
+    def _context(self, patch: FilePatch, kind: str) -> None:
+        reader = self._context_reader(kind)
+        while (hunk := reader.hunk()) is not None:
+            patch.hunks.append(hunk)
+        self._prefix = reader.earlier
 
-    def _hunks(
-        self, patch: FilePatch, position: int, indent: int, nesting: int, strip_cr: bool
-    ) -> int:
-        """src/pch.c, another_hunk: hunk after hunk; lines that begin with # are no lines."""
-        plain = not (indent or nesting or strip_cr)
-        lines = self._lines
+    def _context_reader(self, kind: str) -> ContextReader:
+        return ContextReader(
+            self._lines,
+            new_style=kind == "new context",
+            loose=self._loose,
+            earlier=self._prefix,
+        )
+
+    def _empties(self, position: int, kind: str) -> bool:
+        """Does the first hunk leave nothing in the file?"""
+        self._lines.at = position
+        reader = self._context_reader(kind)
+        hunk = reader.hunk()
+        self._prefix = reader.earlier
+        return hunk is not None and not hunk.new_count and hunk.new_start == 0
+
+    def _normal(self, patch: FilePatch) -> None:
+        while (hunk := normal_hunk(self._lines)) is not None:
+            patch.hunks.append(hunk)
+            self._prefix = 0
+
+    def _unified(self, patch: FilePatch) -> None:
+        """src/pch.c, another_hunk: hunk after hunk."""
+        cursor, lines = self._lines, self._lines.raw
+        plain = cursor.plain
         while True:
-            while position < len(lines) and lines[position].startswith(b"#"):
-                position += 1
-            line = self._get(position, indent, nesting, strip_cr)
+            start = cursor.at
+            line = cursor.read()
             if line is None or len(line) <= 4 or not line.startswith(b"@@ -"):
-                return position
+                cursor.at = start
+                return
             header = _HUNK.match(line)
             if header is None:
-                raise DiffError(f"malformed patch at line {position + 1}")
+                raise DiffError(f"malformed patch at line {cursor.at}")
             old_start, old_count, new_start, new_count = numbers(header)
-            hunk = Hunk(position + 1, old_start, old_count, new_start, new_count, [])
+            hunk = Hunk(cursor.at, old_start, old_count, new_start, new_count, [])
             kept = hunk.lines
             old_left, new_left = old_count, new_count
             prefix, context = -1, 0
-            position += 1
+            position = cursor.at
             while old_left or new_left:
-                if plain and position < len(lines):
+                if plain and position < len(lines) and lines[position][:1] != b"#":
                     line = lines[position]
-                else:
-                    line = self._get(position, indent, nesting, strip_cr)
-                if line is None:
-                    if new_left >= 4:
-                        raise DiffError("unexpected end of file in patch")
-                    line = b" \n"  # blank lines at the end got chopped
-                elif line[:1] == b"#":
                     position += 1
-                    continue
-                position += 1
+                else:
+                    cursor.at = position
+                    line = cursor.read()
+                    position = cursor.at
+                    if line is None:
+                        if new_left >= 4:
+                            raise DiffError("unexpected end of file in patch")
+                        line = b" \n"  # blank lines at the end got chopped
                 sign = line[:1]
                 if sign in (b"\t", b"\n"):
                     sign, line = b" ", b" " + line
@@ -325,13 +351,17 @@ class _Reader:
                     if prefix == -1:
                         prefix = context
                     context = 0
-                if last and (lines[position] if position < len(lines) else self._tail)[:1] == b"\\":
-                    line = line.removesuffix(b"\n")
-                    hunk.complete = False
-                    position += 1
+                if last:
+                    cursor.at = position
+                    if cursor.incomplete():
+                        position = cursor.at
+                        line = line.removesuffix(b"\n")
+                        hunk.complete = False
                 kept.append(line)
+            cursor.at = position
             if prefix == -1:
                 raise DiffError(f"malformed patch at line {position}")
+            self._prefix = prefix
             hunk.prefix, hunk.suffix = prefix, context
             patch.hunks.append(hunk)
 

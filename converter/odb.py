@@ -20,7 +20,7 @@ from pygit2.enums import ConfigLevel, FileMode, ObjectType
 from converter.errors import RepositoryUnusable, TryAgain
 from converter.fastimport import NULL_ID, FastImport, delete, put
 from converter.git import Git, GitFailed
-from converter.tree import File
+from converter.tree import Edits, File
 
 # libgit2 ignores GIT_CONFIG_GLOBAL and would read the user's configuration: nobody's taste may
 # change an object id.
@@ -359,19 +359,17 @@ class Stage(FastImport):
         super().__init__(repo.git, repo.path)
         self._base = repo.tree(base)
         self._parent = base.encode()
-        self._files: dict[bytes, _Written | None] = {}
-        self._live: dict[bytes, int] = {}  # touched directory -> files that the stage holds below
+        self._edits: Edits[_Written] = Edits(self._base)
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
         self._cache_room = cache_bytes
 
     # -- a converter.tree.Tree ------------------------------------------------------------
 
     def get(self, path: bytes) -> File | None:
-        if path not in self._files:
-            if any(self._shadowed(path)):
-                return None
-            return self._base.get(path)
-        written = self._files[path]
+        edits = self._edits
+        if path not in edits.made:
+            return None if edits.hides(path) else self._base.get(path)
+        written = edits.made[path]
         if written is None:
             return None
         if written.mode == FileMode.COMMIT:
@@ -385,24 +383,10 @@ class Stage(FastImport):
         return File(written.mode, data)
 
     def is_dir(self, path: bytes) -> bool:
-        if self._live.get(path):
-            return True
-        if self._files.get(path) is not None or not self._base.is_dir(path):
-            return False
-        if path not in self._live:
-            return True
-        # Some of its files were deleted: git has no empty directories.
-        return any(
-            self.is_dir(child) if is_dir else self._files.get(child, child) is not None
-            for child, is_dir in self._base.children(path)
-        )
+        return self._edits.is_dir(path)
 
-    def _shadowed(self, path: bytes) -> Iterator[bool]:
-        """Yield whether each parent of ``path`` was replaced by a file."""
-        parent = path.rpartition(b"/")[0]
-        while parent:
-            yield self._files.get(parent) is not None
-            parent = parent.rpartition(b"/")[0]
+    def children(self, directory: bytes) -> Iterator[tuple[bytes, bool]]:
+        return self._edits.children(directory)
 
     def _remember(self, mark: bytes, data: bytes) -> None:
         self._cache[mark] = data
@@ -443,15 +427,10 @@ class Stage(FastImport):
         return _Written(file.mode, mark)
 
     def _set(self, path: bytes, written: _Written | None) -> None:
-        old = self._files.get(path)
+        old = self._edits.made.get(path)
         if old is not None and old.source in self._cache:
             self._cache_room += len(self._cache.pop(old.source))
-        self._files[path] = written
-        change = (written is not None) - (old is not None)
-        parent = path.rpartition(b"/")[0]
-        while parent:
-            self._live[parent] = self._live.get(parent, 0) + change
-            parent = parent.rpartition(b"/")[0]
+        self._edits.set(path, written)
 
     def tree_id(self) -> str:
         """Return the id of the tree of the last commit."""

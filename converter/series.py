@@ -14,7 +14,7 @@ from converter.explode import Explosion, Outcome
 from converter.mail import MailError
 from converter.odb import Identity, Stage
 from converter.pkggit import Origin
-from converter.tree import File, Tree
+from converter.tree import Overlay, Tree
 from specparse.plan import Step
 
 
@@ -185,30 +185,3 @@ def _checked(tree: Tree, step: Step, diff: bytes) -> Report:
         return explain(diff, tree, rules, report, touched_by=history)
 
     raise _Refused(str(report.failure), tell)
-
-
-class Overlay:
-    """A tree with edits over it, in memory; a converter.tree.Tree."""
-
-    def __init__(self, below: Tree) -> None:
-        self._below = below
-        self._edits: dict[bytes, File | None] = {}
-
-    def edit(self, changes: Mapping[bytes, File | None]) -> None:
-        self._edits.update(changes)
-
-    def get(self, path: bytes) -> File | None:
-        return self._edits[path] if path in self._edits else self._below.get(path)
-
-    def is_dir(self, path: bytes) -> bool:
-        inside = path + b"/"
-        return any(
-            file is not None and known.startswith(inside) for known, file in self._edits.items()
-        ) or (self._edits.get(path) is None and self._below.is_dir(path))
-
-    def same_as(self, changes: Mapping[bytes, File | None]) -> bool:
-        """Tell whether these edits lead to the same files as ``changes`` do."""
-        return all(
-            self.get(path) == (changes[path] if path in changes else self._below.get(path))
-            for path in self._edits.keys() | changes.keys()
-        )

@@ -1,10 +1,13 @@
-"""A tree of files, as the patch engine and the object database both see it."""
+"""A tree of files, as the patch engine and the object database both see it, and edits over it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
+
+T = TypeVar("T")
 
 # read-cache.c, verify_path, with core.protectNTFS (path.c, is_ntfs_dotgit), as git has it by default
 _DOT_GIT = re.compile(rb"(?i)(?:\.git|git~1)[ .]*(?::.*)?\Z", re.DOTALL)
@@ -32,6 +35,10 @@ class Tree(Protocol):
         """Tell whether there is a file below ``path``."""
         ...
 
+    def children(self, directory: bytes) -> Iterable[tuple[bytes, bool]]:
+        """Yield (path, is it a directory) for each child of ``directory``."""
+        ...
+
 
 def why_unsafe(path: bytes, *, link: bool) -> str:
     """Return why git stores nothing at ``path``; "" where it does."""
@@ -43,3 +50,98 @@ def why_unsafe(path: bytes, *, link: bool) -> str:
         if link and part.lower().startswith(b".gitmodules"):
             return ".gitmodules as a symbolic link"
     return ""
+
+
+class Edits(Generic[T]):
+    """What was changed over a tree: something for each path, None where the file is gone.
+
+    To ask about a directory costs what it has in the tree below, never what was changed in all.
+    """
+
+    def __init__(self, below: Tree) -> None:
+        self._below = below
+        self.made: dict[bytes, T | None] = {}
+        self._live: dict[bytes, int] = {}  # directory -> files that the edits hold below it
+
+    def set(self, path: bytes, value: T | None) -> None:
+        change = (value is not None) - (self.made.get(path) is not None)
+        self.made[path] = value
+        for parent in parents(path):
+            self._live[parent] = self._live.get(parent, 0) + change
+
+    def hides(self, path: bytes) -> bool:
+        """Tell whether one of the parents of ``path`` has become a file."""
+        made = self.made
+        return any(made.get(parent) is not None for parent in parents(path))
+
+    def is_dir(self, path: bytes) -> bool:
+        if self._live.get(path):
+            return True
+        if self.made.get(path) is not None or self.hides(path) or not self._below.is_dir(path):
+            return False
+        if path and path not in self._live:
+            return True
+        # Some of its files are gone: git has no empty directories.
+        return any(
+            self.is_dir(child) if is_dir else child not in self.made
+            for child, is_dir in self._below.children(path)
+        )
+
+    def children(self, directory: bytes) -> Iterator[tuple[bytes, bool]]:
+        inside = directory + b"/" if directory else b""
+        names = {path for path, _ in self._below.children(directory)}
+        for path in self.made:
+            if path.startswith(inside):
+                names.add(inside + path[len(inside) :].partition(b"/")[0])
+        for path in names:
+            if self.is_dir(path):
+                yield path, True
+            elif self.made.get(path) is not None or path not in self.made:
+                yield path, False
+
+
+class Overlay:
+    """A tree with edits over it, in memory; a Tree."""
+
+    def __init__(self, below: Tree, changes: Mapping[bytes, File | None] | None = None) -> None:
+        self._below = below
+        self._edits: Edits[File] = Edits(below)
+        self.edit(changes or {})
+
+    @property
+    def changes(self) -> Mapping[bytes, File | None]:
+        return self._edits.made
+
+    def set(self, path: bytes, file: File | None) -> None:
+        self._edits.set(path, file)
+
+    def edit(self, changes: Mapping[bytes, File | None]) -> None:
+        for path, file in changes.items():
+            self._edits.set(path, file)
+
+    def get(self, path: bytes) -> File | None:
+        made = self._edits.made
+        if path in made:
+            return made[path]
+        return None if self._edits.hides(path) else self._below.get(path)
+
+    def is_dir(self, path: bytes) -> bool:
+        return self._edits.is_dir(path)
+
+    def children(self, directory: bytes) -> Iterator[tuple[bytes, bool]]:
+        return self._edits.children(directory)
+
+    def same_as(self, changes: Mapping[bytes, File | None]) -> bool:
+        """Tell whether these edits lead to the same files as ``changes`` do."""
+        return all(
+            self.get(path) == (changes[path] if path in changes else self._below.get(path))
+            for path in self.changes.keys() | changes.keys()
+        )
+
+
+def parents(path: bytes) -> Iterator[bytes]:
+    """Yield the directories above ``path``, the top left out."""
+    at = path.find(b"/")
+    while at >= 0:
+        yield path[:at]
+        at = path.find(b"/", at + 1)

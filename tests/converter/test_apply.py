@@ -163,7 +163,7 @@ def test_empty_input() -> None:
 def test_unknown_option_is_refused() -> None:
     for rules in (
         Rules("git-apply", options=("--whitespace=fix",)),
-        Rules("patch", options=("-l",)),
+        Rules("patch", options=("--merge",)),
     ):
         failure = run(at(4, b" 4\n-5\n 6\n"), {b"f": TEN}, rules).failure
         assert failure is not None and failure.reason == "UnknownOption"

@@ -99,8 +99,6 @@ def test_binary_patch_that_claims_too_much_is_refused_before_it_is_unpacked() ->
 @pytest.mark.parametrize(
     ("diff", "kind"),
     [
-        (b"*** a/f\n--- b/f\n***************\n*** 1 ****\n! a\n--- 1 ----\n! b\n", "context diff"),
-        (b"Index: f\n1c1\n< a\n---\n> b\n", "normal diff"),
         (b"Index: f\n1c\nb\n.\n", "ed script"),
     ],
 )

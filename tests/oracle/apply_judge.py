@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,12 @@ class Files:
 
     def is_dir(self, path: bytes) -> bool:
         return path in self._directories
+
+    def children(self, directory: bytes) -> Iterator[tuple[bytes, bool]]:
+        inside = directory + b"/" if directory else b""
+        for path in {*self.files, *self._directories}:
+            if path.startswith(inside) and b"/" not in path[len(inside) :]:
+                yield path, path in self._directories
 
     def changed(self, changes: Mapping[bytes, File | None]) -> dict[bytes, File]:
         after: dict[bytes, File | None] = {**self.files, **changes}

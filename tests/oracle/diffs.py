@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import zlib
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from hypothesis import strategies as st
 
@@ -24,13 +25,14 @@ _WORDS = st.sampled_from(
 )
 _DISTINCT = [b"line %d" % n for n in range(40)]
 _NAMES = [b"f", b"g", b"d/f", b"d/e/f", b"d/e/g", b"a b", b"d/x y", b"u\xc3\xa9", b'q"q', b"t\tb"]
-_PLAIN_NAMES = _NAMES[:5]
+_PLAIN_NAMES = [*_NAMES[:5], b"d"]  # a file, and a directory elsewhere
 _PROSE = [
     b"\n", b"words\n", b"---\n", b" f | 2 +-\n", b"diff -up a/f b/f\n", b"======\n", b"-- \n",
     b"2.1\n", b"--- not a header\n", b"*** stars\n", b"+++ plus\n", b"@@ nothing\n", b"Index: g\n",
     b"Only in a: b\n", b"diff --git a/f\n", b"index 0000000..1111111\n", b"# remark\n",
     b"    --- a/f\n", b"diff --git a/f b/f\n", b"old mode 100644\n", b"1d\n", b"> quoted\n",
-    b"@@ -1 +1 @@\n", b"Signed-off-by: A <a@b>\n",
+    b"@@ -1 +1 @@\n", b"Signed-off-by: A <a@b>\n", b"Prereq: line\n", b"Prereq: a\n",
+    b"***************\n", b"*** 1,3 ****\n",
 ]  # fmt: skip
 
 
@@ -54,15 +56,53 @@ class Piece:
         old = sum(line[:1] in b" -" for line in self.lines) + self.grown[0]
         new = sum(line[:1] in b" +" for line in self.lines) + self.grown[1]
         out = [b"@@ -%s +%s @@\n" % (_range(self.old_start, old), _range(self.new_start, new))]
-        out += [
-            line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n"
-            for line in self.lines
-        ]
+        return b"".join([*out, *map(_ended, self.lines)])
+
+    def context(self, *, stars: bool, whole: bool) -> bytes:
+        """The hunk of a context diff; a side without changes is left out unless ``whole``."""
+        sides: list[Lines] = [[], []]
+        for sign, run in groupby(self.lines, key=lambda line: line[:1] == b" "):
+            lines = list(run)
+            both = len({line[:1] for line in lines}) == 2
+            for line in lines:
+                mark = b"! " if both else line[:1] + b" "
+                for side, skipped in zip(sides, (b"+", b"-"), strict=True):
+                    if sign or line[:1] != skipped:
+                        side.append(mark + line[1:])
+        out = [b"***************\n"]
+        starts = (self.old_start, self.new_start)
+        for number, side in enumerate(sides):
+            count = len(side) + self.grown[number]
+            mark, tail = ((b"***", b" ****"), (b"---", b" ----"))[number]
+            span = b"%d" % starts[number]
+            if count > 1:
+                span += b",%d" % (starts[number] + count - 1)
+            out.append(b"%s %s%s\n" % (mark, span, tail if stars or number else b""))
+            if whole or any(line[:1] != b" " for line in side):
+                out += [_ended(line) for line in side]
         return b"".join(out)
+
+    def normal(self) -> bytes:
+        """The hunk of a normal diff; context goes missing."""
+        old = [b"< " + line[1:] for line in self.lines if line[:1] == b"-"]
+        new = [b"> " + line[1:] for line in self.lines if line[:1] == b"+"]
+        kind = b"c" if old and new else b"d" if old else b"a"
+        spans = []
+        for start, lines, more in zip(
+            (self.old_start, self.new_start), (old, new), self.grown, strict=True
+        ):
+            last = start + len(lines) + more - 1
+            spans.append(b"%d" % start if last <= start else b"%d,%d" % (start, last))
+        out = [kind.join(spans) + b"\n", *map(_ended, old)]
+        return b"".join(out + [b"---\n"] * (kind == b"c") + [*map(_ended, new)])
 
 
 def _range(start: int, count: int) -> bytes:
     return b"%d" % start if count == 1 else b"%d,%d" % (start, count)
+
+
+def _ended(line: bytes) -> bytes:
+    return line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n"
 
 
 # -- contents ------------------------------------------------------------------------------
@@ -346,11 +386,15 @@ def binary_body(draw: Draw, old: bytes, new: bytes) -> bytes:
 # -- whole cases ---------------------------------------------------------------------------
 
 _MODES = st.sampled_from([0o100644, 0o100644, 0o100644, 0o100755])
+_STYLES = st.sampled_from(["unified", "context", "context", "context", "normal"])
 
 
 @st.composite
-def one_file(draw: Draw, strip: int, files: dict[bytes, File], *, git: bool, plain: bool) -> bytes:
+def one_file(
+    draw: Draw, strip: int, files: dict[bytes, File], *, git: bool, plain: bool, old_style: bool
+) -> bytes:
     """Add a file to ``files`` and return a diff that (mostly) fits it."""
+    style = draw(_STYLES) if old_style else "unified"
     name = draw(st.sampled_from(_PLAIN_NAMES if plain else _NAMES))
     kind = draw(st.integers(0, 9))
     old_lines = draw(texts())
@@ -363,7 +407,8 @@ def one_file(draw: Draw, strip: int, files: dict[bytes, File], *, git: bool, pla
         new_lines = []
     old: File | None = None if creates else File(mode, b"".join(old_lines))
     new: File | None = None if deletes else File(mode, b"".join(new_lines))
-    hunks = pieces(old_lines, new_lines, draw(st.sampled_from([3, 3, 3, 2, 1, 0])))
+    context = 0 if style == "normal" else draw(st.sampled_from([3, 3, 3, 2, 1, 0]))
+    hunks = pieces(old_lines, new_lines, context)
     hunks = draw(damaged(hunks))
     # What the tree holds: what the diff is for, that with other changes, the result, or nothing.
     state = draw(st.integers(0, 17))
@@ -378,6 +423,16 @@ def one_file(draw: Draw, strip: int, files: dict[bytes, File], *, git: bool, pla
         there = File(mode, b"")
     if there is not None:
         files.setdefault(name, there)
+    if style == "normal":
+        words = draw(
+            st.sampled_from([b"", b"", b"Prereq: a\n", b"diff x y\n", b"*** " + name + b"\n"])
+        )
+        return b"Index: %s\n%s" % (name, words) + b"".join(hunk.normal() for hunk in hunks)
+    if style == "context":
+        stars, whole = draw(st.integers(0, 3)) > 0, draw(st.integers(0, 3)) == 0
+        head = draw(traditional(name, strip, creates, deletes))
+        head = head.replace(b"--- ", b"*** ").replace(b"+++ ", b"--- ")
+        return head + b"".join(hunk.context(stars=stars, whole=whole) for hunk in hunks)
     body = b"".join(hunk.render() for hunk in hunks)
     if git:
         target = name
@@ -458,7 +513,10 @@ def mangled(draw: Draw, diff: bytes) -> bytes:
 
 
 _OPTIONS: dict[Tool, list[tuple[str, ...]]] = {
-    "patch": [(), (), (), (), ("-f",), ("-f",), ("-f",), ("-E",), ("-N",), ("--binary",), ("-t",)],
+    "patch": [
+        (), (), (), (), ("-f",), ("-f",), ("-f",), ("-E",), ("-N",), ("--binary",), ("-t",),
+        ("-l",), ("-l", "-f"),
+    ],
     "git-apply": [
         *[()] * 9, ("--unidiff-zero",), ("-C1",), ("-C0",), ("-C2",), ("--recount",),
         ("--exclude=d/*",), ("--include=d/*", "--exclude=*"), ("--directory=d",),
@@ -469,8 +527,11 @@ _OPTIONS: dict[Tool, list[tuple[str, ...]]] = {
 
 
 @st.composite
-def cases(draw: Draw, tool: Tool) -> Case:
-    """Some files, a diff that mostly fits them, and the rules to apply it by."""
+def cases(draw: Draw, tool: Tool, *, old_style: bool = False) -> Case:
+    """Some files, a diff that mostly fits them, and the rules to apply it by.
+
+    ``old_style`` makes context and normal diffs, which only patch(1) takes.
+    """
     strip = draw(st.sampled_from([1, 1, 1, 1, 1, 0, 2, 3]))
     files: dict[bytes, File] = {}
     parts = []
@@ -483,7 +544,8 @@ def cases(draw: Draw, tool: Tool) -> Case:
             parts.append(draw(special(strip, files)))
         else:
             plain = count > 1 or draw(st.booleans())
-            parts.append(draw(one_file(strip, files, git=git, plain=plain)))
+            made = one_file(strip, files, git=git, plain=plain, old_style=old_style)
+            parts.append(draw(made))
     diff = draw(mangled(b"".join(parts)))
     rules = Rules(
         tool,

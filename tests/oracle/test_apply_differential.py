@@ -21,7 +21,7 @@ from tests.oracle.diffs import Case, cases
 EXAMPLES = int(os.environ.get("SRCGIT_EXAMPLES", "300"))
 
 
-# What srcgit refuses and a tool does: context, normal and ed diffs; paths into .git or through links.
+# What srcgit refuses and a tool does: ed scripts; paths into .git or through links.
 DOCUMENTED = ("'NotSupported'", "'UnsafePath'")
 MAIL = b"From 0123 Mon Sep 17 00:00:00 2001\nFrom: A <a@b.org>\nSubject: s\n\nwords\n---\n"
 
@@ -98,6 +98,12 @@ def check(judge: Judge, case: Case) -> None:
 @given(case=cases("patch"))
 @many(1)
 def test_patch(judge: Judge, case: Case) -> None:
+    check(judge, case)
+
+
+@given(case=cases("patch", old_style=True))
+@many(0.5)
+def test_patch_with_context_and_normal_diffs(judge: Judge, case: Case) -> None:
     check(judge, case)
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from converter.apply import Rules, apply
 from converter.diff import DiffError
 from converter.tree import File
+from tests.oracle.apply_judge import Files
 
 EXAMPLES = int(os.environ.get("SRCGIT_EXAMPLES", "150"))  # the default ones are always the same
 SHM = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -28,19 +29,6 @@ relaxed = settings(
     derandomize="SRCGIT_EXAMPLES" not in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-
-
-class Dict:
-    """A tree in memory."""
-
-    def __init__(self, files: Mapping[bytes, File]) -> None:
-        self.files = dict(files)
-
-    def get(self, path: bytes) -> File | None:
-        return self.files.get(path)
-
-    def is_dir(self, path: bytes) -> bool:
-        return path == b"" or any(known.startswith(path + b"/") for known in self.files)
 
 
 # -- generated files, edits and diffs ------------------------------------------------------
@@ -97,7 +85,7 @@ def ours(
     tree: Mapping[bytes, File], diff: bytes, rules: Rules
 ) -> tuple[dict[bytes, File] | None, str]:
     try:
-        report = apply(diff, Dict(tree), rules)
+        report = apply(diff, Files(tree), rules)
     except DiffError as error:
         return None, str(error)
     if not report.ok:
