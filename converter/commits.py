@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from converter import mail
 from converter.mail import Mail, MailError
+from converter.mailfields import SPACE
 from converter.odb import Identity
 from converter.pkggit import Origin
 from specparse.plan import Step
@@ -25,16 +26,21 @@ class Draft:
     source: str = ""  # the commit that it is a copy of, where there is one
 
 
-def drafts(step: Step, data: bytes, origin: Origin, notes: str = "") -> tuple[Draft, ...]:
+def drafts(
+    step: Step, data: bytes, origin: Origin, notes: str = "", *, first: bytes | None = None
+) -> tuple[Draft, ...]:
     """Return the commits that the patch file ``data`` stands for.
 
     A mail gives its own author, date and message, as git am records them; several mails in a file
     give several commits. A raw diff takes author and date from ``origin``, the pkg-git commit that
     introduced this content, and its subject from the file name; ``notes`` end its message.
+    ``first`` is the content of the first file of the git am call, where this one is another.
     Raises MailError where git am itself would refuse the file.
     """
     if step.tool == "git-am":
-        mails = mail.split(data, step.options)
+        if step.format_of == b"-" and not data.strip(SPACE):
+            return ()  # builtin/mailsplit.c, split_mbox: "empty stdin is OK"
+        mails = mail.split(data, step.options, first=first)
         if not mails:
             raise MailError("Patch format detection failed")
         return tuple(_from_mail(mail.parse(raw, step.options), origin) for raw in mails)

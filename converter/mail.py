@@ -82,16 +82,18 @@ def _options(words: tuple[str, ...]) -> Options:
     return Options(**chosen, patch_format=patch_format)
 
 
-def split(data: bytes, options: Sequence[str] = ()) -> tuple[bytes, ...]:
+def split(
+    data: bytes, options: Sequence[str] = (), *, first: bytes | None = None
+) -> tuple[bytes, ...]:
     """Return the mails in a patch file, or nothing if ``git am`` does not know its format.
 
     Nothing thus means a raw diff. ``options`` are those of the spec's ``git am`` call; of them
-    ``--keep-cr`` and ``--patch-format`` matter here. git am detects the format by its first file
-    only: for the others of one call give ``--patch-format=mbox`` (or what the first one is).
+    ``--keep-cr`` and ``--patch-format`` matter here. git am tells the format by the first file of a
+    call (detect_patch_format()): ``first`` is the content of that one, where it is another.
     Raises MailError for a StGit series (it only names other files) and a bad Mercurial patch.
     """
     chosen = _options(tuple(options))
-    form = chosen.patch_format or patch_format(data)
+    form = chosen.patch_format or patch_format(data if first is None else first)
     if form in ("mbox", "mboxrd"):
         return split_mbox(data, keep_cr=chosen.keep_cr, unescape=form == "mboxrd")
     if form == "stgit":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from converter import commits
@@ -16,6 +16,8 @@ from converter.odb import Identity, Stage
 from converter.pkggit import Origin
 from converter.tree import Overlay, Tree
 from specparse.plan import Step
+
+_MBOX = b"From "  # enough of one to be known as such
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ def run(
     """
     patches: list[Patched] = []
     history: dict[bytes, list[bytes]] = {}
+    first, first_data = b"", b""  # of the git am call at hand
     for step in steps:
         progress(step)
         data = read(step.patch)
@@ -86,18 +89,25 @@ def run(
         offset = fuzz = 0
         failure = None
         explosion = explode(step)
+        if step.format_of != first:
+            first = step.format_of
+            first_data = _MBOX if first == b"-" else read(first) if first else b""
+        introduced = origin(step.patch)
         try:
-            for draft, report in _apply(
-                stage, step, data, origin(step.patch), notes(step.patch), explosion
-            ):
+            drafts = commits.drafts(
+                step, data, introduced, notes(step.patch), first=first_data if first else None
+            )
+            for draft, report in _apply(stage, step, data, drafts, introduced, explosion):
                 offset, fuzz = max(offset, report.offset), max(fuzz, report.fuzz)
-                if not report.changes:
+                if not report.changes and step.tool != "git-am":
                     continue  # patch(1) accepts an empty patch; there is nothing to commit
                 when = Identity(*committer, draft.author.date)
                 mark = stage.commit(report.changes, draft.author, when, draft.message)
                 written.append(Written(mark, draft.author, draft.message, draft.source))
                 for path in report.changes:
                     history.setdefault(path, []).append(step.patch)
+        except MailError as error:
+            failure = Failure(step, str(error), f"{error}\n")
         except _Refused as refused:
             failure = Failure(step, refused.reason, refused.explain(history))
         if written or failure is None:
@@ -121,18 +131,14 @@ def _apply(
     stage: Stage,
     step: Step,
     data: bytes,
+    drafts: Sequence[Draft],
     origin: Origin,
-    notes: str,
     explosion: Explosion | None,
 ) -> Iterator[tuple[Draft, Report]]:
     """Yield the commits of one patch file; each is on the stage before the next is asked for.
 
     Raises _Refused.
     """
-    try:
-        drafts = commits.drafts(step, data, origin, notes)
-    except MailError as error:
-        raise _Refused(str(error), lambda _, text=str(error): text) from None  # type: ignore[misc]
     if step.tool == "git-am":
         for draft in drafts:
             yield draft, _checked(stage, step, draft.diff)

@@ -170,7 +170,8 @@ _AM_KEPT = {
     "--ignore-space-change": "--ignore-whitespace", "-3": "-3", "--3way": "-3",
 }  # fmt: skip
 _AM_KEPT_VALUE = {"-C": "-C", "--whitespace": "--whitespace=", "--exclude": "--exclude=",
-                  "--include": "--include=", "--directory": "--directory="}  # fmt: skip
+                  "--include": "--include=", "--directory": "--directory=",
+                  "--patch-format": "--patch-format="}  # fmt: skip
 
 _APPLY_SHORT = "p:RC:zqvN3"
 _APPLY_LONG = [
@@ -288,8 +289,15 @@ class _Interpreter:
         kept = [_AM_KEPT[o] for o, _ in options if o in _AM_KEPT]
         kept += [_AM_KEPT_VALUE[o] + value for o, value in options if o in _AM_KEPT_VALUE]
         # git am works from the top of its work tree, wherever it is started.
-        for source in operands or [call.input]:
-            self._add(call, source, Step(b"", "git-am", strip=strip, options=tuple(kept)))
+        step = Step(b"", "git-am", strip=strip, options=tuple(kept))
+        sources = operands or ["-"]
+        if sources[0] == "-":
+            step = replace(step, format_of=b"-")
+        for source in sources:
+            self._add(call, source, step)
+            known = posixpath.basename(sources[0]) not in self._recording.fakes
+            if sources[0].startswith("@") and known:
+                step = replace(step, format_of=_bytes(sources[0][1:]))
 
     def _git_apply(self, call: Call, rest: Sequence[str], directory: str) -> None:
         options, operands = getopt.gnu_getopt(list(rest), _APPLY_SHORT, _APPLY_LONG)

@@ -64,6 +64,8 @@ class Step:
     reverse: bool = False
     directory: bytes = b""  # below the top of the source tree; b"" is the top
     options: tuple[str, ...] = ()  # other flags that change the result, e.g. ("--keep-cr",)
+    # git am takes all files of a call for what the first is, and standard input ("-") for an mbox:
+    format_of: bytes = b""  # that first file, where it is another
 
 
 @dataclass(frozen=True, slots=True)

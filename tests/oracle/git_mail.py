@@ -63,13 +63,22 @@ class Judge:
             raise Refused(err.decode("utf-8", "replace"))
         return out
 
-    def split(self, data: bytes, options: Sequence[str] = ()) -> tuple[bytes, ...]:
-        """The mails that git am works on, () where it knows no format."""
+    def split(
+        self, data: bytes, options: Sequence[str] = (), *more: bytes, stdin: bool = False
+    ) -> tuple[bytes, ...]:
+        """The mails that git am works on, () where it knows no format.
+
+        ``more`` are other files of the same call; ``stdin`` gives it the one file by a pipe.
+        """
         state = self.dirty / ".git/rebase-apply"
         shutil.rmtree(state, ignore_errors=True)
-        patch = self.dirty.parent / "series.patch"
-        patch.write_bytes(data)
-        _, _, err = run("git", "am", *options, str(patch), cwd=self.dirty)
+        names = []
+        for number, each in enumerate(() if stdin else (data, *more)):
+            patch = self.dirty.parent / f"series-{number}.patch"
+            patch.write_bytes(each)
+            names.append(str(patch))
+        given = data if stdin else b""
+        _, _, err = run("git", "am", *options, *names, cwd=self.dirty, stdin=given)
         if b"Patch format detection failed" in err:
             return ()
         if b"Dirty index" not in err:

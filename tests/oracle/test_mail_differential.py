@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from converter import date as dates
 from converter.charset import repaired_utf8
 from converter.mail import Mail, MailError, parse, split
+from converter.series import _MBOX
 from tests.oracle.git_mail import Judge, Refused, run
 
 EXAMPLES = int(os.environ.get("SRCGIT_EXAMPLES", "250"))
@@ -342,6 +343,38 @@ def test_a_file_is_split_as_git_am_splits_it(judge: Judge, data: bytes, options:
         assert isinstance(ours, str), f"git refuses: {refusal}"
         return
     assert ours == theirs
+
+
+@many
+@given(files(), files())
+def test_files_of_one_call_have_the_format_of_the_first(
+    judge: Judge, one: bytes, two: bytes
+) -> None:
+    try:
+        ours = split(one)
+        if ours:
+            ours += split(two, first=one)
+    except MailError:
+        ours = None
+    try:
+        theirs = judge.split(one, (), two)
+    except Refused:
+        theirs = None
+    assert ours == theirs
+
+
+@many
+@given(files())
+def test_standard_input_is_an_mbox(judge: Judge, data: bytes) -> None:
+    try:
+        ours = split(data, first=_MBOX)
+    except MailError:
+        ours = None
+    try:
+        theirs = judge.split(data, stdin=True)
+    except Refused:
+        theirs = None
+    assert ours == theirs if data.strip() else theirs == ()
 
 
 TOKENS = pieces(r"""
