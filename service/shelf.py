@@ -13,7 +13,7 @@ from typing import Any
 
 from converter import convert as converting
 from converter import top
-from converter.build import Nvr
+from converter.build import Evr, Nvr
 from converter.errors import RepositoryUnusable, WrongUsage
 from converter.odb import Repository
 from converter.text import text
@@ -33,7 +33,9 @@ class Branch:
     base: str
     patches: int
     date: float  # of the pkg-git commit
+    dist: str  # of the published build
     waiting: str  # the newest build that is known and not published yet; ""
+    since: float  # when we came to know of the first such build; 0 where there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +93,27 @@ class Shelf:
         repo = self._open(package)
         if repo is None:
             return []
-        waiting: dict[str, str] = {}
-        for row in self._journal.rows("waiting", "running", "failed", package=package.name):
-            waiting.setdefault(_dist(row.nvr), row.nvr)
+        waiting = self._journal.rows("waiting", "running", "failed", package=package.name)
         lines = []
         for ref, tip in repo.refs(_HEADS).items():
             record = _record(repo, tip)
             if ref.startswith(_HEADS + "builds/") or record is None:
                 continue
-            nvr = record["nvr"]
-            date = float(repo.commit(tip).author.date.split(b" ")[0])
-            late = waiting.get(_dist(nvr), "")
-            name = ref.removeprefix(_HEADS)
-            base, patches = record["base"]["rev"], len(record["patches"])
-            lines.append(Branch(package.name, name, nvr, base, patches, date, late))
+            nvr = Nvr.parse(record["nvr"])
+            newer = [row for row in waiting if _newer(row.nvr, nvr)]
+            lines.append(
+                Branch(
+                    package.name,
+                    ref.removeprefix(_HEADS),
+                    str(nvr),
+                    record["base"]["rev"],
+                    len(record["patches"]),
+                    float(repo.commit(tip).author.date.split(b" ")[0]),
+                    nvr.dist or "",
+                    newer[0].nvr if newer else "",
+                    min((row.added for row in newer), default=0.0),
+                )
+            )
         return lines
 
     def attempts(self, limit: int = 50) -> Sequence[Row]:
@@ -243,11 +252,14 @@ def _record(repo: Repository, tip: str) -> Mapping[str, Any] | None:
     return record
 
 
-def _dist(nvr: str) -> str:
+def _newer(name: str, published: Nvr) -> bool:
+    """Tell whether a build of the journal is one that its branch waits for."""
     try:
-        return Nvr.parse(nvr).dist or ""
+        nvr = Nvr.parse(name)
     except WrongUsage:
-        return ""
+        return False
+    evr, other = (Evr(0, each.version, each.release) for each in (nvr, published))
+    return nvr.dist == published.dist and evr > other
 
 
 def _plain(term: str) -> str:

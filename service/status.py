@@ -7,8 +7,8 @@ nothing here is well.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,6 +37,7 @@ class Freshness:
     missing: Sequence[str] = ()
     trouble: str = ""  # why it is not known
     unheard: Sequence[str] = ()  # of the missing, those of which the journal has no row either
+    newest: Mapping[str, str] = field(default_factory=dict)  # dist tag -> NVR that finished last
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ def _freshness(
             and now - _finished(build) > HEARD
             and journal.find(build.nvr) is None
         ],
+        newest={Nvr.parse(b.nvr).dist or "": b.nvr for b in sorted(builds, key=_finished)},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ from service.config import Config
 from service.journal import Journal, JournalUnusable
 from service.koji import Koji
 from service.shelf import Shelf
-from service.status import status
+from service.status import Freshness, status
 
 _KOJI = 300.0  # seconds between questions to Koji
 _BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
@@ -42,6 +42,15 @@ _HEADERS = {
 }
 
 
+def _ago(seconds: float) -> str:
+    """Return how long ago a moment was, to the precision that matters to a person."""
+    past = time.time() - seconds
+    for unit, length in (("days", 86400), ("hours", 3600)):
+        if past >= 2 * length:
+            return f"{past / length:.0f} {unit}"
+    return f"{past / 60:.0f} minutes"
+
+
 def _date(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M") if seconds else ""
 
@@ -49,15 +58,16 @@ def _date(seconds: float | None) -> str:
 def app(config: Config, journal: Journal, koji: Koji | None = None) -> Starlette:
     """Return the ASGI application that shows ``journal`` and the published repositories.
 
-    With ``koji``, the metrics tell what it finished and we lack.
+    With ``koji``, they tell what it finished as well.
     """
     shelf = Shelf(config, journal)
     pages = Jinja2Templates(Path(__file__).parent / "templates")
-    pages.env.filters["date"] = _date
+    pages.env.filters |= {"date": _date, "ago": _ago}
     registry = CollectorRegistry()
     registry.register(_Numbers(shelf))
-    if koji:
-        registry.register(Unconverted(config, journal, koji))
+    finished = Finished(config, journal, koji) if koji else None
+    if finished:
+        registry.register(finished)
 
     def page(request: Request, name: str, **values: Any) -> Response:
         return pages.TemplateResponse(request, name, values, headers=_HEADERS)
@@ -67,6 +77,7 @@ def app(config: Config, journal: Journal, koji: Koji | None = None) -> Starlette
             request,
             "overview.html",
             branches=shelf.branches(),
+            finished=finished.newest() if finished else {},
             attempts=shelf.attempts(),
             counts=shelf.counts(),
         )
@@ -132,6 +143,8 @@ def app(config: Config, journal: Journal, koji: Koji | None = None) -> Starlette
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         # Reading thousands of builds takes seconds: the first to search should not wait for it.
         threading.Thread(target=shelf.refresh, daemon=True).start()
+        if finished:
+            threading.Thread(target=finished.watch, daemon=True).start()
         yield
 
     return Starlette(
@@ -189,11 +202,11 @@ class _Numbers(Collector):
         now = time.time()
         lag = GaugeMetricFamily(
             "srcgit_branch_lag_seconds",
-            "Age of a branch's newest published build while a newer one waits",
+            "Since when a branch has waited for a newer build that is known",
             labels=["package", "branch"],
         )
         for line in shelf.branches():
-            lag.add_metric([line.package, line.name], now - line.date if line.waiting else 0.0)
+            lag.add_metric([line.package, line.name], now - line.since if line.since else 0.0)
         yield lag
 
     def _finished(self) -> Iterator[Metric]:
@@ -221,31 +234,37 @@ class _Numbers(Collector):
         yield stages
 
 
-class Unconverted(Collector):
-    """What only Koji knows; it is asked every few minutes, however often we are."""
+class Finished(Collector):
+    """What Koji finished, asked every few minutes by a thread of its own: no page waits for Koji."""
 
     def __init__(self, config: Config, journal: Journal, koji: Koji) -> None:
         self._config, self._journal, self._koji = config, journal, koji
-        self._lock = threading.Lock()
-        self._asked = float("-inf")
-        self._missing: dict[str, int] = {}
+        self._seen: Sequence[Freshness] = ()
+
+    def watch(self) -> None:
+        """Ask for ever."""
+        while True:
+            with suppress(JournalUnusable):  # it may be back the next time
+                self.ask()
+            time.sleep(_KOJI)
+
+    def ask(self) -> None:
+        """Ask once. Raises JournalUnusable."""
+        self._seen = status(self._config, self._journal, self._koji).packages
+
+    def newest(self) -> Mapping[tuple[str, str], str]:
+        """Return (package, dist tag) -> the NVR that finished last, of what Koji last said."""
+        return {(each.package, d): nvr for each in self._seen for d, nvr in each.newest.items()}
 
     def collect(self) -> Iterator[Metric]:
-        with self._lock:
-            if time.monotonic() - self._asked > _KOJI:
-                seen = status(self._config, self._journal, self._koji).packages
-                self._missing = {
-                    each.package: len(each.missing) for each in seen if not each.trouble
-                }
-                self._asked = time.monotonic()
-            missing = dict(self._missing)
         gauge = GaugeMetricFamily(
             "srcgit_koji_finished_unconverted",
             "Builds of the last weeks that Koji finished and the published tree lacks",
             labels=["package"],
         )
-        for package, count in missing.items():
-            gauge.add_metric([package], count)
+        for each in self._seen:
+            if not each.trouble:
+                gauge.add_metric([each.package], len(each.missing))
         yield gauge
 
 

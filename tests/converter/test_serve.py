@@ -223,14 +223,14 @@ def test_upkeep_while_builds_are_published(world: World) -> None:
     assert len(world.refs()) == 9  # seven tags; fsck is clean
 
 
-def test_pulling_twenty_builds_never_needs_force(world: World) -> None:
+def test_pulling_fifty_builds_never_needs_force(world: World) -> None:
     world.one.publish(world.one.make("6.1-1"), world.url)
     clone = world.remote.path.parent / "clone"
     Git().run("clone", "--quiet", "--branch=builds/f41", world.url, str(clone))
     inside = Git(clone / ".git")
-    for n in range(2, 21):
+    for n in range(2, 51):
         host = world.one if n % 2 else world.two
         host.publish(host.make(f"6.1-{n}"), world.url)
         inside.run("fetch", "--quiet", "origin", "refs/heads/builds/f41:refs/heads/pulled")
     subjects = inside.run("log", "--first-parent", "--format=%s", "pulled").stdout.decode()
-    assert subjects.splitlines()[:-1] == [f"kernel-6.1-{n}.fc41" for n in range(20, 0, -1)]
+    assert subjects.splitlines()[:-1] == [f"kernel-6.1-{n}.fc41" for n in range(50, 0, -1)]

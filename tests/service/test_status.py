@@ -14,7 +14,7 @@ from service.config import Config, load
 from service.journal import Journal, Row
 from service.koji import Koji
 from service.status import Status, status
-from service.web import Unconverted
+from service.web import Finished
 from tests.builders import Source
 from tests.hub import Hub
 from tests.service.test_backfill import tag
@@ -161,14 +161,16 @@ def test_a_halted_worker_and_a_waiting_queue_show(
     assert seen.last_message is not None and seen.last_message < 20
 
 
-def test_metrics_tell_what_only_koji_knows_and_ask_it_seldom(
+def test_pages_tell_what_koji_finished_and_do_not_wait_for_it(
     config: Config, journal: Journal, hub: Hub
 ) -> None:
-    finished(hub, "kernel-6.2-1.fc41", 1)
     finished(hub, "kernel-6.3-1.fc41", 1)
-    numbers = Unconverted(config, journal, Koji(config.koji, attempts=1, timeout=2))
-    [gauge] = numbers.collect()
+    finished(hub, "kernel-6.2-1.fc41", 2)
+    watch = Finished(config, journal, Koji(config.koji, attempts=1, timeout=2))
+    [gauge] = watch.collect()
+    assert (gauge.samples, watch.newest(), hub.calls) == ([], {}, [])
+    watch.ask()
+    [gauge] = watch.collect()
     assert gauge.name == "srcgit_koji_finished_unconverted"
     assert [(s.labels, s.value) for s in gauge.samples] == [({"package": "kernel"}, 2)]
-    asked = len(hub.calls)
-    assert [list(numbers.collect()), len(hub.calls)] == [[gauge], asked]
+    assert watch.newest() == {("kernel", ".fc41"): "kernel-6.3-1.fc41"}
