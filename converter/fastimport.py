@@ -17,9 +17,11 @@ NULL_ID = "0" * 40
 class FastImport:
     """git-fast-import(1); objects are named by marks. Nothing is visible to others before its end."""
 
-    def __init__(self, git: Git, where: Path) -> None:
+    def __init__(self, git: Git, where: Path, *, depth: int = 10) -> None:
+        """``depth``: how many versions of a file may build on each other; 0 for unlike files."""
         self._git = git
         self._where = where
+        self._depth = depth
         self._mark = 0
         self._ref = f"refs/srcgit/work/{os.urandom(8).hex()}".encode()
         self._process: Running | None = None
@@ -34,7 +36,7 @@ class FastImport:
             "--quiet",
             "--done",
             "--date-format=raw-permissive",
-            "--depth=10",
+            f"--depth={self._depth}",
         )
         return self
 

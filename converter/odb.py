@@ -308,6 +308,11 @@ class GitTree:
         assert isinstance(blob, pygit2.Blob)
         return blob.data
 
+    def below(self, directory: bytes) -> GitTree | None:
+        """Return the tree at ``directory``; None where there is none."""
+        tree = self._directory(directory)
+        return None if tree is None else GitTree(self._repo, str(tree.id))
+
     def children(self, directory: bytes) -> Iterator[tuple[bytes, bool]]:
         """Yield (path, is it a directory) for each child of ``directory``."""
         prefix = directory + b"/" if directory else b""

@@ -151,6 +151,24 @@ class Package:
             file = self._tree.get(target)
         return None if file is None or file.mode == 0o160000 else file.data
 
+    def source(self, name: bytes) -> bytes | None:
+        """Return the path of the file that rpm's source directory has as ``name``, if it is here."""
+        places = (directory + name for directory in (b"", b"SOURCES/", b"SPECS/"))
+        return next((path for path in places if path in self.files), None)
+
+    def save(self, path: bytes, file: Path) -> None:
+        """Write the content of ``path`` to ``file``, in parts: it may be an archive of any size."""
+        entry = self.files[path]
+        if entry.mode == 0o120000:
+            file.write_bytes(self.read(path) or b"")
+            return
+        git = self._repository.git.start("cat-file", "blob", entry.id)
+        git.stdin.close()
+        with open(file, "wb") as out:
+            while data := git.stdout.read(1 << 20):
+                out.write(data)
+        git.wait()
+
     def spec(self, name: str | None) -> bytes:
         """Return the path of the spec: at the top or in SPECS/; of several, the one named ``name``.
 

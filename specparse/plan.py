@@ -53,6 +53,19 @@ class Base:
 
 
 @dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive that %prep unpacks in the source tree.
+
+    Its files below ``top`` (b"" is all of it) come to lie in ``directory``, below the top of the
+    source tree.
+    """
+
+    file: bytes
+    top: bytes = b""
+    directory: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One patch file applied by one command of ``%prep``, in the order of application."""
 
@@ -95,6 +108,7 @@ class Plan:
     spec: bytes
     arch: str
     base: Base
+    archives: tuple[Archive, ...] = ()  # the main one first, then in order of unpacking
     base_patches: tuple[bytes, ...] = ()  # lookaside patches that only move the base
     steps: tuple[Step, ...] = ()
     skipped: tuple[Skipped, ...] = ()

@@ -1,0 +1,65 @@
+"""The files that a build starts from: in pkg-git, or in the lookaside cache by their checksum."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from converter import unpacked
+from converter.errors import CannotConvert
+from converter.lookaside import Lookaside, Source, sources
+from converter.odb import Repository
+from converter.pkggit import Package
+from converter.text import text
+from converter.unpacked import Unpacked
+
+Progress = Callable[[str], None]
+
+
+class Originals:
+    """The sources of one package, by their base names."""
+
+    def __init__(
+        self, package: Package, name: str, lookaside: Lookaside, scratch: Path, progress: Progress
+    ) -> None:
+        """``name`` is the package's, ``scratch`` a directory for copies of what pkg-git holds."""
+        self._package = package
+        self._name = name
+        self._lookaside = lookaside
+        self._scratch = scratch
+        self._progress = progress
+        self._listed = sources(package.read(b"sources") or b"")
+
+    def file(self, name: bytes) -> Path:
+        """Return a path of the source ``name``.
+
+        Raises CannotConvert where neither place has it, and what Lookaside.fetch raises.
+        """
+        if (held := self._package.source(name)) is not None:
+            copy = self._scratch / os.fsdecode(name)
+            if not copy.exists():
+                self._package.save(held, copy)
+            return copy
+        return self._lookaside.fetch(self._name, self._source(name), self._progress)
+
+    def unpacked(self, repo: Repository, name: bytes) -> Unpacked:
+        """Return what the archive ``name`` holds; what ``repo`` has already is not fetched again.
+
+        Raises what file() and unpack() raise.
+        """
+        if self._package.source(name) is None:
+            source = self._source(name)
+            known = source.kind == "sha512" and unpacked.find(repo, name, source.hash)
+            if known:
+                return known
+        return unpacked.unpack(repo, self.file(name), name, self._progress)
+
+    def _source(self, name: bytes) -> Source:
+        if name not in self._listed:
+            raise CannotConvert(
+                f"neither pkg-git nor its sources file has {text(name)}, which %prep unpacks",
+                where=self._package.commit.id,
+                next_step="check the commit: such a build cannot be made again",
+            )
+        return self._listed[name]
