@@ -219,14 +219,15 @@ def convert(
     *,
     prepare: Preparer | None = None,
     progress: Progress = lambda stage: None,
+    clock: Clock | None = None,
 ) -> Conversion:
     """Make the commits, the branch and the tag of one build in ``repo``.
 
     With ``prepare``, the series is first held against the real %prep, and a difference leaves
-    neither branch nor tag. A build that has its tag already is returned as it is. Raises
-    SrcgitError of every kind.
+    neither branch nor tag. A build that has its tag already is returned as it is. ``clock`` is told
+    how long each stage took. Raises SrcgitError of every kind.
     """
-    clock = _Clock()
+    clock = clock or Clock()
     with clock("plan"):
         if request.nvr and (done := find(repo, request.nvr)):
             return _checked(done, PkgGit(request.pkg_git).resolve(request.rev), repo)
@@ -457,11 +458,12 @@ def _with_ids(
         )
 
 
-class _Clock:
-    """Seconds of wall time by stage."""
+class Clock:
+    """Seconds of wall time by stage; ``told`` hears of each stage as it ends, well or not."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[str, float], None] = lambda stage, seconds: None) -> None:
         self.seconds: dict[str, float] = {}
+        self._told = told
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
@@ -470,6 +472,7 @@ class _Clock:
             yield
         finally:
             self.seconds[stage] = time.perf_counter() - start
+            self._told(stage, self.seconds[stage])
 
 
 def plan_json(planned: Planned, found: Found | str = "") -> dict[str, Any]:

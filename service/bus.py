@@ -23,10 +23,11 @@ from twisted.internet import defer, error, reactor, task, threads
 from twisted.python.failure import Failure
 
 from converter.errors import CannotWork, WrongUsage
+from service import logs
 from service.consumer import LARGEST, Intake
 from service.journal import Journal, JournalUnusable, Row
 from service.messages import announcement
-from service.systemd import notify
+from service.systemd import notify, watchdog
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ library: Any = consumer_module
 RECONNECT = 15  # seconds at most between attempts; Twisted's own limit is an hour
 PUBLISH = 30.0  # seconds for one announcement
 EVERY = 5.0  # seconds between looks for something to announce
-SIGN = 30.0  # seconds between signs of life
+SIGN = 30.0  # seconds between signs of life; systemd may want them sooner
 
 
 class Unreadable(Message):
@@ -92,7 +93,7 @@ class Bus:
         loops = [task.LoopingCall(self._sign)]
         if self._announcing:
             loops.append(task.LoopingCall(self._announce))
-        for loop, seconds in zip(loops, (SIGN, EVERY), strict=False):
+        for loop, seconds in zip(loops, (min(SIGN, watchdog() / 2), EVERY), strict=False):
             loop.start(seconds, now=False).addErrback(self._ended)
         trigger: Any = reactor
         trigger.addSystemEventTrigger("before", "shutdown", threads.deferToThread, before_stop)
@@ -158,6 +159,7 @@ class Bus:
                     sent = api.twisted_publish(message)
                     sent.addTimeout(PUBLISH, clock)
                     yield sent
+                    log.info("announced", extra={"nvr": row.nvr})
                 yield threads.deferToThread(self._journal.announced, row)
         except (JournalUnusable, defer.TimeoutError, BusError) as error:
             log.warning("cannot announce for now: %r", error)
@@ -169,7 +171,7 @@ def _message(row: Row) -> Message | None:
         message = announcement(row)
         message.validate()
     except Exception:  # a bug must not hold up the announcements after it
-        log.exception("a bug in srcgit: %s cannot be announced", row.nvr)
+        log.exception("a bug in srcgit: it cannot be announced", extra={"nvr": row.nvr})
         return None
     return message
 
@@ -179,12 +181,16 @@ class BusUnusable(CannotWork):
 
 
 def configure(path: Path | None) -> None:
-    """Have fedora-messaging read ``path``, its configuration and ours. Raises WrongUsage."""
+    """Have fedora-messaging read ``path``, its configuration and ours. Raises WrongUsage.
+
+    A ``log_config`` in it is followed; else the log is ours.
+    """
+    conf = fedora_messaging.config.conf
     try:
-        fedora_messaging.config.conf.load_config(str(path) if path else None)
-        fedora_messaging.config.conf.setup_logging()
-        for ours in ("service", "converter"):
-            logging.getLogger(ours).setLevel(logging.INFO)
+        conf.load_config(str(path) if path else None)
+        conf.setup_logging()
+        if conf["log_config"] == fedora_messaging.config.DEFAULTS["log_config"]:
+            logs.configure()
     except (ConfigurationException, ValueError, TypeError, KeyError) as error:
         raise WrongUsage(
             f"fedora-messaging refuses its configuration: {error}",

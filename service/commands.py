@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -139,13 +138,11 @@ def _progress(found: Iterator[Found], as_json: bool) -> Iterator[Found]:
 
 def _work(config: Config, journal: Journal, as_json: bool) -> None:
     """Convert what is due, what an earlier run left behind included."""
-    from service import worker
+    from service import logs, worker
     from service.daemon import make_worker, process_name
     from service.pipeline import pipeline
 
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
-    if not as_json:
-        logging.getLogger("service.worker").setLevel(logging.INFO)
+    logs.configure(logging.WARNING if as_json else logging.INFO, people=True)
     worker.preload()
     make = make_worker(config, journal, pipeline(config), f"{process_name()} backfill")
     make.run(threading.Event(), drain=True)

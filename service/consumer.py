@@ -108,7 +108,7 @@ class Intake:
     def refuse(self, topic: str, why: str, data: bytes) -> None:
         """Record a message whose body cannot be read, if it claims to be about a build."""
         if TOPIC.fullmatch(topic):
-            log.warning("refused a message of %d bytes: %s", len(data), why[:300])
+            log.warning("refused", extra={"bytes": len(data), "reason": why[:300]})
             self._journal.refuse(topic, why, data)
 
     def _take(self, topic: str, body: object) -> None:
@@ -121,9 +121,10 @@ class Intake:
         decision = decide(body, self._packages)
         if isinstance(decision, Row):
             added = self._journal.add(decision)
-            log.info("%s: %s", decision.nvr, "taken in" if added else "known already")
+            log.info("taken in" if added else "known already", extra={"nvr": decision.nvr})
         elif decision.recorded:
-            log.info("%s-%s: %s", body["name"], body["version"], decision.why)
+            nvr = f"{body['name']}-{body['version']}-{body['release']}"
+            log.info("not taken in", extra={"nvr": nvr, "reason": decision.why})
             self._journal.refuse(topic, decision.why, _data(body))
 
 

@@ -6,6 +6,7 @@ the commits and converter.publish pushes them; every step can be repeated withou
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from urllib.parse import quote
 from converter import convert as converting
 from converter import pairs
 from converter.build import Evr, Nvr
-from converter.convert import Conversion, Request
+from converter.convert import Clock, Conversion, Request
 from converter.errors import CannotConvert, Fate, PkgGitInvalid, SrcgitError, TryAgain
 from converter.mirror import Mirror
 from converter.odb import Repository
@@ -29,6 +30,8 @@ from service.worker import Outcome, judge
 from specparse.plan import Preparer, Tracer
 from specparse.prep import SandboxedPreparer
 from specparse.trace import SandboxedTracer
+
+log = logging.getLogger(__name__)
 
 LOOK_BACK = 200  # builds, between which those of the other releases lie
 
@@ -65,33 +68,39 @@ class Pipeline:
                 where=row.nvr,
                 next_step="add it to the configuration, then queue the build again",
             )
-        build = self._asked(row, progress)
+        clock = Clock(_log_stage)
+        with clock("koji"):
+            build = self._asked(row, progress)
         facts = self._facts(row, build)
         try:
-            made = self._publish(self._request(row, build, package), package, progress)
+            made = self._publish(self._request(row, build, package), package, progress, clock)
         except Exception as error:
             outcome = judge(error)
             return replace(outcome, evidence={**facts, **outcome.evidence})
         return Outcome(Fate.DONE, "", {**facts, **made})
 
     def _publish(
-        self, request: Request, package: Package, progress: Callable[[str], None]
+        self, request: Request, package: Package, progress: Callable[[str], None], clock: Clock
     ) -> dict[str, Any]:
         """Convert and publish one build; return what was made. Raises SrcgitError."""
-        progress("looking at pkg-git")
-        _has(request)
-        progress("looking at what is published")
-        repo = Repository.create(package.repo)
-        for mirror in request.upstreams:
-            repo.borrow(mirror.repository)
-        for place in package.push[:1]:
-            catch_up(repo, place)
+        with clock("fetch"):
+            progress("looking at pkg-git")
+            _has(request)
+            progress("looking at what is published")
+            repo = Repository.create(package.repo)
+            for mirror in request.upstreams:
+                repo.borrow(mirror.repository)
+            for place in package.push[:1]:
+                catch_up(repo, place)
         prepare = self.prepare_tree if package.verify else None
-        done = converting.convert(request, repo, self.trace, prepare=prepare, progress=progress)
-        base = done.series["base"]
-        receipts = publish_all(
-            repo, done.build, done.commit, done.tag, base["commit"], package.push, progress
+        done = converting.convert(
+            request, repo, self.trace, prepare=prepare, progress=progress, clock=clock
         )
+        base = done.series["base"]
+        with clock("publish"):
+            receipts = publish_all(
+                repo, done.build, done.commit, done.tag, base["commit"], package.push, progress
+            )
         return {
             "branch": done.build.branch,
             "tag": done.build.tag,
@@ -100,7 +109,7 @@ class Pipeline:
             "patches": len(done.series["patches"]),
             "changes": changes(repo, done),
             "pushed": [receipt.as_json() for receipt in receipts],
-            "seconds": {stage: round(s, 3) for stage, s in done.seconds.items()},
+            "seconds": {stage: round(s, 3) for stage, s in clock.seconds.items()},
         }
 
     def _asked(self, row: Row, progress: Callable[[str], None]) -> KojiBuild | None:
@@ -154,6 +163,10 @@ class Pipeline:
             for location in (package.pkg_git, *package.upstreams, *ark):
                 progress(f"looking at {location}")
                 _ = Mirror(location, cache).repository
+
+
+def _log_stage(stage: str, seconds: float) -> None:
+    log.info("stage", extra={"stage": stage, "seconds": round(seconds, 3)})
 
 
 def _commit(build: KojiBuild, row: Row, package: Package) -> str:

@@ -6,6 +6,13 @@ import os
 import socket
 
 
+def watchdog() -> float:
+    """Return the seconds that systemd waits for ``WATCHDOG=1``, or infinity: sd_watchdog_enabled(3)."""
+    asked = os.environ.get("WATCHDOG_USEC", "")
+    ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    return int(asked) / 1e6 if ours and asked.isdigit() and int(asked) else float("inf")
+
+
 def notify(state: str) -> None:
     """Send ``state``, such as ``WATCHDOG=1``, to systemd; to nobody when it did not start us.
 

@@ -23,6 +23,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from converter.errors import CannotWork, Fate, SrcgitError
+from service import logs
 from service.config import Retry
 from service.journal import Journal, JournalUnusable, Row, State
 
@@ -161,17 +162,19 @@ class Worker:
         row = self._journal.claim(self.name, self._lease)
         if row is None:
             return False
-        log.info("%s: %s, attempt %d", self.name, row.nvr, row.attempts)
-        self._sign(f"converting {row.nvr}")
-        attempt = Attempt(self._convert, row)
-        try:
-            outcome = self._watch(attempt, row, stop)
-        finally:
-            attempt.end()
-        if outcome is None:
-            self._journal.release(row)
-            return True
-        self._settle(row, outcome)
+        with logs.about(**_facts(row), worker=self.name):
+            log.info("claimed")
+            self._sign(f"converting {row.nvr}")
+            attempt = Attempt(self._convert, row)
+            try:
+                outcome = self._watch(attempt, row, stop)
+            finally:
+                attempt.end()
+            if outcome is None:
+                self._journal.release(row)
+                log.info("given back")
+            else:
+                self._settle(row, outcome)
         return True
 
     def _watch(self, attempt: Attempt, row: Row, stop: threading.Event) -> Outcome | None:
@@ -192,7 +195,7 @@ class Worker:
             if now > extend:
                 extend = now + self._lease / 3
                 if not self._extend(row):
-                    log.warning("%s: %s: the lease is somebody else's", self.name, row.nvr)
+                    log.warning("the lease is somebody else's")
                     return None
                 self._sign(f"converting {row.nvr}: {stage}")
 
@@ -200,14 +203,14 @@ class Worker:
         try:
             return self._journal.extend(row, self._lease)
         except JournalUnusable as error:  # the work itself is not in danger
-            log.error("%s: %s", self.name, error)
+            log.error("%s", error)
             return True
 
     def _sign(self, doing: str) -> None:
         try:
             self._journal.sign(self.name, doing)
         except JournalUnusable as error:
-            log.error("%s: %s", self.name, error)
+            log.error("%s", error)
 
     def _settle(self, row: Row, outcome: Outcome) -> None:
         evidence = {**outcome.evidence}
@@ -228,10 +231,11 @@ class Worker:
         elif not self._journal.settle(
             row, rule.state, outcome.reason, evidence, due=due, announce=rule.announce
         ):
-            log.warning("%s: %s: settled by somebody else meanwhile", self.name, row.nvr)
+            log.warning("settled by somebody else meanwhile")
         level = logging.INFO if outcome.fate is Fate.DONE else logging.WARNING
-        told = ": ".join(filter(None, (self.name, row.nvr, outcome.fate.value, outcome.reason)))
-        log.log(level, "%s", told)
+        log.log(
+            level, outcome.fate.value, extra={"reason": outcome.reason} if outcome.reason else {}
+        )
         if rule.rest:
             error = outcome.evidence.get("error", {})
             raise MachineAtFault(
@@ -244,9 +248,9 @@ class Worker:
             told = f"{error.what}" + (f" [{error.where}]" if error.where else "")
             told += f"; {error.next_step}" if error.next_step else ""
         else:
-            log.exception("%s: a bug in srcgit, outside of any conversion", self.name)
+            log.exception("a bug in srcgit, outside of any conversion")
             told = f"a bug in srcgit: {type(error).__name__}: {error}"
-        log.error("%s: cannot work: %s (next look in %.0f s)", self.name, told, pause)
+        log.error("%s cannot work", self.name, extra={"reason": told, "next_look": round(pause)})
         try:
             self._journal.sign(self.name, told, halted=True)
         except JournalUnusable:  # said above already
@@ -263,7 +267,9 @@ class Attempt:
     def __init__(self, convert: Convert, row: Row) -> None:
         context = multiprocessing.get_context("forkserver")
         self._heard, childs = context.Pipe()
-        self._child = context.Process(target=_attempt, args=(convert, row, childs), daemon=True)
+        self._child = context.Process(
+            target=_attempt, args=(convert, row, childs, logs.configured()), daemon=True
+        )
         self._child.start()
         childs.close()
 
@@ -292,18 +298,25 @@ class Attempt:
         self._heard.close()
 
 
-def _attempt(convert: Convert, row: Row, pipe: Connection) -> None:
+def _attempt(convert: Convert, row: Row, pipe: Connection, log: Mapping[str, Any]) -> None:
     """The child: run one conversion and report how it ended."""
     os.setsid()
+    logs.configure(**log)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(pipe,), daemon=True).start()
-    try:
-        outcome = convert(row, pipe.send)
-    except Exception as error:
-        outcome = judge(error)
+    with logs.about(**_facts(row)):
+        try:
+            outcome = convert(row, pipe.send)
+        except Exception as error:
+            outcome = judge(error)
     with contextlib.suppress(OSError):  # the worker is gone, and so is the lease
         pipe.send(outcome)
+
+
+def _facts(row: Row) -> Mapping[str, Any]:
+    """Return what each line of the log about an attempt tells."""
+    return {"nvr": row.nvr, "attempt": row.attempts}
 
 
 def _end_with(pipe: Connection) -> None:
