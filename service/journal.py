@@ -24,9 +24,10 @@ from converter.errors import CannotWork, WrongUsage
 
 State = Literal["waiting", "running", "done", "ignored", "failed", "parked"]
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had no tallies
 REFUSED_KEPT = 10_000  # hostile messages must not fill the disk
 EXCERPT = 2_000  # characters of a refused message that are kept
+BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, float("inf"))  # seconds
 
 _meta = sa.MetaData()
 _schema = sa.Table("srcgit_schema", _meta, sa.Column("version", sa.Integer, primary_key=True))
@@ -79,6 +80,15 @@ _signs = sa.Table(
     sa.Column("seen", sa.Double, nullable=False),
     sa.Column("doing", sa.Text, nullable=False),
     sa.Column("halted", sa.Boolean, nullable=False),
+)
+# Numbers that only grow: attempts by package and outcome; seconds by stage and bucket, and in all.
+_tallies = sa.Table(
+    "tallies",
+    _meta,
+    sa.Column("what", sa.String(32), primary_key=True),
+    sa.Column("of", sa.String(255), primary_key=True),
+    sa.Column("part", sa.String(32), primary_key=True),
+    sa.Column("value", sa.Double, nullable=False),
 )
 
 
@@ -297,7 +307,53 @@ class Journal:
                 values[fact] = evidence[fact]
         with self._transaction() as connection:
             done = connection.execute(sa.update(_builds).where(*_held(row)).values(values))
+            if done.rowcount == 1:
+                self._count(connection, row.package, state, evidence.get("seconds", {}))
             return done.rowcount == 1
+
+    def _count(
+        self, connection: sa.Connection, package: str, outcome: str, seconds: Mapping[str, float]
+    ) -> None:
+        counted = {("builds", package, outcome): 1.0}
+        for stage, value in seconds.items():
+            bucket = next(bound for bound in BUCKETS if value <= bound)
+            counted["seconds", stage, str(bucket)] = 1.0
+            counted["seconds", stage, "sum"] = value
+        insert = sqlite.insert if self._sqlite else postgresql.insert
+        # In one order everywhere: workers that settle at once must not wait for each other's rows.
+        rows = [
+            {"what": what, "of": of, "part": part, "value": value}
+            for (what, of, part), value in sorted(counted.items())
+        ]
+        statement = insert(_tallies).values(rows)
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["what", "of", "part"],
+                set_={"value": _tallies.c.value + statement.excluded.value},
+            )
+        )
+
+    def tallies(self, what: str) -> dict[tuple[str, str], float]:
+        """Return what was counted since this journal began, by its two names."""
+        query = sa.select(_tallies).where(_tallies.c.what == what)
+        with self._transaction(reading=True) as connection:
+            return {(row.of, row.part): row.value for row in connection.execute(query)}
+
+    def oldest_due(self) -> float | None:
+        """Return since when the build is due that has been due longest; None: none is."""
+        query = sa.select(sa.func.min(_builds.c.due)).where(_builds.c.state == "waiting")
+        with self._transaction(reading=True) as connection:
+            return connection.execute(query).scalar()
+
+    def last_done(self) -> dict[str, float]:
+        """Return package -> when a build of it was last done."""
+        query = (
+            sa.select(_builds.c.package, sa.func.max(_builds.c.settled).label("settled"))
+            .where(_builds.c.state == "done")
+            .group_by(_builds.c.package)
+        )
+        with self._transaction(reading=True) as connection:
+            return {row.package: row.settled for row in connection.execute(query)}
 
     def release(self, row: Row) -> bool:
         """Give a build back, due at once, as if it had not been claimed."""
@@ -421,7 +477,7 @@ class Journal:
         with self._transaction(reading=True) as connection:
             made = sa.inspect(connection).has_table(_schema.name)
             version = connection.execute(sa.select(_schema.c.version)).scalar() if made else None
-        if version is None:
+        if version is None or version < SCHEMA:
             version = self._make_tables()
         if version != SCHEMA:
             raise JournalUnusable(
@@ -438,7 +494,9 @@ class Journal:
             version = connection.execute(sa.select(_schema.c.version)).scalar()
             if version is None:
                 connection.execute(sa.insert(_schema).values(version=SCHEMA))
-        return version or SCHEMA
+            elif version < SCHEMA:  # a table more was all that changed
+                connection.execute(sa.update(_schema).values(version=SCHEMA))
+        return max(version or 0, SCHEMA)
 
     @contextmanager
     def _transaction(self, *, reading: bool = False) -> Iterator[sa.Connection]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from converter import convert as converting
@@ -93,7 +93,7 @@ class Shelf:
         repo = self._open(package)
         if repo is None:
             return []
-        waiting = self._journal.rows("waiting", "running", "failed", package=package.name)
+        waiting = self._journal.rows("waiting", "running", "failed", "parked", package=package.name)
         lines = []
         for ref, tip in repo.refs(_HEADS).items():
             record = _record(repo, tip)
@@ -221,24 +221,15 @@ class Shelf:
         """Return package -> state -> builds."""
         return {name: self._journal.counts(name) for name in self._config.packages}
 
-    def oldest_waiting(self) -> float:
-        """Return the age in seconds of the build that has waited longest."""
-        now = time.time()
-        return max(
-            (now - row.added for row in self._journal.rows("waiting", "running")), default=0.0
-        )
-
     def last_message(self) -> float:
         """Return when the last message came, or 0."""
         return next((s.seen for s in self._journal.signs() if s.name == "messages"), 0.0)
 
-    def finished(self, limit: int = 500) -> Sequence[Row]:
-        """Return the builds that were converted last."""
-        return self._journal.rows("done", limit=limit)
-
     def _open(self, package: Package) -> Repository | None:
+        """Return the published repository, where it is on this host: others push to it as well."""
+        here = [Path(place) for place in package.push if place.startswith("/")]
         try:
-            return Repository(package.repo)
+            return Repository((here or [package.repo])[0])
         except RepositoryUnusable:
             return None  # nothing was converted yet
 

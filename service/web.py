@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -29,11 +22,9 @@ from starlette.templating import Jinja2Templates
 from service.config import Config
 from service.journal import Journal, JournalUnusable
 from service.koji import Koji
+from service.metrics import Finished, Metrics
 from service.shelf import Shelf
-from service.status import Freshness, status
 
-_KOJI = 300.0  # seconds between questions to Koji
-_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 # Nothing is loaded from anywhere else, and no script runs.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
@@ -63,11 +54,8 @@ def app(config: Config, journal: Journal, koji: Koji | None = None) -> Starlette
     shelf = Shelf(config, journal)
     pages = Jinja2Templates(Path(__file__).parent / "templates")
     pages.env.filters |= {"date": _date, "ago": _ago}
-    registry = CollectorRegistry()
-    registry.register(_Numbers(shelf))
     finished = Finished(config, journal, koji) if koji else None
-    if finished:
-        registry.register(finished)
+    numbers = Metrics(config, journal, shelf, finished)
 
     def page(request: Request, name: str, **values: Any) -> Response:
         return pages.TemplateResponse(request, name, values, headers=_HEADERS)
@@ -129,7 +117,7 @@ def app(config: Config, journal: Journal, koji: Koji | None = None) -> Starlette
         return PlainTextResponse("ok\n")
 
     def metrics(request: Request) -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(numbers.text(), media_type=CONTENT_TYPE_LATEST)
 
     def failed(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
@@ -163,109 +151,6 @@ def app(config: Config, journal: Journal, koji: Koji | None = None) -> Starlette
         ],
         exception_handlers={HTTPException: failed, JournalUnusable: failed},
     )
-
-
-class _Numbers(Collector):
-    """The metrics, read from the journal each time that they are asked for."""
-
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
-
-    def collect(self) -> Iterator[Metric]:
-        shelf = self._shelf
-        builds = CounterMetricFamily(
-            "srcgit_builds", "Builds by package and outcome", labels=["package", "outcome"]
-        )
-        queue: dict[str, int] = {"waiting": 0, "running": 0}
-        for package, states in shelf.counts().items():
-            for state, count in states.items():
-                if state in queue:
-                    queue[state] += count
-                else:
-                    builds.add_metric([package, state], count)
-        yield builds
-        rows = GaugeMetricFamily("srcgit_queue_rows", "Builds that wait", labels=["state"])
-        for state, count in queue.items():
-            rows.add_metric([state], count)
-        yield rows
-        yield GaugeMetricFamily(
-            "srcgit_queue_oldest_seconds",
-            "Age of the build that has waited longest",
-            value=shelf.oldest_waiting(),
-        )
-        yield GaugeMetricFamily(
-            "srcgit_last_message_timestamp_seconds",
-            "When the last message came",
-            value=shelf.last_message(),
-        )
-        yield from self._finished()
-        now = time.time()
-        lag = GaugeMetricFamily(
-            "srcgit_branch_lag_seconds",
-            "Since when a branch has waited for a newer build that is known",
-            labels=["package", "branch"],
-        )
-        for line in shelf.branches():
-            lag.add_metric([line.package, line.name], now - line.since if line.since else 0.0)
-        yield lag
-
-    def _finished(self) -> Iterator[Metric]:
-        last: dict[str, float] = {}
-        seconds: dict[str, list[float]] = {}
-        for row in self._shelf.finished():
-            last.setdefault(row.package, row.settled or 0.0)
-            for stage, value in (row.evidence.get("seconds") or {}).items():
-                with suppress(TypeError, ValueError):
-                    seconds.setdefault(stage, []).append(float(value))
-        newest = GaugeMetricFamily(
-            "srcgit_last_converted_timestamp_seconds",
-            "When the last build was converted",
-            labels=["package"],
-        )
-        for package, settled in last.items():
-            newest.add_metric([package], settled)
-        yield newest
-        stages = HistogramMetricFamily(
-            "srcgit_stage_seconds", "Seconds of each stage of the last 500 builds", labels=["stage"]
-        )
-        for stage, values in seconds.items():
-            buckets = [(str(b), float(sum(v <= b for v in values))) for b in _BUCKETS]
-            stages.add_metric([stage], [*buckets, ("+Inf", float(len(values)))], sum(values))
-        yield stages
-
-
-class Finished(Collector):
-    """What Koji finished, asked every few minutes by a thread of its own: no page waits for Koji."""
-
-    def __init__(self, config: Config, journal: Journal, koji: Koji) -> None:
-        self._config, self._journal, self._koji = config, journal, koji
-        self._seen: Sequence[Freshness] = ()
-
-    def watch(self) -> None:
-        """Ask for ever."""
-        while True:
-            with suppress(JournalUnusable):  # it may be back the next time
-                self.ask()
-            time.sleep(_KOJI)
-
-    def ask(self) -> None:
-        """Ask once. Raises JournalUnusable."""
-        self._seen = status(self._config, self._journal, self._koji).packages
-
-    def newest(self) -> Mapping[tuple[str, str], str]:
-        """Return (package, dist tag) -> the NVR that finished last, of what Koji last said."""
-        return {(each.package, d): nvr for each in self._seen for d, nvr in each.newest.items()}
-
-    def collect(self) -> Iterator[Metric]:
-        gauge = GaugeMetricFamily(
-            "srcgit_koji_finished_unconverted",
-            "Builds of the last weeks that Koji finished and the published tree lacks",
-            labels=["package"],
-        )
-        for each in self._seen:
-            if not each.trouble:
-                gauge.add_metric([each.package], len(each.missing))
-        yield gauge
 
 
 def serve(config: Config, host: str, port: int) -> None:

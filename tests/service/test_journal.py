@@ -199,6 +199,56 @@ def test_two_processes_may_start_on_an_empty_database_at_once(journal_url: str) 
         journal.close()
 
 
+def test_what_was_counted_only_grows(journal: Journal) -> None:
+    """Counters, as Prometheus takes them: a build that is due again takes nothing back."""
+    for number, state in ((1, "done"), (2, "failed"), (3, "done")):
+        journal.add(row(number), float(number))
+        held = journal.claim("w", 60, now=10.0)
+        seconds = {"plan": 0.1, "series": number * 0.3} if state == "done" else {}
+        assert held and journal.settle(held, state, "", {"seconds": seconds}, now=20.0 + number)  # type: ignore[arg-type]
+        assert not journal.settle(held, state, "", {"seconds": seconds})  # type: ignore[arg-type]
+    assert journal.again(row(2).nvr, now=30.0)
+    builds = {("kernel", "done"): 2.0, ("kernel", "failed"): 1.0}
+    assert journal.tallies("builds") == builds
+    told = journal.tallies("seconds")
+    assert told.pop(("plan", "sum")) == pytest.approx(0.2)
+    assert told.pop(("series", "sum")) == pytest.approx(1.2)
+    assert told == {("plan", "0.1"): 2, ("series", "0.5"): 1, ("series", "1.0"): 1}
+    assert journal.last_done() == {"kernel": 23.0}
+    assert journal.oldest_due() == 30.0
+
+
+def test_counts_of_many_workers_at_once_add_up(journal: Journal) -> None:
+    for number in range(40):
+        journal.add(row(number, f"k{number}"))
+    told = {"seconds": {f"stage{n}": 0.5 for n in range(6)}}
+
+    def work(name: str) -> None:
+        while held := journal.claim(name, 60):
+            assert journal.settle(held, "done", "", told)
+
+    threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert journal.tallies("builds") == {("kernel", "done"): 40}
+    assert journal.tallies("seconds")["stage5", "sum"] == 20
+
+
+def test_a_journal_of_before_the_tallies_gets_them(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    Journal(f"sqlite:///{path}").close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE tallies")
+        connection.execute("UPDATE srcgit_schema SET version = 1")
+    connection.close()
+    for _ in range(2):
+        journal = Journal(f"sqlite:///{path}")
+        assert journal.tallies("builds") == {}
+        journal.close()
+
+
 def test_a_journal_of_another_schema_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     Journal(f"sqlite:///{path}").close()

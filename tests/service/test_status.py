@@ -13,8 +13,8 @@ import pytest
 from service.config import Config, load
 from service.journal import Journal, Row
 from service.koji import Koji
+from service.metrics import Finished
 from service.status import Status, status
-from service.web import Finished
 from tests.builders import Source
 from tests.hub import Hub
 from tests.service.test_backfill import tag

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 
@@ -96,5 +97,7 @@ def test_metrics_and_health(pages: httpx.Client) -> None:
     assert pages.get("/healthz").text == "ok\n"
     told = pages.get("/metrics").text
     assert 'srcgit_builds_total{outcome="failed",package="kernel"} 1.0' in told
-    for name in ("srcgit_queue_rows", "srcgit_queue_oldest_seconds", "srcgit_branch_lag_seconds"):
-        assert name in told
+    assert 'srcgit_builds_total{outcome="done",package="kernel"} 0.0' in told
+    for branch, late in (("f28", False), ("f41", True)):  # the failed one is of f41, and newer
+        [lag] = re.findall(rf'branch_lag_seconds{{branch="{branch}",package="kernel"}} (.*)', told)
+        assert (float(lag) > 0) is late
