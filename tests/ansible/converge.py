@@ -1,8 +1,9 @@
-"""From an empty machine to a clone: `make test-ansible`. Takes some minutes, and root.
+"""From empty machines to a clone: `make test-ansible`. Takes some minutes, and root.
 
-A real systemd, RabbitMQ, nginx and git; only Koji's hub and the two git servers of the world
-outside are small ones of our own, in the machine's network. The tests run in this order, each on
-what the one before has left.
+A real systemd, RabbitMQ, PostgreSQL, sshd, nginx and git. The broker is set up as Fedora's public
+one is (TLS, client certificates, a virtual host in which only queues may be declared), the journal
+is in PostgreSQL. Only Koji's hub and the two git servers of the world outside are small ones of
+our own, in the machine's network. The tests run in this order, each on what the one before has left.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 
-from tests.ansible.machine import CACHE, Machine, empty, root, until
+from tests.ansible.machine import CACHE, SERVICES, Machine, empty, root, until
 from tests.ansible.test_role import ROOT, run
 from tests.builders import Sample, sample
 from tests.hub import Hub
@@ -31,6 +33,12 @@ pytestmark = [
 ]
 TREE = "http://localhost/kernel.git"
 TOPIC = "org.fedoraproject.prod.buildsys.build.state.change"
+VHOST = "/public_pubsub"
+QUEUE = "5c0c1a86-8f9b-5c0c-9b1e-2f6f7d1e0a55"
+PASSWORD = "p4ssw0rd-0f-th3-j0urn4l"
+DATABASE = "CREATE DATABASE srcgit OWNER srcgit TEMPLATE template0 ENCODING 'UTF8'"
+ROWS = "SELECT nvr, state FROM builds"
+JOURNAL = f"postgresql+psycopg://srcgit:{PASSWORD}@127.0.0.1/srcgit"
 
 # ansible's ssh plugin believes that this is ssh: its last argument is the command.
 SSH = """#!/bin/sh
@@ -38,11 +46,26 @@ for command; do :; done
 exec {enter} sh -c "$command"
 """
 
+RABBITMQ = """
+listeners.tcp.1 = 127.0.0.1:5672
+listeners.ssl.1 = 127.0.0.1:5671
+ssl_options.cacertfile = /etc/rabbitmq/ca.pem
+ssl_options.certfile = /etc/rabbitmq/server.pem
+ssl_options.keyfile = /etc/rabbitmq/server.key
+ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = true
+auth_mechanisms.1 = EXTERNAL
+auth_mechanisms.2 = PLAIN
+ssl_cert_login_from = common_name
+"""
+
 PUBLISH = """
 import json, sys
 from fedora_messaging import api, message
 api.publish(message.Message(topic=sys.argv[1], body=json.loads(sys.argv[2])), timeout=20)
 """
+
+READ = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())"
 
 
 @dataclass
@@ -54,10 +77,17 @@ class World:
     sample: Sample
     directory: Path
     wheel: Path
+    ca: trustme.CA
     said: str = field(default="", init=False)  # Ansible's last words
 
-    def apply(self, *options: str) -> dict[str, int]:
+    def apply(self, *options: str, on: Machine | None = None, **variables: Any) -> dict[str, int]:
         """Run the playbook; return its recap, such as {"ok": 30, "changed": 7, "failed": 0}."""
+        machine = on or self.machine
+        ssh = self.directory / "ssh"
+        ssh.write_text(SSH.format(enter=" ".join(machine.enter)))
+        ssh.chmod(0o755)
+        hosts = {"all": {"hosts": {"empty": self.variables(ssh) | variables}}}
+        (self.directory / "inventory.yml").write_text(yaml.safe_dump(hosts))
         done = run(
             "ansible-playbook",
             "-i",
@@ -66,10 +96,58 @@ class World:
             str(ROOT / "ansible/site.yml"),
             cwd=self.directory,
         )
-        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
         self.said = done.stdout + done.stderr
+        assert done.returncode == 0, self.said[-8000:]
         recap = done.stdout.rpartition("PLAY RECAP")[2]
         return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", recap)}
+
+    def variables(self, ssh: Path) -> dict[str, Any]:
+        """What this site sets: how to reach the machine, and what would else be Fedora's."""
+        client = self.ca.issue_cert(common_name="fedora") if not self._client else self._client
+        self._client = client
+        return {
+            "ansible_connection": "ssh",
+            "ansible_user": "root",
+            "ansible_ssh_executable": str(ssh),
+            "ansible_ssh_transfer_method": "piped",
+            "ansible_pipelining": True,
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "srcgit_wheel": str(self.wheel),
+            "srcgit_pip_environment": {
+                "PIP_NO_INDEX": "1",
+                "PIP_FIND_LINKS": f"{CACHE / 'wheels'} /opt/srcgit/wheels",
+            },
+            "srcgit_server_name": "localhost",
+            "srcgit_listen": ["80", "443 ssl"],
+            "srcgit_tls_cert": self._site.cert_chain_pems[0].bytes().decode(),
+            "srcgit_tls_key": self._site.private_key_pem.bytes().decode(),
+            "srcgit_workers": 2,
+            "srcgit_koji": self.hub.url,
+            "srcgit_amqp_url": f"amqps://fedora:@localhost/{VHOST.replace('/', '%2F')}",
+            "srcgit_amqp_ca_cert": self.ca.cert_pem.bytes().decode(),
+            "srcgit_amqp_cert": client.cert_chain_pems[0].bytes().decode(),
+            "srcgit_amqp_key": client.private_key_pem.bytes().decode(),
+            "srcgit_queue": QUEUE,
+            "srcgit_journal": JOURNAL,
+            "srcgit_backfill_days": 9999,  # the hub's clock stands still in 2017
+            "srcgit_upstreams": {"linux": {"torvalds": "git://127.0.0.1/linux.git"}},
+            "srcgit_packages": self.packages("/srv/srcgit/kernel.git"),
+        }
+
+    @staticmethod
+    def packages(push: str) -> dict[str, Any]:
+        return {
+            "kernel": {
+                "pkg_git": "git://127.0.0.1/kernel.git",
+                "source": "https://src.fedoraproject.org/rpms/kernel.git",
+                "upstreams": ["/var/lib/srcgit/upstreams/linux.git"],
+                "push": [push],
+            }
+        }
+
+    def __post_init__(self) -> None:
+        self._client: trustme.LeafCert | None = None
+        self._site = self.ca.issue_cert("localhost")
 
     def build(self, nvr: str, commit: str, target: str, **others: Any) -> dict[str, Any]:
         """Let Koji finish a build."""
@@ -78,7 +156,8 @@ class World:
     def announce(self, build: dict[str, Any]) -> None:
         """Publish the message about it, as koji-fedoramessaging does."""
         conf = self.directory / "publisher.toml"
-        conf.write_text('amqp_url = "amqp://guest:guest@localhost/%2F"\n')
+        vhost = VHOST.replace("/", "%2F")
+        conf.write_text(f'amqp_url = "amqp://guest:guest@localhost/{vhost}"\n')
         body = json.dumps(self.hub.message(build))
         env = {"FEDORA_MESSAGING_CONF": str(conf)}
         self.machine.ask(sys.executable, "-c", PUBLISH, TOPIC, body, **env)
@@ -92,15 +171,19 @@ class World:
     def published(self, build: dict[str, Any]) -> None:
         """Wait until the build's tag can be seen over http."""
         try:
-            until(lambda: build["nvr"] in self.tags(), 90)
+            until(lambda: build["nvr"] in self.tags(), 120)
         except AssertionError as error:
             raise AssertionError(self.journal("srcgit-listen@*")) from error
 
     def show(self, unit: str, name: str) -> str:
         return self.machine.run("systemctl", "show", "-P", name, unit).strip()
 
-    def journal(self, unit: str) -> str:
-        return self.machine.run("journalctl", "-u", unit, "--no-pager", "-o", "cat")[-4000:]
+    def journal(self, unit: str, *options: str) -> str:
+        said = self.machine.run("journalctl", "-u", unit, "--no-pager", "-o", "cat", *options)
+        return said[-8000:]
+
+    def fetch(self, page: str) -> str:
+        return self.machine.run("python3", "-c", READ, f"http://localhost{page}", ok=True)
 
 
 @pytest.fixture(scope="module")
@@ -110,18 +193,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     wheels.mkdir(parents=True, exist_ok=True)
     for old in wheels.glob("srcgit-*.whl"):
         old.unlink()
-    done = run(
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "-q",
-        "--find-links",
-        str(wheels),
-        "-w",
-        str(wheels),
-        str(ROOT),
-    )
+    find = ["--find-links", str(wheels)]
+    what = f"{ROOT}[postgresql]"
+    done = run(sys.executable, "-m", "pip", "wheel", "-q", *find, "-w", str(wheels), what)
     assert done.returncode == 0, done.stderr
     (wheel,) = wheels.glob("srcgit-*.whl")
     with Machine(root(), wheels) as machine:
@@ -132,56 +206,49 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         daemon = ["git", "daemon", "--reuseaddr", "--export-all", "--listen=127.0.0.1"]
         machine.serve(*daemon, f"--base-path={outside}")
         hub = machine.here(Hub)
-        world = World(machine, hub, made, directory, wheel)
-        inventory(world)
+        ca = trustme.CA()
+        services(machine, ca)
         with hub:
-            yield world
+            yield World(machine, hub, made, directory, wheel, ca)
 
 
-def inventory(world: World) -> None:
-    ssh = world.directory / "ssh"
-    ssh.write_text(SSH.format(enter=" ".join(world.machine.enter)))
-    ssh.chmod(0o755)
-    variables = {
-        "ansible_connection": "ssh",
-        "ansible_user": "root",
-        "ansible_ssh_executable": str(ssh),
-        "ansible_ssh_transfer_method": "piped",
-        "ansible_pipelining": True,
-        "ansible_python_interpreter": "/usr/bin/python3",
-        "srcgit_wheel": str(world.wheel),
-        "srcgit_pip_environment": {
-            "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": f"{CACHE / 'wheels'} /opt/srcgit/wheels",
-        },
-        "srcgit_server_name": "localhost",
-        "srcgit_workers": 2,
-        "srcgit_koji": world.hub.url,
-        "srcgit_amqp_url": "amqp://guest:guest@localhost/%2F",
-        "srcgit_queue": "srcgit",
-        "srcgit_backfill_days": 9999,  # the hub's clock stands still in 2017
-        "srcgit_upstreams": {"linux": {"torvalds": "git://127.0.0.1/linux.git"}},
-        "srcgit_packages": {
-            "kernel": {
-                "pkg_git": "git://127.0.0.1/kernel.git",
-                "source": "https://src.fedoraproject.org/rpms/kernel.git",
-                "upstreams": ["/var/lib/srcgit/upstreams/linux.git"],
-                "push": ["/srv/srcgit/kernel.git"],
-            }
-        },
-    }
-    hosts = {"all": {"hosts": {"empty": variables}}}
-    (world.directory / "inventory.yml").write_text(yaml.safe_dump(hosts))
+def services(machine: Machine, ca: trustme.CA) -> None:
+    """Start what a site has before srcgit comes: a broker such as Fedora's, PostgreSQL, sshd."""
+    server = ca.issue_cert("localhost")
+    for path, text in {
+        "rabbitmq.conf": RABBITMQ.encode(),
+        "enabled_plugins": b"[rabbitmq_auth_mechanism_ssl].\n",
+        "ca.pem": ca.cert_pem.bytes(),
+        "server.pem": server.cert_chain_pems[0].bytes(),
+        "server.key": server.private_key_pem.bytes(),
+    }.items():
+        machine.write(f"/etc/rabbitmq/{path}", text)
+    machine.run("systemctl", "start", *SERVICES, ok=True, timeout=240)
+    uuid = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+    exchange = r"^amq\.topic$"
+    for command in (
+        ["add_vhost", VHOST],
+        ["add_user", "fedora", "unused: it comes with a certificate"],
+        # Declare and bind queues of one's own and read the exchange; to publish is others' right.
+        ["set_permissions", "-p", VHOST, "fedora", f"{uuid}|{exchange}", uuid, ".*"],
+        ["set_permissions", "-p", VHOST, "guest", ".*", ".*", ".*"],
+    ):
+        machine.run("rabbitmqctl", *command, ok=True)
+    sql(machine, f"CREATE ROLE srcgit LOGIN PASSWORD '{PASSWORD}'")
+    sql(machine, DATABASE)
+
+
+def sql(machine: Machine, statement: str, database: str = "postgres") -> str:
+    psql = ["runuser", "-u", "postgres", "--", "psql", "-qAtc", statement, database]
+    return machine.run(*psql, ok=True).strip()
 
 
 def test_check_mode_on_an_empty_machine_changes_nothing(world: World) -> None:
     with Machine(empty()) as machine:
-        inventory(replace(world, machine=machine))
-        recap = world.apply("--check")
+        recap = world.apply("--check", on=machine)
         assert recap["failed"] == 0 and recap["changed"] > 10
         for path in ("/etc/srcgit", "/opt/srcgit", "/srv/srcgit", "/usr/bin/git"):
             assert machine.run("ls", path) == ""
-    inventory(world)
 
 
 def test_first_run_converges(world: World) -> None:
@@ -223,6 +290,12 @@ def test_the_upstream_was_there_before_any_worker(world: World) -> None:
     assert 0 < fetched < started
 
 
+def test_workers_are_known_to_the_broker_by_their_certificate(world: World) -> None:
+    asked = ["rabbitmqctl", "-q", "--no-table-headers", "list_connections"]
+    told = world.machine.run(*asked, "user", "ssl", "auth_mechanism", ok=True)
+    assert [line.split() for line in told.splitlines()] == [["fedora", "true", "EXTERNAL"]] * 2
+
+
 def test_a_message_becomes_a_tag_to_clone(world: World) -> None:
     build = world.build("kernel-4.15.0-1.fc28", world.sample.git_am, "f28")
     world.announce(build)
@@ -230,11 +303,29 @@ def test_a_message_becomes_a_tag_to_clone(world: World) -> None:
     world.machine.run("git", "clone", "-q", "-b", build["nvr"], TREE, "/tmp/clone", ok=True)
     log = world.machine.run("git", "-C", "/tmp/clone", "log", "--format=%an: %s", ok=True)
     assert "Hans de Goede: usb: hub: wait longer" in log.splitlines()
+    until(lambda: sql(world.machine, ROWS, "srcgit") == f"{build['nvr']}|done", 20)
+
+
+def test_the_clone_can_go_over_tls(world: World) -> None:
+    world.machine.write("/tmp/ca.pem", world.ca.cert_pem.bytes())
+    url = TREE.replace("http", "https")
+    clone = ["git", "-c", "http.sslCAInfo=/tmp/ca.pem", "clone", "-q", url, "/tmp/safe"]
+    world.machine.run(*clone, ok=True)
 
 
 def test_nobody_can_push_over_http(world: World) -> None:
     out = world.machine.run("sh", "-c", "git -C /tmp/clone push origin HEAD:refs/heads/mine 2>&1")
     assert "403" in out
+
+
+def test_every_line_about_a_build_names_it_and_each_stage_tells_its_seconds(world: World) -> None:
+    said = world.journal("srcgit-listen@*")
+    stages = dict(
+        re.findall(r"stage nvr=kernel-4\.15\.0-1\.fc28 .*\bstage=(\w+) seconds=([0-9.]+)", said)
+    )
+    assert {"koji", "fetch", "plan", "base", "series", "tag", "publish"} <= set(stages), said
+    about = [line for line in said.splitlines() if "attempt=" in line or "stage=" in line]
+    assert about and all("nvr=kernel-4.15.0-1.fc28" in line for line in about), said
 
 
 def test_a_killed_worker_comes_back_and_works(world: World) -> None:
@@ -247,6 +338,25 @@ def test_a_killed_worker_comes_back_and_works(world: World) -> None:
     after = [world.show(unit, "MainPID") for unit in units]
     assert not set(before) & set(after) and "0" not in after
     assert [world.show(unit, "NRestarts") for unit in units] == ["1", "1"]
+
+
+def test_the_watchdog_ends_a_worker_that_hangs(world: World) -> None:
+    """Stopped in its tracks, it is alive for the kernel and, for hours, for the broker."""
+    unit = "srcgit-listen@1.service"
+    drop_in = b"[Service]\nWatchdogSec=10s\n"
+    world.machine.write("/run/systemd/system/srcgit-listen@1.service.d/soon.conf", drop_in)
+    for command in (["daemon-reload"], ["restart", unit]):
+        world.machine.run("systemctl", *command, ok=True)
+    before, restarts = world.show(unit, "MainPID"), world.show(unit, "NRestarts")
+    time.sleep(15)  # one that works is left alone
+    assert (world.show(unit, "MainPID"), world.show(unit, "NRestarts")) == (before, restarts)
+    world.machine.run("kill", "-STOP", before, ok=True)
+    until(lambda: world.show(unit, "MainPID") not in (before, "0"), 90)
+    assert "Watchdog timeout" in world.journal(unit)
+    until(lambda: world.show(unit, "ActiveState") == "active", 60)
+    world.machine.run("rm", "-r", "/run/systemd/system/srcgit-listen@1.service.d", ok=True)
+    for command in (["daemon-reload"], ["restart", unit]):
+        world.machine.run("systemctl", *command, ok=True)
 
 
 def test_a_stopped_worker_ends_in_peace(world: World) -> None:
@@ -263,10 +373,9 @@ def test_a_build_without_message_is_found_by_the_backfill(world: World) -> None:
 
 def test_health_is_good_and_pages_answer(world: World) -> None:
     world.machine.run("systemctl", "start", "srcgit-health.service", ok=True)
-    read = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())"
-    page = world.machine.run("python3", "-c", read, "http://localhost/", ok=True)
+    page = world.fetch("/")
     assert "6.12.8-201.fc41" in page, page
-    metrics = world.machine.run("python3", "-c", read, "http://localhost/metrics", ok=True)
+    metrics = world.fetch("/metrics")
     documented = re.findall(
         r"^\| `(srcgit_\w+)` \|", (ROOT / "ansible/README.md").read_text(), re.MULTILINE
     )
@@ -288,23 +397,62 @@ def test_deaf_workers_are_revived(world: World) -> None:
     )
 
 
+def test_a_second_host_works_and_pushes_over_ssh(world: World) -> None:
+    """It has the queue and the journal in common with the first, and a key to push there."""
+    keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "beside", "-f", "/root/key"]
+    world.machine.run(*keygen, ok=True)
+    read = {name: world.machine.run("cat", path, ok=True) for name, path in {
+        "key": "/root/key", "public": "/root/key.pub", "host": "/etc/ssh/ssh_host_ed25519_key.pub",
+    }.items()}  # fmt: skip
+    world.apply(srcgit_push_authorized_keys=[read["public"].strip()])
+    workers = ["srcgit-listen@1.service", "srcgit-listen@2.service"]
+    with Machine(root(), CACHE / "wheels", beside=world.machine) as beside:
+        push = "ssh://srcgit@localhost/srv/srcgit/kernel.git"
+        second: dict[str, Any] = {
+            "srcgit_nginx": False,
+            "srcgit_workers": 1,
+            "srcgit_packages": world.packages(push),
+            "srcgit_push_key": read["key"],
+            "srcgit_push_known_hosts": f"localhost {read['host']}",
+        }
+        assert world.apply(on=beside, **second)["failed"] == 0
+        assert world.apply(on=beside, **second)["changed"] == 0, world.said
+        world.machine.run("systemctl", "stop", *workers, ok=True)
+        build = world.build("kernel-3.17.0-300.fc21", world.sample.apply_patch, "f21")
+        world.announce(build)
+        try:
+            world.published(build)
+        except AssertionError as error:
+            raise AssertionError(beside.run("journalctl", "-o", "cat", "-n200")) from error
+        # What only looks at the published tree reaches it as well.
+        for unit in ("srcgit-backfill@kernel.service", "srcgit-health.service"):
+            beside.run("systemctl", "start", unit, ok=True)
+        # The key is good for git alone.
+        ssh = ["ssh", "-i", "/root/key", "-o", "StrictHostKeyChecking=no", "srcgit@localhost"]
+        assert world.machine.run(*ssh, "id") == ""
+    world.machine.run("systemctl", "start", *workers, ok=True)
+
+
 def test_the_published_tree_is_all_the_state_there_is(world: World) -> None:
     """Without journal, mirrors and working repository, the backfill finds every tag in place."""
     before = world.tags()
     sh = world.machine.run
     sh("systemctl", "stop", "srcgit-listen@1", "srcgit-listen@2", "srcgit-web", ok=True)
-    sh(
-        "sh",
-        "-c",
-        "find /var/lib/srcgit -mindepth 1 -maxdepth 1 ! -name upstreams -exec rm -rf {} +",
-        ok=True,
-    )
+    lost = "find /var/lib/srcgit -mindepth 1 -maxdepth 1 ! -name upstreams -exec rm -rf {} +"
+    sh("sh", "-c", lost, ok=True)
+    sql(world.machine, "DROP DATABASE srcgit WITH (FORCE)")
+    sql(world.machine, DATABASE)
     sh("systemctl", "start", "srcgit-web", "srcgit-listen@1", "srcgit-listen@2", ok=True)
+    pkg_git = world.sample.pkg_git
+    spec = pkg_git.file("f41", "kernel.spec").decode().replace("Release: 201", "Release: 202")
+    commit = pkg_git.commit({"kernel.spec": spec}, "kernel-6.12.8-202\n", branch="f41")
+    build = world.build("kernel-6.12.8-202.fc41", commit, "f41")
     sh("systemctl", "start", "srcgit-backfill@kernel.service", ok=True)
-    build = world.build("kernel-3.17.0-300.fc21", world.sample.apply_patch, "f21")
-    world.announce(build)
     world.published(build)
     assert before.items() <= world.tags().items()
+    done = f"{build['nvr']}|done"
+    until(lambda: done in sql(world.machine, ROWS, "srcgit").splitlines(), 20)
+    assert sql(world.machine, ROWS, "srcgit").count("|done") == 1
 
 
 def test_upkeep_of_the_published_tree(world: World) -> None:
@@ -319,7 +467,8 @@ def test_secrets_stay_out_of_the_log(world: World) -> None:
     key = world.directory / "secrets.yml"
     key.write_text(yaml.safe_dump({"srcgit_push_key": f"{secret}\n", "srcgit_amqp_key": secret}))
     world.apply("-vvv", "--diff", "-e", f"@{key}")
-    assert secret not in world.said
+    assert secret not in world.said and PASSWORD not in world.said
+    assert "BEGIN" not in world.said  # of a key
     assert secret in world.machine.run("cat", "/etc/srcgit/push-key")
     assert world.machine.run("runuser", "-u", "srcgit", "--", "cat", "/etc/srcgit/push-key") == ""
 

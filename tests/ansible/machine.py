@@ -29,8 +29,10 @@ ROLE = Path(__file__).parents[2] / "ansible/roles/srcgit"
 CACHE = Path("/var/tmp/srcgit-converge")
 SUITE = "bookworm"
 EMPTY = ["python3", "python3-apt", "systemd", "systemd-sysv", "dbus", "ca-certificates"]
-# Not the role's work, but needed in there.
-OTHERS = ["rabbitmq-server"]
+# Not the role's work, but needed in there: the services that a site has.
+OTHERS = ["openssh-server", "postgresql", "rabbitmq-server"]
+SERVICES = ["epmd.socket", "postgresql.service", "rabbitmq-server.service", "ssh.service"]
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CLONE_NEWNET = 0x40000000
 
 
@@ -54,12 +56,12 @@ def root() -> Path:
         policy = new / "usr/sbin/policy-rc.d"
         policy.write_text("#!/bin/sh\nexit 101\n")  # start nothing while installing
         policy.chmod(0o755)
-        apt = ["env", "DEBIAN_FRONTEND=noninteractive", "chroot", str(new), "apt-get", "-qq"]
-        _run(*apt, "install", "--no-install-recommends", *packages(), *OTHERS)
-        _run(*apt, "clean")
+        _inside(new, "apt-get", "-qq", "install", "--no-install-recommends", *packages(), *OTHERS)
+        _inside(new, "apt-get", "clean")
         policy.unlink()
-        # Started by the role, or not at all.
-        _run("systemctl", f"--root={new}", "disable", "-q", "nginx.service", "fcgiwrap.socket")
+        # Started by the role, by the test, or not at all.
+        ours = ["nginx.service", "fcgiwrap.socket", *SERVICES]
+        _run("systemctl", f"--root={new}", "disable", "-q", *ours)
 
     return _kept("root", EMPTY + packages() + OTHERS, install)
 
@@ -71,7 +73,7 @@ def _debootstrap(new: Path) -> None:
         _run("cp", "-rL", "--", name, str((new / name.lstrip("/")).parent))
     (new / "etc/apt/sources.list").unlink(missing_ok=True)
     (new / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")  # an installer's work
-    _run("chroot", str(new), "apt-get", "-qq", "update")
+    _inside(new, "apt-get", "-qq", "update")
     _run(
         "systemctl", f"--root={new}", "disable", "-q", "apt-daily.timer", "apt-daily-upgrade.timer"
     )
@@ -83,11 +85,16 @@ def _kept(kind: str, asked: Sequence[str], make: Callable[[Path], None]) -> Path
     if not path.exists():
         CACHE.mkdir(exist_ok=True)
         for old in CACHE.glob(f"{kind}[-.]*"):
-            shutil.rmtree(old)
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
         new = CACHE / f"{kind}.new"
         make(new)
         new.rename(path)
     return path
+
+
+def _inside(root: Path, *command: str) -> None:
+    """Run a command in ``root``, where this system's TMPDIR and the like mean nothing."""
+    _run("chroot", str(root), "env", "-i", PATH, "DEBIAN_FRONTEND=noninteractive", *command)
 
 
 def _run(*command: str) -> None:
@@ -98,14 +105,22 @@ def _run(*command: str) -> None:
 class Machine:
     """A booted machine: commands run in it as root, threads and processes in its network."""
 
-    def __init__(self, root: Path, *binds: Path) -> None:
-        """Boot ``root``; ``binds`` are seen inside, read-only, at the same paths."""
+    def __init__(self, root: Path, *binds: Path, beside: Machine | None = None) -> None:
+        """Boot ``root``; ``binds`` are seen inside, read-only, at the same paths.
+
+        A machine ``beside`` another shares its network, and nothing else: what listens on localhost
+        there is reached on localhost here.
+        """
         mounts = [f"--bind-ro={path}" for path in binds]
+        network = "--private-network"
+        if beside:
+            network = f"--network-namespace-path=/proc/{beside.pid}/ns/net"
         # A /run of its own, or nspawn registers with a systemd that is not there.
         boot = 'mount -t tmpfs tmpfs /run && exec systemd-nspawn "$@"'
-        nspawn = ["--quiet", "--boot", "--register=no", "--keep-unit", "--private-network"]
-        nspawn += ["--volatile=overlay", f"--directory={root}", "--hostname=srcgit-converge"]
-        self._log = open(CACHE / f"{root.name}.log", "wb")  # noqa: SIM115
+        name = "srcgit-beside" if beside else "srcgit-converge"
+        nspawn = ["--quiet", "--boot", "--register=no", "--keep-unit", network]
+        nspawn += ["--volatile=overlay", f"--directory={root}", f"--hostname={name}"]
+        self._log = open(CACHE / f"{root.name}-{name}.log", "wb")  # noqa: SIM115
         self._nspawn = subprocess.Popen(
             ["unshare", "-m", "sh", "-c", boot, "sh", *nspawn, *mounts],
             stdin=subprocess.DEVNULL,
@@ -154,7 +169,7 @@ class Machine:
     @property
     def enter(self) -> Sequence[str]:
         """The words before a command that make it one of the machine's own."""
-        clean = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+        clean = ["env", "-i", PATH]
         spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
         return ["nsenter", f"--target={self.pid}", *spaces, "--", *clean, "HOME=/root"]
 
@@ -165,6 +180,12 @@ class Machine:
         )
         assert not ok or done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file inside, readable by all, its directory made where there is none."""
+        script = 'mkdir -p "$(dirname "$1")" && cat > "$1" && chmod 644 "$1"'
+        command = [*self.enter, "sh", "-c", script, "sh", path]
+        subprocess.run(command, input=data, check=True)
 
     def here(self, function: Callable[[], T]) -> T:
         """Call ``function`` in a thread that sees the machine's network and this one's files."""

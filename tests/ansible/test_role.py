@@ -122,13 +122,21 @@ def test_configuration_is_one_that_fedora_messaging_reads(rendered: Path) -> Non
     conf = LazyConfig()
     conf.load_config(str(rendered / "srcgit.toml"))
     (queue,) = conf["queues"]
-    # Fedora's public broker takes only names that are UUIDs, and only queues that pass.
+    # Fedora's public broker takes only names that are UUIDs (fedora-messaging's fedora.toml), and
+    # whoever wants a queue declares it.
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", queue)
-    assert conf["queues"][queue]["durable"] is False
-    assert conf["passive_declares"] is True
+    assert conf["passive_declares"] is False
+    assert conf["queues"][queue]["auto_delete"] is False  # a restart loses nothing
     assert conf["bindings"][0]["queue"] == queue
     assert conf["qos"]["prefetch_count"] == 1
     assert conf["tls"]["ca_cert"] == "/etc/fedora-messaging/cacert.pem"
+
+
+def test_nothing_is_declared_on_fedoras_restricted_broker(tmp_path: Path) -> None:
+    url = "amqps://srcgit:@rabbitmq.fedoraproject.org/%2Fpubsub"
+    conf = LazyConfig()
+    conf.load_config(str(render(tmp_path, srcgit_amqp_url=url, srcgit_queue="q") / "srcgit.toml"))
+    assert conf["passive_declares"] is True
 
 
 def test_hostile_values_stay_values(tmp_path: Path) -> None:
