@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from converter import explode, series, top, upstream
+from converter import VERSION, explode, series, top, upstream
 from converter.build import Build, Nvr
 from converter.errors import (
     BaseMissing,
@@ -41,7 +40,6 @@ from converter.verify import verify as against_prep
 from specparse.plan import Plan, Preparer, SandboxError, SpecError, Step, Tracer
 
 Progress = Callable[[str], None]
-VERSION = version("srcgit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +172,9 @@ def plan(request: Request, trace: Tracer, progress: Progress = lambda stage: Non
             ) from error
         except SandboxError as error:
             raise NoSandbox(error.what, where=error.where, next_step=error.next_step) from error
+    if history is not None:
+        patches = {step.patch: package.entry(step.patch) for step in made.steps}
+        history = history.only({patch: entry for patch, entry in patches.items() if entry})
     return Planned(_nvr(request.nvr, made, package), dist, made, pkg_git, package, history)
 
 

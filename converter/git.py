@@ -1,7 +1,9 @@
-"""The git program: the one door to it, run through GitPython.
+"""The git program: the one door to it.
 
 Nobody's taste may change a result: the user's and the system's configuration are not read, except
-by commands that talk to a remote (proxies, credential helpers and ``insteadOf`` live there).
+by commands that talk to a remote (proxies, credential helpers and ``insteadOf`` live there). Those
+are run through GitPython; importing it takes longer than what a conversion asks of its own
+repositories.
 """
 
 from __future__ import annotations
@@ -16,15 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # no `git version` at import
-
-from git.cmd import Git as Program
-from git.exc import GitCommandNotFound
-
 from converter.errors import CannotWork, RepositoryUnusable
 
 _SEALED = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 _ALWAYS = {
+    "LC_ALL": "C",  # its messages are looked at
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_NO_REPLACE_OBJECTS": "1",
@@ -94,11 +92,15 @@ class Running:
     """A git command at work, with its pipes."""
 
     def __init__(self, process: subprocess.Popen[bytes], args: tuple[str, ...]) -> None:
-        assert process.stdin and process.stdout and process.stderr
+        assert process.stdout and process.stderr
         self._process = process
         self._args = args
-        self.stdin: IO[bytes] = process.stdin
         self.stdout: IO[bytes] = process.stdout
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        assert self._process.stdin, "started with an input of its own"
+        return self._process.stdin
 
     def kill(self) -> None:
         """End the command at once; what it wrote is dropped."""
@@ -159,12 +161,16 @@ class Git:
             raise failure(args, process.returncode, stderr)
         return Done(process.returncode, stdout, stderr)
 
-    def start(self, *args: str) -> Running:
-        """Start ``git ARGS``; the caller feeds it, and ends it with wait() or kill()."""
-        return Running(self._popen(args, False, None), args)
+    def start(self, *args: str, stdin: IO[bytes] | None = None) -> Running:
+        """Start ``git ARGS``; the caller feeds it (or ``stdin`` does), and ends it with wait() or kill()."""
+        return Running(self._popen(args, False, None, stdin), args)
 
     def _popen(
-        self, args: tuple[str, ...], network: bool, env: Mapping[str, str] | None
+        self,
+        args: tuple[str, ...],
+        network: bool,
+        env: Mapping[str, str] | None,
+        stdin: IO[bytes] | None = None,
     ) -> subprocess.Popen[bytes]:
         for name in _LEAKS:
             os.environ.pop(name, None)
@@ -172,18 +178,38 @@ class Git:
         # The owner of a mirror is often another account (git-config(1), safe.directory).
         command = ["git", "-c", "safe.directory=*", *repository, *args]
         try:
-            started = Program(os.fspath(self._path) if self._path else None).execute(
+            if network:
+                return _by_gitpython(command, self._path, {**_ALWAYS, **(env or {})})
+            return subprocess.Popen(
                 command,
-                istream=subprocess.PIPE,
-                as_process=True,
+                stdin=stdin or subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self._path,
+                env={**os.environ, **_ALWAYS, **_SEALED, **(env or {})},
                 start_new_session=True,  # so that its children end with it
-                env={**_ALWAYS, **({} if network else _SEALED), **(env or {})},
             )
-        except GitCommandNotFound:
+        except FileNotFoundError:
             raise CannotWork(
                 "git is not installed", next_step="install git 2.30 or newer"
             ) from None
-        process = started.proc
-        assert process is not None
-        started.proc = None  # this object would end the process when it is collected
-        return process
+
+
+def _by_gitpython(
+    command: list[str], where: Path | None, env: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start ``command``. Raises FileNotFoundError where there is no git."""
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # no `git version` at import
+    from git.cmd import Git as Program
+    from git.exc import GitCommandNotFound
+
+    try:
+        started = Program(os.fspath(where) if where else None).execute(
+            command, istream=subprocess.PIPE, as_process=True, start_new_session=True, env=dict(env)
+        )
+    except GitCommandNotFound as error:
+        raise FileNotFoundError from error
+    process = started.proc
+    assert process is not None
+    started.proc = None  # this object would end the process when it is collected
+    return process

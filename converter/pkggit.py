@@ -63,17 +63,23 @@ class PkgGit:
 
     def holders(self, commit: str) -> list[str]:
         """Return the branches (without refs/heads/ or refs/remotes/x/) that hold ``commit``."""
-        if commit in self._holders:
-            return self._holders[commit]
+        if commit not in self._holders:
+            self._holders[commit] = self._holders_among(commit, "refs/heads", "refs/remotes")
+        return self._holders[commit]
+
+    def in_development(self, commit: str) -> bool:
+        """Tell whether rawhide holds ``commit``; one walk, where holders() takes one a branch."""
+        heads = [
+            f"refs/{where}/{name}" for name in _DEVELOPMENT for where in ("heads", "remotes/*")
+        ]
+        known = self._holders.get(commit) or self._holders_among(commit, *heads)
+        return any(name in _DEVELOPMENT for name in known)
+
+    def _holders_among(self, commit: str, *patterns: str) -> list[str]:
         out = self.repository.git.run(
-            "for-each-ref",
-            f"--contains={commit}",
-            "--format=%(refname)",
-            "refs/heads",
-            "refs/remotes",
+            "for-each-ref", f"--contains={commit}", "--format=%(refname)", *patterns
         ).stdout.decode("utf-8", "replace")
-        names = {re.sub(r"^refs/(heads/|remotes/[^/]+/)", "", ref) for ref in out.split()}
-        return self._holders.setdefault(commit, sorted(names))
+        return sorted({re.sub(r"^refs/(heads/|remotes/[^/]+/)", "", ref) for ref in out.split()})
 
     def dist_of(self, commit: str) -> str:
         """Derive the dist tag from the branches that hold ``commit``.
@@ -107,13 +113,15 @@ class PkgGit:
         names a release that holds it, too: a release fast-forwarded to rawhide's commit.
         Raises WrongUsage when no branch answers.
         """
+        targeted = re.match(r"(f\d+)-(?!rebuild)", target or "")
+        if not targeted and self.in_development(commit):
+            return "rawhide"
         holders = self.holders(commit)
         release = dist.removeprefix(".").replace("fc", "f", 1)
         held = {f"f{number}" for number in _releases(holders)}
-        targeted = re.match(r"(f\d+)-(?!rebuild)", target or "")
         if targeted and targeted[1] in held:
             return targeted[1]
-        if any(name in _DEVELOPMENT for name in holders):
+        if self.in_development(commit):
             return "rawhide"
         if release in held:
             return release
@@ -141,7 +149,11 @@ class Package:
         self._url = pkg_git.url
         self._repository = pkg_git.repository
         self._tree: GitTree = pkg_git.repository.tree(commit)
-        self.files: Mapping[bytes, Entry] = {e.path: e for e in self._tree.walk()}
+        self._seen: dict[bytes, dict[bytes, Entry]] = {}  # spec -> what its build can see
+
+    def entry(self, path: bytes) -> Entry | None:
+        """Return the entry of the file at ``path``."""
+        return self._tree.entry(path)
 
     def read(self, path: bytes) -> bytes | None:
         """Return the content of ``path``, links inside the package followed once; None if absent."""
@@ -154,11 +166,12 @@ class Package:
     def source(self, name: bytes) -> bytes | None:
         """Return the path of the file that rpm's source directory has as ``name``, if it is here."""
         places = (directory + name for directory in (b"", b"SOURCES/", b"SPECS/"))
-        return next((path for path in places if path in self.files), None)
+        return next((path for path in places if self.entry(path)), None)
 
     def save(self, path: bytes, file: Path) -> None:
         """Write the content of ``path`` to ``file``, in parts: it may be an archive of any size."""
-        entry = self.files[path]
+        entry = self.entry(path)
+        assert entry is not None
         if entry.mode == 0o120000:
             file.write_bytes(self.read(path) or b"")
             return
@@ -176,8 +189,9 @@ class Package:
         """
         specs = [
             path
-            for path in self.files
-            if path.endswith(b".spec") and os.path.dirname(path) in (b"", b"SPECS")
+            for directory in (b"", b"SPECS")
+            for path, entry in self._tree.entries(directory).items()
+            if path.endswith(b".spec") and entry.mode != 0o040000
         ]
         named = [p for p in specs if name and os.path.basename(p) == os.fsencode(name) + b".spec"]
         chosen = specs if len(specs) == 1 else named
@@ -190,20 +204,26 @@ class Package:
             next_step="name the package with --nvr" if specs else "give a commit that has a spec",
         )
 
-    def _used(self, spec: bytes) -> Iterator[Entry]:
-        """Yield the files that a build can see.
+    def used(self, spec: bytes) -> Mapping[bytes, Entry]:
+        """Return the files that a build of ``spec`` can see.
 
         rpm's source directory is flat: of a subdirectory (the kernel's configs/ has 10,000 files)
         only what the spec names counts.
         """
-        text = self.read(spec) or b""
-        words = set(re.findall(rb"[^\s/\"'=]+", text))
-        trees = set(re.findall(rb"(?:_sourcedir\}?|RPM_SOURCE_DIR\}?)/([^\s/\"']+)/?", text))
-        for entry in self.files.values():
-            parent, _, name = entry.path.rpartition(b"/")
-            flat = parent in (b"", b"SOURCES", b"SPECS")
-            if flat or name in words or entry.path.partition(b"/")[0] in trees:
-                yield entry
+        if spec not in self._seen:
+            text = self.read(spec) or b""
+            words = set(re.findall(rb"[^\s/\"'=]+", text))
+            whole = set(re.findall(rb"(?:_sourcedir\}?|RPM_SOURCE_DIR\}?)/([^\s/\"']+)/?", text))
+            self._seen[spec] = {entry.path: entry for entry in self._used(words, whole)}
+        return self._seen[spec]
+
+    def _used(self, words: set[bytes], whole: set[bytes]) -> Iterator[Entry]:
+        for directory in (b"", b"SOURCES", b"SPECS"):
+            entries = self._tree.entries(directory)
+            yield from (entry for entry in entries.values() if entry.mode != 0o040000)
+        for path, entry in self._tree.entries(b"").items():
+            if entry.mode == 0o040000:
+                yield from self._tree.walk(path, None if path in whole else words)
 
     def export(self, directory: Path, spec: bytes) -> None:
         """Write what a build of ``spec`` can see below ``directory``; links stay links.
@@ -211,7 +231,7 @@ class Package:
         Raises PkgGitInvalid for a tree that git itself would not check out.
         """
         top = os.fsencode(directory)
-        files = [entry for entry in self._used(spec) if entry.mode != 0o160000]
+        files = [entry for entry in self.used(spec).values() if entry.mode != 0o160000]
         try:
             for entry in sorted(files, key=lambda e: e.mode == 0o120000):  # links last: no way out
                 if any(part in (b"", b".", b"..") for part in entry.path.split(b"/")):
@@ -243,16 +263,17 @@ class Package:
                 os.chmod(path, 0o755)
 
     def history(self, spec: bytes) -> History:
-        """Start reading who introduced each file that a build of ``spec`` can see.
+        """Start reading who introduced each file of the flat directories that a build can see.
 
         The answer is awaited when first asked for.
         """
-        files = {entry.path: entry for entry in self._used(spec)}
+        flat = (b"", b"SOURCES", b"SPECS")
+        files = {p: e for p, e in self.used(spec).items() if os.path.dirname(p) in flat}
         return History(self._repository, self.commit.id, files)
 
 
 class History:
-    """Who introduced and who last changed each file, from one pass of ``git log --raw``.
+    """Who introduced and who last changed each file, from one pass over all commits.
 
     Runs beside other work. Newest first, so the first commit that gave a file its present content
     is the one that last changed it, and the first that added it is the one that introduced it.
@@ -261,12 +282,21 @@ class History:
     def __init__(self, repository: Repository, commit: str, files: Mapping[bytes, Entry]) -> None:
         self._repository = repository
         self._commit = commit
-        self._files = files
+        self._files = files.keys()
+        self._wanted = {path: entry.id.encode() for path, entry in files.items()}
         self._changed: dict[bytes, str] = {}
         self._introduced: dict[bytes, str] = {}
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
+
+    def only(self, files: Mapping[bytes, Entry]) -> History:
+        """Return the history of ``files`` alone: it ends as soon as it has met them all."""
+        if files.keys() - self._files:  # one that was not looked for; rare enough to start again
+            return History(self._repository, self._commit, files)
+        for path in self._files - files.keys():
+            self._wanted.pop(path, None)
+        return self
 
     def _read(self) -> None:
         try:
@@ -275,36 +305,39 @@ class History:
             self._failure = error
 
     def _scan(self) -> None:
-        process = self._repository.git.start(
-            "log", "--raw", "-z", "--no-renames", "--no-abbrev", "--format=%x01%H", self._commit
+        # diff-tree rather than log: it need not look into directories that hold nothing wanted.
+        git = self._repository.git
+        deep = ["-r"] if any(b"/" in path for path in self._files) else []
+        commits = git.start("rev-list", "--no-merges", self._commit)
+        diffs = git.start(
+            *("diff-tree", "--stdin", *deep, "-z", "--root", "--no-renames", "--no-abbrev"),
+            stdin=commits.stdout,
         )
-        process.stdin.close()
-        wanted = {path: entry.id.encode() for path, entry in self._files.items()}
         commit, fields, rest = "", b"", b""
-        while wanted and (chunk := process.stdout.read(1 << 18)):
+        wanted = self._wanted
+        while wanted and (chunk := diffs.stdout.read(1 << 18)):
             *tokens, rest = (rest + chunk).split(b"\0")
             for token in tokens:
-                if not fields:  # a commit's line, or the first half of a file's
-                    token = token.lstrip(b"\n")
-                    if token[:1] == b"\x01":
-                        commit = token[1:41].decode("ascii")
-                    else:
-                        fields = token
-                else:
+                if fields:
                     path, seen, fields = token, fields, b""
                     blob = wanted.get(path)
                     if blob is None:
                         continue
                     if path not in self._changed and seen[56:96] == blob:
                         self._changed[path] = commit
-                    if seen[97:98] == b"A":
+                    if seen[1:7] in (b"000000", b"040000"):  # there was no such file before
                         self._introduced[path] = commit
                         if path in self._changed:
-                            del wanted[path]
-        if wanted:
-            process.wait()
-        else:
-            process.kill()
+                            wanted.pop(path, None)
+                elif token[:1] == b":":
+                    fields = token
+                else:
+                    commit = token.decode("ascii")
+        for process in (commits, diffs):
+            if wanted:
+                process.wait()
+            else:
+                process.kill()
 
     def of(self, path: bytes) -> Provenance | None:
         """Return the provenance of ``path``; None when no commit (only a merge) shows it."""

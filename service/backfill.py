@@ -162,7 +162,8 @@ def _last_of_each(
             package = pkg_git.at(commit)
             spec = package.spec(None)
             dist = pkg_git.dist_of(commit)
-            state = (package.files[spec].id.encode(), dist)
+            entry = package.entry(spec)
+            state = (entry.id.encode() if entry else b"", dist)
             if state not in seen:
                 seen[state] = name(commit, dist)
         except (CannotConvert, WrongUsage) as error:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from converter import VERSION
+
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "ansible/packaging"
 SPEC = PACKAGING / "srcgit.spec"
@@ -30,7 +32,7 @@ def run(*command: str | Path, cwd: Path = ROOT, **env: str) -> str:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tracked files of this tree, as they are now: the build leaves nothing behind in it."""
-    source = tmp_path_factory.mktemp("source") / f"srcgit-{PROJECT['version']}"
+    source = tmp_path_factory.mktemp("source") / f"srcgit-{VERSION}"
     for name in run("git", "ls-files", "-z", "--cached").split("\0"):
         if name and (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -41,8 +43,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_spec_parses_and_agrees_with_the_project() -> None:
     asked = ("--qf", "%{name} %{version} %{license} %{arch}\n", "--query", str(SPEC))
     assert run("rpmspec", *asked).splitlines() == [
-        f"{name} {PROJECT['version']} {PROJECT['license']} noarch"
-        for name in ("srcgit", "srcgit-messages")
+        f"{name} {VERSION} {PROJECT['license']} noarch" for name in ("srcgit", "srcgit-messages")
     ]
     assert "%prep" in run("rpmspec", "-P", str(SPEC))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from converter import VERSION
 from converter import convert as pipeline
 from converter.build import Nvr
 from converter.convert import Conversion, Request, SeriesFailed
@@ -149,7 +150,7 @@ def test_the_published_tree_is_what_the_contract_says(made: Sample, tmp_path: Pa
         "Patches: 2",
         f"Series-Tree: {done.series['series']['tree']}",
         "Verified: not run",
-        f"Converter: srcgit {pipeline.VERSION}",
+        f"Converter: srcgit {VERSION}",
     ]
     assert git(repo, "log", "--first-parent", "--format=%s", "-2", "builds/f28").splitlines() == [
         "kernel-4.15.0-1.fc28",

@@ -1,15 +1,19 @@
-"""Branch and dist tag of a build: from pkg-git's own branches and the build target, no table."""
+"""pkg-git: the branch and dist tag of a build (from its branches and the target, no table), what a
+build sees of it, and who brought each file."""
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from converter.errors import WrongUsage
 from converter.mirror import Mirror
-from converter.pkggit import PkgGit
+from converter.pkggit import Package, PkgGit
 from tests.builders import Source
+
+SPEC = "Name: demo\nPatch1: fix.patch\nSource3: filter.sh\n"
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +95,62 @@ def test_a_commit_that_no_branch_holds_has_neither(
         pkg_git.branch_of(made["lost"], ".fc44", "rawhide")
     with pytest.raises(WrongUsage, match="tells the release"):
         pkg_git.dist_of(made["lost"])
+
+
+def package(source: Source, commit: str) -> Package:
+    return PkgGit(Mirror(str(source.path), source.path.parent)).at(commit)
+
+
+def log(source: Source, commit: str, path: str, *options: str) -> list[str]:
+    command = ["git", "-C", str(source.path), "log", "--format=%H", *options, commit, "--", path]
+    return subprocess.check_output(command, text=True).split()
+
+
+@pytest.mark.parametrize("directory", ["", "SOURCES/"], ids=["flat", "SOURCES"])
+def test_provenance_is_the_last_change_and_the_addition_before_it(
+    tmp_path: Path, directory: str
+) -> None:
+    source = Source(tmp_path / "pkg.git")
+    path = f"{directory}fix.patch"
+    other = {"demo.spec": SPEC, "other.patch": "x\n"}
+    commits = [
+        source.commit(other | {path: content or None}, f"{number}\n")
+        for number, content in enumerate(["one\n", "two\n", "", "one\n", "two\n", "one\n", "two\n"])
+    ]
+    last = source.commit(other | {path: "two\n", "new": "1"}, "unrelated\n")
+    at = package(source, last)
+    history = at.history(b"demo.spec")
+    wanted = {name: entry for name in (path.encode(), b"other.patch") if (entry := at.entry(name))}
+    history = history.only(wanted)
+    found = history.of(path.encode())
+    assert found is not None
+    assert (found.changed.commit, found.introduced.commit) == (commits[6], commits[3])
+    assert log(source, last, path, "-1") == [found.changed.commit]
+    assert log(source, last, path, "--diff-filter=A", "-1") == [found.introduced.commit]
+    unchanged = history.of(b"other.patch")
+    assert unchanged is not None and unchanged.introduced.commit == commits[0]  # the root
+    assert history.of(b"absent.patch") is None
+
+
+def test_a_patch_in_a_directory_of_its_own_has_a_provenance(tmp_path: Path) -> None:
+    source = Source(tmp_path / "pkg.git")
+    first = source.commit({"demo.spec": SPEC, "f41/fix.patch": "one\n"}, "1\n")
+    last = source.commit({"demo.spec": SPEC, "f41/fix.patch": "one\n", "new": "1"}, "2\n")
+    at = package(source, last)
+    entry = at.entry(b"f41/fix.patch")
+    assert entry is not None
+    found = at.history(b"demo.spec").only({b"f41/fix.patch": entry}).of(b"f41/fix.patch")
+    assert found is not None and found.introduced.commit == first
+
+
+def test_of_a_subdirectory_a_build_sees_what_the_spec_names(tmp_path: Path) -> None:
+    source = Source(tmp_path / "pkg.git")
+    files = {"demo.spec": SPEC, "sources": "", "configs/CONFIG_A": "", "configs/filter.sh": ""}
+    at = package(source, source.commit(files | {"configs/deep/fix.patch": ""}, "1\n"))
+    assert sorted(at.used(b"demo.spec")) == [
+        b"configs/deep/fix.patch",
+        b"configs/filter.sh",
+        b"demo.spec",
+        b"sources",
+    ]
+    assert at.spec(None) == b"demo.spec"
