@@ -70,7 +70,8 @@ def find(
                 return found
             why = found.why if base.guess else why
         elif commit := _commit(upstream, rev, fetch):
-            return Found(upstream.repository, upstream.location, rev, commit, base)
+            told = _told(upstream.repository, override) if override else base
+            return Found(upstream.repository, upstream.location, rev, commit, told)
     raise BaseMissing(
         why + (f" ({base.how})" if override is None else ""),
         where=", ".join(upstream.location for upstream in upstreams),
@@ -80,6 +81,12 @@ def find(
 
 def _commit(upstream: Mirror, rev: str, fetch: bool) -> str | None:
     return upstream.commit_id(rev) if fetch else upstream.repository.commit_id(rev)
+
+
+def _told(repository: Repository, rev: str) -> Base:
+    """Return the base that ``--base`` says: the spec has no part in it."""
+    is_tag = f"refs/tags/{rev.removeprefix('refs/tags/')}" in repository.refs("refs/tags/")
+    return Base("tag" if is_tag else "commit", rev, "--base")
 
 
 def _tag(base: Base, upstream: Mirror, templates: Sequence[str], fetch: bool) -> Found | Unclear:

@@ -54,6 +54,8 @@ def test_two_tags_are_told_and_none_is_taken(glib: Source, tmp_path: Path) -> No
     assert found.rev == "GLIB_2_50_0"
     found = find(guess("2.50.0"), "2.50.0", [mirror(glib, tmp_path)])
     assert found.commit == glib.rev("2.50.0")
+    assert found.base == Base("tag", "2.50.0", "--base")
+    assert find(guess("2.50.0"), "2.50.0^0", [mirror(glib, tmp_path)]).base.kind == "commit"
 
 
 def test_two_names_of_one_commit_will_do(glib: Source, tmp_path: Path) -> None:
