@@ -32,13 +32,24 @@ if TYPE_CHECKING:
     from specparse.plan import Preparer, Tracer
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    short_help="turn Fedora package builds into source trees",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="srcgit", prog_name="srcgit")
 def cli() -> None:
-    """Turn Fedora package builds (pkg-git) into source trees (src-git), one commit per patch."""
+    """Turn Fedora package builds (pkg-git) into source trees (src-git), one commit per patch.
+
+    Begin with srcgit plan BUILD, which needs nothing else; then srcgit convert BUILD --repo PATH.
+
+    Results go to standard output, everything else to standard error. The exit code is 0 for done, or
+    done before; 1 for a build that cannot be converted; 2 for wrong usage or configuration; 3 for a
+    difference that verification found; 4 for try again later; 5 for a machine that cannot work; 70
+    for a bug in srcgit.
+    """
 
 
-for _command in (
+for _each in (
     commands.listen,
     commands.backfill,
     commands.status,
@@ -46,12 +57,13 @@ for _command in (
     commands.maintain,
     commands.repair,
 ):
-    cli.add_command(_command)
+    cli.add_command(_each)
+del _each  # click-man takes the first command of this module by name for the whole: cli
 
 
 def _shared(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of plan and convert."""
-    for option in (
+    """Add the options of plan, convert and verify, to be listed in this order."""
+    options = (
         click.argument("build", metavar="BUILD", required=False),
         click.option(
             "--series",
@@ -60,16 +72,24 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
             help="Take a plain quilt series (or its file) instead of BUILD; convert needs --base.",
         ),
         click.option(
-            "--guard", "guards", metavar="SYMBOL", multiple=True, help="Define it for guards(1)."
+            "--guard",
+            "guards",
+            metavar="SYMBOL",
+            multiple=True,
+            help="Define it for guards(1) in a series (repeatable).",
         ),
-        click.option("--nvr", metavar="NVR", help="The build's name-version-release."),
-        click.option("--dist", metavar=".fcNN", help="The release, where no NVR is given."),
+        click.option("--nvr", metavar="NVR", help="Which build PKG_GIT#COMMIT is."),
+        click.option(
+            "--dist",
+            metavar=".fcNN",
+            help="Or for which release, where that cannot be told from the branches.",
+        ),
         click.option(
             "--upstream",
             "upstreams",
             metavar="URL|PATH",
             multiple=True,
-            help="Where upstream's tags are (repeatable).",
+            help="Where upstream's tags are (repeatable); else as configured.",
         ),
         click.option(
             "--explode-from",
@@ -84,21 +104,34 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
             type=click.Path(path_type=Path),
             help="The bare repository for the result; made if absent.",
         ),
-        click.option("--branch", metavar="NAME", help="The branch for the result."),
-        click.option("--arch", metavar="ARCH", default="x86_64", show_default=True),
+        click.option(
+            "--branch", metavar="NAME", help="The branch for the result, if not the release's."
+        ),
+        click.option(
+            "--arch",
+            metavar="ARCH",
+            default="x86_64",
+            show_default=True,
+            help="As which architecture the spec is read.",
+        ),
         click.option(
             "--push", "pushes", metavar="URL", multiple=True, help="Publish there (repeatable)."
         ),
-        click.option("--config", type=click.Path(path_type=Path), help="A TOML file."),
-        click.option("--no-sandbox", is_flag=True, help="Run the spec's code unprotected."),
+        commands.CONFIG,
+        click.option(
+            "--no-sandbox",
+            is_flag=True,
+            help="Run the spec's code unprotected: it can do anything.",
+        ),
         click.option("--json", "as_json", is_flag=True, help="Give the result as JSON."),
         click.option("-v", "--verbose", is_flag=True, help="Say more on standard error."),
-    ):
+    )
+    for option in reversed(options):
         command = option(command)
     return command
 
 
-@cli.command()
+@cli.command(short_help="Show what %prep would apply, and on what base.")
 @_shared
 def plan(**options: Any) -> None:
     """Show what %prep would apply, and on what base. Needs no upstream.
@@ -117,7 +150,7 @@ def plan(**options: Any) -> None:
         _print_plan(planned, found)
 
 
-@cli.command()
+@cli.command(short_help="Make a build's commits, branch and tag; publish them.")
 @_shared
 @click.option("--verify", is_flag=True, help="Run the real %prep first; publish what equals it.")
 @click.option("--queue", is_flag=True, help="Leave it to the daemon, whatever was tried before.")
@@ -200,7 +233,7 @@ def _queue(asked: _Asked, config: Path | None) -> str:
         journal.close()
 
 
-@cli.command()
+@cli.command(short_help="Compare a conversion with what the real %prep makes.")
 @_shared
 def verify(**options: Any) -> None:
     """Run BUILD's real %prep in the sandbox; compare its tree with the converted one.
@@ -244,7 +277,7 @@ def _preparer(options: dict[str, Any]) -> Preparer:
     return SandboxedPreparer()
 
 
-@cli.command()
+@cli.command(short_help="Show what changed between two converted builds.")
 @click.argument("old", metavar="NVR")
 @click.argument("new", metavar="NVR")
 @click.option(

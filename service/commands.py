@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from service.journal import Journal
     from service.status import Status
 
-_CONFIG = click.option("--config", type=click.Path(path_type=Path), help="A TOML file.")
+CONFIG = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="fedora-messaging's TOML file, with srcgit's part in [consumer_config].",
+)
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -41,10 +46,14 @@ def moment(text: str) -> datetime:
     return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
-@click.command()
-@_CONFIG
+@click.command(short_help="Run the daemon: messages in, published trees out.")
+@CONFIG
 def listen(config: Path | None) -> None:
-    """Run the daemon: take in build messages, convert, publish, announce. Ends with SIGTERM."""
+    """Run the daemon: take in build messages, convert, publish, announce. Ends with SIGTERM.
+
+    More workers are more of them, on any number of hosts that share a queue and a journal in
+    PostgreSQL.
+    """
     from service import config as configuration
     from service.daemon import listen as run
     from service.pipeline import pipeline
@@ -54,15 +63,17 @@ def listen(config: Path | None) -> None:
     run(settings, config, work, prepare=work.prepare)
 
 
-@click.command()
+@click.command(short_help="Convert what Koji lists and the published tree lacks.")
 @click.argument("package")
-@click.option("--since", metavar="DATE", default="60d", show_default=True)
+@click.option(
+    "--since", metavar="DATE", default="60d", show_default=True, help="What was finished after it."
+)
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most N builds.")
 @click.option("--dry-run", is_flag=True, help="Say what is missing, change nothing.")
 @click.option("--queue", is_flag=True, help="Leave the conversions to the daemon.")
 @click.option("--from-pkg-git", is_flag=True, help="Read pkg-git's history, do not ask Koji.")
 @click.option("--json", "as_json", is_flag=True, help="Give the result as JSON.")
-@_CONFIG
+@CONFIG
 def backfill(
     package: str,
     since: str,
@@ -161,10 +172,10 @@ def _tell(added: Sequence[Found], results: Sequence[tuple[str, str, str]], as_js
     click.echo(f"{len(missing)} of {len(added)} builds were missing{told}")
 
 
-@click.command()
+@click.command(short_help="Tell whether the service is alive and up to date.")
 @click.option("--json", "as_json", is_flag=True, help="Give the result as JSON.")
 @click.option("--check", is_flag=True, help="Only whether the daemon hears what Koji finishes.")
-@_CONFIG
+@CONFIG
 def status(as_json: bool, check: bool, config: Path | None) -> int:
     """Tell whether the service is alive and up to date, what failed and what waits.
 
@@ -192,22 +203,39 @@ def status(as_json: bool, check: bool, config: Path | None) -> int:
     return int(bool(seen.deaf)) if check else seen.exit_code
 
 
-@click.command()
-@click.option("--config", type=click.Path(path_type=Path), help="A TOML file.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(1, 65535), default=8077, show_default=True)
-def web(config: Path | None, host: str, port: int) -> None:
-    """Serve the status pages: branches, builds, failures, search, feeds, metrics."""
+@click.command(short_help="Serve the status pages and the metrics.")
+@click.option(
+    "--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen."
+)
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(1, 65535),
+    default=8077,
+    show_default=True,
+    help="On which TCP port.",
+)
+@CONFIG
+def web(host: str, port: int, config: Path | None) -> None:
+    """Serve the status pages: branches, builds, failures, search, feeds.
+
+    The same is below /api as JSON; /metrics is for Prometheus, /healthz for a proxy.
+    """
     from service import config as configuration
     from service import web as pages
 
     pages.serve(configuration.load(config), host, port)
 
 
-@click.command()
+@click.command(short_help="Keep published repositories quick to clone.")
 @click.argument("repos", metavar="[REPO]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--bundles", type=click.Path(path_type=Path), help="Directory for clone bundles.")
-@_CONFIG
+@click.option(
+    "--bundles",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where bundles to begin a clone with are put; without it none are made.",
+)
+@CONFIG
 def maintain(repos: Sequence[Path], bundles: Path | None, config: Path | None) -> None:
     """Keep published repositories quick to clone: settings, commit-graph, bitmaps, bundle.
 
@@ -229,7 +257,7 @@ def maintain(repos: Sequence[Path], bundles: Path | None, config: Path | None) -
             click.echo(json.dumps({"repo": str(repo), **keep(repo, directory).as_json()}))
 
 
-@click.command()
+@click.command(short_help="Remove the locks of a push whose server was killed.")
 @click.argument("repo", type=click.Path(path_type=Path))
 @click.option(
     "--older-than",
@@ -237,6 +265,7 @@ def maintain(repos: Sequence[Path], bundles: Path | None, config: Path | None) -
     default=600.0,
     show_default=True,
     metavar="SECONDS",
+    help="Younger locks may be in use, and stay.",
 )
 def repair(repo: Path, older_than: float) -> None:
     """Remove the stale locks of a push whose server was killed, on the host that has REPO."""

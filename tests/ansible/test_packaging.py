@@ -10,10 +10,12 @@ import sys
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
 from converter import VERSION
+from service.cli import cli
 
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "ansible/packaging"
@@ -93,6 +95,42 @@ def test_message_schemas_are_the_projects(tmp_path: Path) -> None:
     classes = ", ".join(place.partition(":")[2] for place in registered.values())
     absent = "import sys; sys.modules.update(dict.fromkeys(['service', 'converter', 'sqlalchemy']))"
     run(sys.executable, "-c", f"{absent}; from srcgit_messages import {classes}", cwd=tmp_path)
+
+
+def test_manual_pages_are_made_of_help(tmp_path: Path) -> None:
+    """As the spec does; a command without a page, or a page cut short, would be shipped unseen."""
+    run(Path(sys.executable).parent / "click-man", "--target", tmp_path, "srcgit")
+    pages = {page.name for page in tmp_path.iterdir()}
+    assert pages == {"srcgit.1", *(f"srcgit-{name}.1" for name in cli.commands)}
+    for page in tmp_path.iterdir():
+        text = page.read_text()
+        assert "..." not in text.partition(".SH SYNOPSIS")[0], page.name
+    options = (tmp_path / "srcgit-convert.1").read_text()
+    assert all(
+        f"\n{parameter.help}\n" in options.replace("\\-", "-")
+        for parameter in cli.commands["convert"].params
+        if isinstance(parameter, click.Option) and not parameter.show_default
+    )
+
+
+@pytest.mark.parametrize("name", [None, *cli.commands])
+def test_help_is_complete(name: str | None) -> None:
+    """Every option says what it is for, and the list of commands is not cut short."""
+    command = cli.commands[name] if name else cli
+    assert "..." not in command.get_short_help_str(60)
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    assert [each.name for each in options if not each.help] == []
+    assert command.help and command.help.rstrip().endswith(".")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(shell: str) -> None:
+    """The scripts that the spec installs, and what they call for an answer (click's protocol)."""
+    srcgit = Path(sys.executable).parent / "srcgit"
+    assert "_SRCGIT_COMPLETE" in run(srcgit, _SRCGIT_COMPLETE=f"{shell}_source")
+    asked = {"COMP_WORDS": "srcgit conv", "COMP_CWORD": "conv" if shell == "fish" else "1"}
+    answer = run(srcgit, _SRCGIT_COMPLETE=f"{shell}_complete", **asked)
+    assert "convert" in answer and "backfill" not in answer
 
 
 @pytest.mark.timeout(180)
