@@ -233,6 +233,7 @@ def convert(
         if request.nvr and (done := find(repo, request.nvr)):
             return _checked(done, PkgGit(request.pkg_git).resolve(request.rev), repo)
         planned = plan(request, trace, progress)
+        _all_told(planned.plan)
     build = planned.build(request)
     if done := find(repo, build.nvr):
         return _checked(done, build.commit, repo)
@@ -310,6 +311,17 @@ def verify(
     base, series = done.series["base"]["commit"], done.series["series"]["commit"]
     subject = _subject(planned, repo, base, series)
     return planned.nvr, against_prep(subject, prepare, progress=progress)
+
+
+def _all_told(plan: Plan) -> None:
+    """Raise CannotConvert for a patch that %prep applies and that no commit can stand for."""
+    for left_out in plan.unrepresented:
+        if left_out.applies:
+            raise CannotConvert(
+                f"%prep applies a patch in a way that cannot be told: {left_out.why}",
+                where=left_out.command,
+                next_step="apply it from its own file, with -p, on the tree of the upstream archive",
+            )
 
 
 def _subject(planned: Planned, repo: Repository, base: str, series: str) -> Subject:
@@ -505,6 +517,8 @@ def plan_json(planned: Planned, found: Found | str = "") -> dict[str, Any]:
         "base_patches": [text(patch) for patch in made.base_patches],
         "steps": [top.step_json(step) for step in made.steps],
         "skipped": [{"patch": text(s.patch), "why": s.why} for s in made.skipped],
-        "unrepresented": [{"command": u.command, "why": u.why} for u in made.unrepresented],
+        "unrepresented": [
+            {"command": u.command, "why": u.why, "applies": u.applies} for u in made.unrepresented
+        ],
         "warnings": [*made.warnings, *([found] if found and isinstance(found, str) else [])],
     }

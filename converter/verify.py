@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,10 @@ class _Verification:
             control = self._run(archive, touched, control=True)
         top = self._top(control)
         passed = self._files("control", top)
+        if want and not any(passed.get(path) == entry for path, entry in want.items()):
+            raise self._refused(
+                control, f"no file of the tree is in {top or 'the build directory'}"
+            )
 
         proof = self._run(archive, touched, control=False)
         if prepsteps.patching(prepsteps.stop(proof)):
@@ -241,23 +246,22 @@ class _Verification:
 
         It is where the patches would have been applied, so the stand-ins tell it.
         """
-        steps = self._subject.plan.steps
-        if len(control.calls) < len(steps):
+        steps, calls = self._subject.plan.steps, control.calls
+        if control.status and len(calls) < len(steps):
             raise self._refused(
-                control,
-                f"%prep stops before the last patch ({len(control.calls)} of {len(steps)})",
+                control, f"%prep stops before the last patch ({len(calls)} of {len(steps)})"
             )
-        if not steps:
+        # A call may apply several patches (cat %{patches} | patch), or work in another tree.
+        below = {step.directory for step in steps}
+        tops = Counter(
+            call[: len(call) - len(directory)].rstrip(b"/")
+            for call in calls
+            for directory in below
+            if (b"/" + call).endswith(b"/" + directory if directory else b"")
+        )
+        if not tops:
             return self._likely_top()
-        tops = set()
-        for call, step in zip(control.calls, steps, strict=False):
-            below = b"/" + step.directory if step.directory else b""
-            if call.endswith(below):
-                tops.add(call.removesuffix(below))
-        if len(tops) != 1:
-            seen = ", ".join(sorted(text(t) for t in tops)) or "none"
-            raise self._refused(control, f"%prep applies patches in several trees ({seen})")
-        return os.fsdecode(tops.pop())
+        return os.fsdecode(max(tops, key=lambda top: (tops[top], -len(top))))
 
     def _likely_top(self) -> str:
         """Return the directory that looks most like the tree, where no patch tells."""
@@ -297,7 +301,12 @@ class _Verification:
         return amhistory.compare(top, subject.repository, subject.base, subject.series, missing)
 
     def _backup(self, path: bytes, found: Entry, was: Files) -> bool:
-        """Tell whether patch(1) left this: a file as it was before a patch, with a suffix."""
+        """Tell whether patch(1) left this: a file as it was before a patch, with a suffix.
+
+        quilt(1) keeps its backups apart, in ``.pc``.
+        """
+        if path.startswith(b".pc/"):
+            return True
         start = path.rfind(b"/") + 2
         for end in (n for n in range(start, len(path)) if path[n] in b".~"):
             original = path[:end]

@@ -11,13 +11,21 @@ from dataclasses import dataclass, replace
 
 from specparse.plan import Skipped, Step, Unrepresented
 
+# what a call worked on that is not the tree that is built
+_ELSEWHERE = {
+    "deleted": "a tree that %prep deletes",
+    "moved": "files that %prep has moved out of their archive's directory",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call of a tool: where it ran and what it was given.
 
-    ``archive`` is the archive whose unpacked tree it ran in, ``directory`` is below that tree's
-    top. A file of the source directory is written ``@`` and its path in pkg-git.
+    ``archive`` is the archive whose unpacked tree it worked in, ``directory`` is below that tree's
+    top, ``-d`` and ``-C`` counted in; so is ``repository``, the top of git's work tree, with
+    ``./`` before it, or "" for none. ``where`` is "" for the tree that is built, else "deleted",
+    "moved" or "copy" and its directory. A file of the source directory is written ``@`` and its path in pkg-git.
     """
 
     tool: str
@@ -25,6 +33,8 @@ class Call:
     directory: str
     input: str
     argv: tuple[str, ...]
+    repository: str = ""
+    where: str = ""
 
     @property
     def line(self) -> str:
@@ -212,6 +222,8 @@ _APPLY_KEPT = {
 }  # fmt: skip
 
 _GIT_VALUE = {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path"}
+# git commands that change the tree as rm, mv and their like do: no patches
+_GIT_CHANGES = {"rm", "mv", "clean"}
 # git commands that leave the files of the work tree as they are
 _GIT_QUIET = {
     "init", "config", "add", "commit", "status", "log", "rev-parse", "gc", "tag", "branch", "diff",
@@ -250,7 +262,7 @@ class _Interpreter:
                 self._git(call)
             elif call.tool == "quilt":
                 self._quilt(call)
-            elif call.tool == "hg":
+            elif call.tool == "hg" and call.argv[:1] not in (("init",), ("add",), ("commit",)):
                 self._leave_out(call, "hg is not understood")
         except getopt.GetoptError as error:
             self._leave_out(call, str(error))
@@ -258,17 +270,13 @@ class _Interpreter:
     def _patch(self, call: Call) -> None:
         if {"--dry-run", "--version", "--help", "-v"} & dict(_patch_options(call.argv)[0]).keys():
             return
-        step, source = patch_step(call.argv, call.directory)
+        step, source = patch_step(call.argv, place=call.directory)
         self._add(call, source or call.input, step)
 
     def _git(self, call: Call) -> None:
         argv = list(call.argv)
-        directory = call.directory
         while argv and argv[0].startswith("-"):
-            word = argv.pop(0)
-            if word == "-C" and argv:
-                directory = _below(directory, argv[0]).decode("utf-8", "surrogateescape")
-            if word in _GIT_VALUE and argv:
+            if argv.pop(0) in _GIT_VALUE and argv:
                 argv.pop(0)
         if not argv:
             return
@@ -276,9 +284,11 @@ class _Interpreter:
         if command == "am":
             self._git_am(call, rest)
         elif command == "apply":
-            self._git_apply(call, rest, directory)
-        elif command not in _GIT_QUIET:
-            self._leave_out(call, f"git {command} is not understood")
+            self._git_apply(call, rest)
+        elif command not in _GIT_QUIET and not _makes_branch(command, rest):
+            self._leave_out(
+                call, f"git {command} is not understood", applies=command not in _GIT_CHANGES
+            )
 
     def _git_am(self, call: Call, rest: Sequence[str]) -> None:
         options, operands = getopt.gnu_getopt(list(rest), _AM_SHORT, _AM_LONG)
@@ -289,7 +299,8 @@ class _Interpreter:
         kept = [_AM_KEPT[o] for o, _ in options if o in _AM_KEPT]
         kept += [_AM_KEPT_VALUE[o] + value for o, value in options if o in _AM_KEPT_VALUE]
         # git am works from the top of its work tree, wherever it is started.
-        step = Step(b"", "git-am", strip=strip, options=tuple(kept))
+        top = _bytes(call.repository.removeprefix("./"))
+        step = Step(b"", "git-am", strip=strip, directory=top, options=tuple(kept))
         sources = operands or ["-"]
         if sources[0] == "-":
             step = replace(step, format_of=b"-")
@@ -299,12 +310,15 @@ class _Interpreter:
             if sources[0].startswith("@") and known:
                 step = replace(step, format_of=_bytes(sources[0][1:]))
 
-    def _git_apply(self, call: Call, rest: Sequence[str], directory: str) -> None:
+    def _git_apply(self, call: Call, rest: Sequence[str]) -> None:
         options, operands = getopt.gnu_getopt(list(rest), _APPLY_SHORT, _APPLY_LONG)
         found = dict(options)
         quiet = {"--stat", "--numstat", "--summary", "--check", "--cached"} & found.keys()
         if quiet and "--apply" not in found:
             return
+        if call.repository and call.repository.removeprefix("./") != call.directory:
+            # git-apply(1): "paths outside the directory are ignored"
+            raise getopt.GetoptError("git apply inside of a directory of a repository")
         kept = [_APPLY_KEPT[o] for o, _ in options if o in _APPLY_KEPT]
         kept += [_AM_KEPT_VALUE[o] + value for o, value in options if o in _AM_KEPT_VALUE]
         step = Step(
@@ -312,7 +326,7 @@ class _Interpreter:
             "git-apply",
             strip=_number(found.get("-p"), default=1),
             reverse="-R" in found or "--reverse" in found,
-            directory=_below(directory, ""),
+            directory=_bytes(call.directory),
             options=tuple(kept),
         )
         for source in operands or [call.input]:
@@ -363,15 +377,26 @@ class _Interpreter:
         base = posixpath.basename(name)
         if call.archive != self._recording.archive:
             self._elsewhere[name] = f"applied to the tree of {call.archive or 'no archive'}"
-            self._leave_out(call, f"works on {call.archive or 'a directory of its own'}")
+            place = call.archive or _ELSEWHERE.get(call.where, "a directory of its own")
+            self._leave_out(call, f"works on {place}")
+            return
+        if call.where:
+            place = _ELSEWHERE.get(call.where, f"a {call.where}")
+            self._elsewhere[name] = f"applied to {place}"
+            if call.where != "deleted":
+                self._leave_out(call, f"works on {place}")
             return
         if base in self._recording.fakes:
             self._base_patches.append(_bytes(name))
             return
         self._steps.append(replace(step, patch=_bytes(name), number=self._numbers.get(name)))
 
-    def _leave_out(self, call: Call, why: str) -> None:
-        self._unrepresented.append(Unrepresented(call.line[:500], why))
+    def _leave_out(self, call: Call, why: str, *, applies: bool = True) -> None:
+        if call.archive != self._recording.archive:
+            applies = call.where == "moved"
+        elif call.where:
+            applies = False
+        self._unrepresented.append(Unrepresented(call.line[:500], why, applies))
 
     def finish(self) -> Interpretation:
         applied = {step.patch for step in self._steps} | set(self._base_patches)
@@ -395,10 +420,10 @@ class _Interpreter:
         )
 
 
-def patch_step(argv: Sequence[str], directory: str = "") -> tuple[Step, str]:
-    """Return what ``patch ARGV``, run in ``directory``, does, and the input that it names, or "".
+def patch_step(argv: Sequence[str], place: str | None = None) -> tuple[Step, str]:
+    """Return what ``patch ARGV`` does, and the input that it names, or "".
 
-    Raises GetoptError for what cannot be expressed as a step.
+    ``place`` is the directory to which the stand-in has followed ``-d``. Raises GetoptError for what cannot be expressed as a step.
     """
     options, operands = _patch_options(argv)
     found = dict(options)
@@ -413,7 +438,7 @@ def patch_step(argv: Sequence[str], directory: str = "") -> tuple[Step, str]:
         strip=_number(_first(found, "-p", "--strip"), default=None),
         fuzz=_number(_first(found, "-F", "--fuzz"), default=2),
         reverse="-R" in found or "--reverse" in found,
-        directory=_below(directory, _first(found, "-d", "--directory") or ""),
+        directory=_directory(_first(found, "-d", "--directory") or ".", place),
         options=tuple(dict.fromkeys(_PATCH_KEPT[o] for o, _ in options if o in _PATCH_KEPT)),
     )
     return step, _first(found, "-i", "--input") or ""
@@ -437,13 +462,24 @@ def _number(word: str | None, *, default: int | None) -> int:
     return int(word)
 
 
-def _below(directory: str, inside: str) -> bytes:
-    joined = posixpath.normpath(posixpath.join(directory, inside)) if inside else directory
-    if joined in (".", ""):
-        return b""
-    if joined.startswith(("/", "..")):
-        raise getopt.GetoptError(f"leads out of the tree: {inside}")
-    return _bytes(joined)
+def _directory(asked: str, place: str | None) -> bytes:
+    inside = posixpath.normpath(asked)
+    out = inside.startswith(("/", ".."))
+    if place is None:
+        if out:
+            raise getopt.GetoptError(f"leads out of the tree: {asked}")
+        place = inside
+    elif not out and inside != "." and not f"/{place}".endswith(f"/{inside}"):
+        raise getopt.GetoptError("-d among other options is not understood")
+    return b"" if place == "." else _bytes(place)
+
+
+def _makes_branch(command: str, rest: Sequence[str]) -> bool:
+    """Tell whether this is ``git checkout -b NAME``, which leaves the files as they are."""
+    names = [word for word in rest if not word.startswith("-")]
+    return (
+        command in ("checkout", "switch") and len(names) == 1 and bool({"-b", "-B", "-c"} & {*rest})
+    )
 
 
 def _bytes(name: str) -> bytes:

@@ -91,10 +91,14 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Unrepresented:
-    """Something that %prep does to the tree and that no commit of the series stands for."""
+    """Something that %prep does to the tree and that no commit of the series stands for.
+
+    With ``applies`` it is a patch, so a series without it would not be what %prep applies.
+    """
 
     command: str
     why: str
+    applies: bool = False
 
 
 @dataclass(frozen=True, slots=True)

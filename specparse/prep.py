@@ -55,7 +55,7 @@ while [ $at -lt $# ]; do
     case $tool$word in
     patch-d|patch--directory) at=$((at+1)); directory=${args[at]} ;;
     patch-d*) directory=${word#-d} ;;
-    patch--directory=*|git--directory=*) directory=${word#*=} ;;
+    patch--directory=*) directory=${word#*=} ;;
     patch-i|patch--input) at=$((at+1)); input=${args[at]}; files+=("$input") ;;
     patch-i*) input=${word#-i}; files+=("$input") ;;
     patch--input=*) input=${word#*=}; files+=("$input") ;;

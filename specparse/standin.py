@@ -6,16 +6,52 @@ most of a plan's time.
 
 from __future__ import annotations
 
-MARKER = ".srcgit-archive"  # in the top directory of each unpacked archive: its name
+# In the top directory of each unpacked archive; its name is in the file "archive", and each call
+# that works there leaves a file called by its number. Copies take that with them, so the tree
+# itself tells what was done to it, whatever was copied, renamed, deleted or unpacked again.
+MARKER = "srcgit.tree"
 STANDIN_SHELL = "/srcgit/sh"  # where bash takes the place of sh, this is the quicker one
 STANDINS = ("patch", "git", "quilt", "hg", "make")
 
 _SCRIPT = rf"""
 tool=${{0##*/}}
-top=$PWD archive=
+place=$PWD last=
+enter() {{
+    cd "$place"
+    [ -d "$1" ] || /usr/bin/mkdir -p "$1"
+    cd "$1" && place=$PWD
+}}
+for word; do
+    case $tool$last in
+    patch-d | patch--directory | git-C) enter "$word" ;;
+    git-c | git--git-dir | git--work-tree | git--namespace | git--exec-path) ;;
+    *)
+        case $tool$word in
+        patch-d?*) enter "${{word#-d}}" ;;
+        patch--directory=*) enter "${{word#*=}}" ;;
+        git-*) ;;
+        git*) break ;;
+        esac
+        ;;
+    esac
+    last=$word
+done
+top=$place archive= call=$$
 while [ -n "$top" ] && [ ! -e "$top/{MARKER}" ]; do top=${{top%/*}}; done
-[ -n "$top" ] && read -r archive < "$top/{MARKER}"
-directory=${{PWD#"$top"}}
+if [ -n "$top" ]; then
+    read -r archive < "$top/{MARKER}/archive"
+    printf '' 2>/dev/null > "$top/{MARKER}/$call" || call=0
+fi
+directory=${{place#"$top"}}
+repository=
+if [ "$tool" = git ]; then
+    repository=$place
+    while [ -n "$repository" ] && [ ! -e "$repository/.git" ]; do repository=${{repository%/*}}; done
+    case $repository/ in
+    "$top"/*) repository=./${{repository#"$top"}} ;;
+    *) repository= ;;
+    esac
+fi
 input=
 reads=
 case $tool in
@@ -38,10 +74,10 @@ if [ -n "$reads" ]; then
         ;;
     esac
 fi
-printf '%s\0' "$tool" "$archive" "$directory" "$input" "$#" "$@" >> @ROOT@/record
+printf '%s\0' "$tool" "$call" "$archive" "$directory" "$repository" "$input" "$#" "$@" >> @ROOT@/record
 case $tool in
 git)
-    case $1 in init) /usr/bin/mkdir -p .git ;; esac
+    case $word in init) cd "$place" && /usr/bin/mkdir -p .git ;; esac
     ;;
 patch)
     # What a patch that is not applied yet would answer.
@@ -58,7 +94,9 @@ exit 0
 
 
 def record(root: str) -> str:
-    """Return the file of the records; fields end in NUL: tool, archive, directory, input, count, arguments..."""
+    """Return the file of the records. Fields end in NUL: tool, call, archive, directory,
+    repository, input, count, arguments... Directories are below the top of the archive's tree.
+    """
     return f"{root}/record"
 
 

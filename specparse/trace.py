@@ -128,8 +128,17 @@ def _reply(done: Done) -> dict[str, Any]:
 def plan(reply: dict[str, Any], package: Path, spec: bytes, arch: str) -> Plan:
     """Return the plan that the worker's answer amounts to. Raises SpecError."""
     calls = tuple(
-        Call(r["tool"], r["archive"], r["directory"], r["input"], tuple(r["argv"]))
+        Call(
+            r["tool"],
+            r["archive"],
+            r["directory"],
+            source,
+            tuple(r["argv"]),
+            repository=r["repository"],
+            where=r["where"],
+        )
         for r in reply["records"]
+        for source in r["inputs"]
     )
     fakes = frozenset(os.path.basename(name) for name in reply["fakes"])
     archive = _main_archive(reply, calls, fakes)

@@ -11,13 +11,13 @@ import base64
 import bz2
 import contextlib
 import gzip
-import hashlib
 import io
 import json
 import lzma
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -38,6 +38,7 @@ ERRORS, TRACE, END = f"{ROOT}/errors", f"{ROOT}/trace", f"{ROOT}/end"
 _SUFFIXES = r"\.(?:tar(?:\.(?:gz|bz2|xz|zst|lzma|Z))?|tgz|tbz2?|txz|zip|crate|gem)$"
 _ARCHIVE = re.compile(_SUFFIXES)
 INVENTED: set[str] = set()  # files that the spec wants, and that nothing lists
+COPIED: dict[str, str] = {}  # files of the source directory that are no links -> path in pkg-git
 REAL: dict[str, bytes] = {}  # files of the upstream base that %prep looks at
 _MOVES_BASE = re.compile(r"patch-\d.*\.(?:xz|bz2|gz)$")
 _CONFIGS_LIMIT = 64 << 20  # bytes
@@ -82,6 +83,11 @@ def populate(spec: str) -> None:
         for name in names:
             target = os.path.join(SOURCES, name)
             if (parent in flat or os.fsencode(name) in words) and not os.path.lexists(target):
+                if name.endswith(".zst"):  # zstd(1) passes over links
+                    with contextlib.suppress(OSError):
+                        shutil.copyfile(os.path.join(parent, name), target)
+                        COPIED[name] = os.path.relpath(os.path.join(parent, name), PACKAGE)
+                        continue
                 os.symlink(os.path.join(parent, name), target)
     with contextlib.suppress(OSError), open(f"{SOURCES}/sources", errors="replace") as listed:
         for line in listed:
@@ -113,13 +119,17 @@ def archive(name: str, tops: tuple[str, ...]) -> bytes:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as zipped:
             for top in tops or (stem,):
-                for path, data in {**_TREE, **REAL, MARKER: f"{name}\n".encode()}.items():
+                for path, data in {
+                    **_TREE,
+                    **REAL,
+                    f"{MARKER}/archive": f"{name}\n".encode(),
+                }.items():
                     zipped.writestr(f"{top}/{path}", data)
         return buffer.getvalue()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for top in tops or (stem,):
-            for path, data in {**_TREE, **REAL, MARKER: f"{name}\n".encode()}.items():
+            for path, data in {**_TREE, **REAL, f"{MARKER}/archive": f"{name}\n".encode()}.items():
                 member = tarfile.TarInfo(f"{top}/{path}")
                 member.size = len(data)
                 member.mode = 0o755 if path.endswith(".pl") else 0o644
@@ -234,8 +244,24 @@ def line_of(what: str, text: bytes) -> str:
 _SETUP = re.compile(r"^cd '([^'\n]+)'$", re.MULTILINE)
 _TOOL_PATH = re.compile(r"(?<![\w/.-])/usr/bin/(" + "|".join(STANDINS) + r")\b")
 
+# What is not in the place of an archive may be a directory of the real one.
+_ENTER = f"""\
+srcgit_enter() {{
+    local at=$PWD
+    case ${{!#}} in
+    /* | -* | +* | "") ;;
+    *)
+        while [ -n "$at" ] && [ ! -e "$at/{MARKER}" ]; do at=${{at%/*}}; done
+        [ -d "${{!#}}" ] || [ -z "$at" ] || mkdir -p "${{!#}}"
+        ;;
+    esac
+}}
+cd() {{ local -; set +x; srcgit_enter "" "$@"; builtin cd "$@"; }}
+pushd() {{ local -; set +x; srcgit_enter "" "$@"; builtin pushd "$@"; }}
+"""
+
 _PREAMBLE = f"""\
-exec </dev/null
+{_ENTER}exec </dev/null
 trap 'srcgit_status=$?; printf "%s\\0%s\\0" "$srcgit_status" "$BASH_COMMAND" >> {ERRORS}' ERR
 trap 'printf "exit %s" "$?" > {END}' EXIT
 export HISTFILE=
@@ -299,41 +325,96 @@ def setup_names(prep: str) -> dict[str, tuple[str, ...]]:
 # -- the answer ----------------------------------------------------------------------------
 
 
-def records(patches: list[str]) -> list[dict[str, Any]]:
+def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
     """Read what the stand-ins recorded; inputs from pipes are named by their content."""
     fields = read(record(ROOT)).split(b"\0")[:-1]
     made = []
     known: dict[bytes, str] = {}
+    living = trees(buildsubdir)
     position = 0
-    while position + 5 <= len(fields):
-        tool, archive_, directory, source, count = (
-            field.decode("utf-8", "surrogateescape") for field in fields[position : position + 5]
+    while position + 7 <= len(fields):
+        tool, call, archive_, directory, repository, source, count = (
+            field.decode("utf-8", "surrogateescape") for field in fields[position : position + 7]
         )
-        position += 5
+        position += 7
         argv = fields[position : position + int(count)]
         position += int(count)
-        content = ""
+        inputs = [source]
         if source.startswith(f"{ROOT}/input."):
-            data = read(source)
-            fake_name = re.fullmatch(rb"srcgit: in the place of (.*)\n", data)
-            if fake_name:
-                source = f"{SOURCES}/{fake_name[1].decode('utf-8', 'surrogateescape')}"
-            else:
-                known = known or {digest(unpacked(p)): p for p in patches}
-                content = known.get(digest(data), "")
-                source = f"{SOURCES}/{content}" if content else "pipe"
-                if not content and not data.strip():
-                    source = "empty"
+            known = known or {unpacked(p): p for p in reversed(patches)}
+            # One mbox may follow another; what is none would be a part of the mail before it.
+            start = b"From " if tool == "git" and b"am" in argv else b""
+            inputs = piped(read(source), known, start)
         made.append(
             {
                 "tool": tool,
                 "archive": archive_,
                 "directory": directory.strip("/"),
-                "input": relative(source),
+                "repository": repository,
+                "where": whereabouts(call, living.get(archive_, []))
+                if archive_
+                else "moved" * f"{directory}/".startswith(f"{BUILD}/BUILD/{buildsubdir}/"),
+                "inputs": [relative(i) for i in inputs],
                 "argv": [relative(a.decode("utf-8", "surrogateescape")) for a in argv],
             }
         )
     return made
+
+
+# What no build has is no file of the tree's, either, so nothing comes of it in a build.
+_UNDEFINED = re.compile(rb"%\{\w+\}: No such file or directory")
+
+
+def piped(data: bytes, known: dict[bytes, str], start: bytes) -> list[str]:
+    """Return the files of the source directory whose contents, one after the other, are ``data``.
+
+    Of several, each begins with ``start``.
+    """
+    lookaside = re.fullmatch(rb"srcgit: in the place of (.*)\n", data)
+    if lookaside:
+        return [f"{SOURCES}/{lookaside[1].decode('utf-8', 'surrogateescape')}"]
+    if data in known:
+        return [f"{SOURCES}/{known[data]}"]
+    found = []
+    while data.strip():
+        # Of two that fit, the longer: one patch may begin as another does.
+        whole = max(
+            (k for k in known if k and data.startswith(k) and k.startswith(start)),
+            key=len,
+            default=None,
+        )
+        if whole is None:
+            return ["pipe"]
+        found.append(f"{SOURCES}/{known[whole]}")
+        data = data[len(whole) :]
+    return found or ["empty" if _UNDEFINED.search(read(f"{ROOT}/prep.out")) else "pipe"]
+
+
+def trees(buildsubdir: str) -> dict[str, list[tuple[str, set[str]]]]:
+    """Return archive -> (directory, calls that worked on it) of each tree that is there now.
+
+    The one that is built comes first: in the directory that %build starts in, and the one that
+    most was done to.
+    """
+    found: dict[str, list[tuple[str, set[str]]]] = {}
+    for parent, directories, _ in os.walk(f"{BUILD}/BUILD"):
+        if MARKER in directories:
+            directories.remove(MARKER)
+            archive_ = read(f"{parent}/{MARKER}/archive").decode("utf-8", "surrogateescape")
+            calls = set(os.listdir(f"{parent}/{MARKER}"))
+            found.setdefault(archive_.rstrip("\n"), []).append((parent, calls))
+    built = os.path.normpath(f"{BUILD}/BUILD/{buildsubdir}")
+    for made in found.values():
+        made.sort(key=lambda tree: (not f"{tree[0]}/".startswith(f"{built}/"), -len(tree[1]), tree))
+    return found
+
+
+def whereabouts(call: str, living: list[tuple[str, set[str]]]) -> str:
+    """Return "" for a call that worked on the tree that is built, else what became of its tree."""
+    if call == "0" or (living and call in living[0][1]):
+        return ""
+    copy = next((directory for directory, calls in living if call in calls), "")
+    return f"copy {copy.removeprefix(f'{BUILD}/BUILD/')}" if copy else "deleted"
 
 
 def relative(path: str) -> str:
@@ -341,7 +422,7 @@ def relative(path: str) -> str:
     found = re.fullmatch(rf"(.*?)(?:{SOURCES}|{PACKAGE})/(.+)", path, re.DOTALL)
     if found is None:
         return path
-    inside = found[2]
+    inside = COPIED.get(found[2], found[2])
     link = os.path.join(SOURCES, inside)
     with contextlib.suppress(OSError):
         target = os.readlink(link)
@@ -367,11 +448,10 @@ def unpacked(name: str) -> bytes:
             return bz2.decompress(data)
         if data[:6] == b"\xfd7zXZ\0" or name.endswith(".lzma"):
             return lzma.decompress(data)
+        if data[:4] == b"\x28\xb5\x2f\xfd":
+            run = subprocess.run(["/usr/bin/zstd", "-dcq"], input=data, capture_output=True)
+            return run.stdout
     return data
-
-
-def digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
 
 
 def errors() -> list[tuple[int, str]]:
@@ -415,7 +495,9 @@ def last() -> str:
     text = read(TRACE, 64 << 20)[-4000:].decode("utf-8", "surrogateescape")
     commands = [part.partition("\x02")[2].strip() for part in text.split("\x01")[1:]]
     told = [
-        c for c in commands if c and not c.startswith(("exit", "local ", "shift", "printf 'exit"))
+        c
+        for c in commands
+        if c and not c.startswith(("exit", "local ", "set ", "shift", "printf 'exit"))
     ]
     return " ; ".join(told[-2:]).replace(f"{SOURCES}/", "")
 
@@ -476,6 +558,8 @@ def configs() -> dict[str, str]:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
+    import rpm
+
     for directory in ("SOURCES", "BUILD", "BUILDROOT/root"):
         os.makedirs(f"{BUILD}/{directory}")
     path = os.path.join(PACKAGE, request["spec"])
@@ -513,10 +597,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     for name, _, is_patch in sources:
         if not is_patch or _MOVES_BASE.match(name):
             fake(name, ())
+    buildsubdir = rpm.expandMacro("%{?buildsubdir}")
     status = run(prep, tag("name") or "")
-    # The fakes: whatever is there and no link to a file of pkg-git, listed by the spec or not.
-    missing = [n for n in os.listdir(SOURCES) if not os.path.islink(f"{SOURCES}/{n}")]
-    others = [n for n in os.listdir(SOURCES) if os.path.islink(f"{SOURCES}/{n}")]
+    # The fakes: whatever is there and no file of pkg-git, listed by the spec or not.
+    there = os.listdir(SOURCES)
+    others = [n for n in there if os.path.islink(f"{SOURCES}/{n}") or n in COPIED]
     return {
         "name": tag("name"),
         "epoch": header["epoch"],
@@ -526,9 +611,10 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             (relative(f"{SOURCES}/{n}")[1:], number, is_patch) for n, number, is_patch in sources
         ],
         "urls": {os.path.basename(full): full for full, _, _ in parsed.sources if "://" in full},
-        "fakes": missing,
+        "fakes": list(set(there) - set(others)),
         "records": records(
-            [n for n in [*patches, *others] if "patch" in n or "diff" in n or n in patches]
+            [n for n in [*patches, *others] if "patch" in n or "diff" in n or n in patches],
+            buildsubdir,
         ),
         "end": read(END).decode("ascii", "replace"),
         "signal": max(-status, 0),

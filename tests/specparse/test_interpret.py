@@ -15,9 +15,17 @@ def recording(*calls: Call, changes: tuple[str, ...] = ()) -> Recording:
     )
 
 
-def call(line: str, *, input: str = "@a.patch", directory: str = "", archive: str = MAIN) -> Call:
+def call(
+    line: str,
+    *,
+    input: str = "@a.patch",
+    directory: str = "",
+    archive: str = MAIN,
+    repository: str = "",
+    where: str = "",
+) -> Call:
     tool, *argv = line.split()
-    return Call(tool, archive, directory, input, tuple(argv))
+    return Call(tool, archive, directory, input, tuple(argv), repository, where)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +38,7 @@ def call(line: str, *, input: str = "@a.patch", directory: str = "", archive: st
         ("patch -p1 drivers/x.c", "named"),
         ("patch -p1 --unheard-of", "unheard-of"),
         ("patch -px", "not a number"),
-        ("patch -p1 -d ../..", "out of the tree"),
+        ("patch -p1 -sd sub", "among other options"),
         ("git cherry-pick abc", "cherry-pick"),
         ("git reset --hard", "reset"),
         ("hg import x", "hg"),
@@ -40,7 +48,9 @@ def call(line: str, *, input: str = "@a.patch", directory: str = "", archive: st
 def test_what_is_not_understood_is_left_out(line: str, why: str) -> None:
     made = interpret(recording(call(line)))
     assert not made.steps
-    assert [u.command.split()[0] for u in made.unrepresented] == [line.split()[0]]
+    assert [(u.command.split()[0], u.applies) for u in made.unrepresented] == [
+        (line.split()[0], True)
+    ]
     assert why in made.unrepresented[0].why
     assert {s.patch for s in made.skipped} == {b"a.patch", b"b.patch"}
 
@@ -89,12 +99,30 @@ def test_names_are_bytes_as_git_has_them() -> None:
 def test_where_git_works() -> None:
     made = interpret(
         recording(
-            call("git -C sub apply @a.patch"),
+            call("git -C sub apply @a.patch", directory="sub"),
             call("git --work-tree=. apply -p2 @b.patch", directory="drivers"),
             call("git am @a.patch", directory="drivers"),
+            call("git am @a.patch", directory="drivers/net", repository="./drivers"),
+            call("git apply @a.patch", directory="drivers", repository="./drivers"),
         )
     )
-    assert [(s.directory, s.strip) for s in made.steps] == [(b"sub", 1), (b"drivers", 2), (b"", 1)]
+    assert [s.directory for s in made.steps] == [b"sub", b"drivers", b"", b"drivers", b"drivers"]
+    # git-apply(1): paths outside the directory are ignored
+    made = interpret(recording(call("git apply @a.patch", directory="drivers", repository="./")))
+    assert not made.steps and made.unrepresented[0].applies
+
+
+def test_what_became_of_the_tree() -> None:
+    calls = (
+        call("patch -p1", where="deleted"),
+        call("patch -p1", where="copy demo-python3"),
+        call("patch -p1", archive="", where="moved"),
+        call("patch -p1", archive=""),
+        call("git rm x"),
+    )
+    made = interpret(recording(*calls))
+    assert not made.steps
+    assert [u.applies for u in made.unrepresented] == [False, True, False, False]
 
 
 def test_other_commands_are_listed() -> None:
