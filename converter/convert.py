@@ -6,13 +6,13 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from converter import VERSION, explode, series, top, upstream
+from converter import VERSION, explode, series, start, top, upstream
 from converter.build import Build, Nvr
 from converter.errors import (
     BaseMissing,
@@ -21,21 +21,22 @@ from converter.errors import (
     CannotWork,
     NoSandbox,
     PatchDoesNotApply,
-    PatchMissing,
     SpecDoesNotParse,
     WrongUsage,
 )
 from converter.explode import Explosion
+from converter.lookaside import Lookaside
 from converter.mirror import Mirror
 from converter.odb import Identity, Repository, Stage
+from converter.originals import Originals
 from converter.pkggit import History, Origin, Package, PkgGit
 from converter.publish import evr_of, merge
 from converter.series import Failure, Patched
+from converter.start import Start, Use, Wanted
 from converter.text import text
-from converter.unpack import UnpackError, unpack
 from converter.upstream import Found
 from converter.verdict import Verdict
-from converter.verify import Subject
+from converter.verify import Subject, roomy
 from converter.verify import verify as against_prep
 from specparse.plan import Plan, Preparer, SandboxError, SpecError, Step, Tracer
 
@@ -61,6 +62,8 @@ class Request:
         str, ...
     ] = ()  # templates of upstream's tags, tried in order before what is learned
     explode_from: Mirror | None = None  # kernel-ark, to take the monolithic patch apart
+    archives: Use = "touched"
+    lookaside: Lookaside | None = None
     loose: bool = False  # pkg_git was made from loose files: its commit says nothing of them
     committer: tuple[bytes, bytes] = (b"srcgit", b"srcgit@localhost")
 
@@ -81,6 +84,17 @@ class Planned:
         commit = self.package.commit.id
         branch = request.branch or self.pkg_git.branch_of(commit, self.dist, request.target)
         return Build(self.nvr, self.plan.epoch, self.pkg_git.url, commit, branch, request.koji_id)
+
+    def again(self, plan: Plan) -> Planned:
+        """Return the same with another plan, which may apply other patches."""
+        history = self.history
+        if history is not None and plan.steps != self.plan.steps:
+            history = _of(self.package.history(plan.spec), self.package, plan)
+        return replace(self, plan=plan, history=history)
+
+    def originals(self, request: Request, scratch: Path, progress: Progress) -> Originals:
+        """Return where the package's sources come from; ``scratch`` is for copies of them."""
+        return Originals(self.package, self.plan.name, request.lookaside, scratch, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,24 +172,40 @@ def plan(request: Request, trace: Tracer, progress: Progress = lambda stage: Non
         dist = (request.nvr and request.nvr.dist) or pkg_git.dist_of(commit)
     progress(f"reading {text(spec)}")
     history = None if request.loose else package.history(spec)
+    made = _traced(trace, package, spec, dist, request.arch, {})
+    nvr = _nvr(request.nvr, made, package)
+    return Planned(nvr, dist, made, pkg_git, package, history and _of(history, package, made))
+
+
+def _of(history: History, package: Package, plan: Plan) -> History:
+    """Return the history of the patches that ``plan`` applies."""
+    patches = {step.patch: package.entry(step.patch) for step in plan.steps}
+    return history.only({patch: entry for patch, entry in patches.items() if entry})
+
+
+def _traced(
+    trace: Tracer,
+    package: Package,
+    spec: bytes,
+    dist: str,
+    arch: str,
+    archives: Mapping[bytes, Sequence[bytes]],
+) -> Plan:
+    """Trace a package; ``archives`` are what is known of its archives. Our errors for the port's."""
     with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
         package.export(Path(scratch), spec)
         Path(scratch).chmod(0o755)  # the sandbox reads it under another uid
         try:
-            made = trace(Path(scratch), spec, dist=dist, arch=request.arch)
+            return trace(Path(scratch), spec, dist=dist, arch=arch, archives=archives)
         except SpecError as error:
             raise SpecDoesNotParse(
                 error.what,
-                where=f"{pkg_git.url}#{commit[:12]} {text(spec)}"
+                where=f"{package.url}#{package.commit.id[:12]} {text(spec)}"
                 + (f" {error.where}" if error.where else ""),
                 next_step=error.next_step,
             ) from error
         except SandboxError as error:
             raise NoSandbox(error.what, where=error.where, next_step=error.next_step) from error
-    if history is not None:
-        patches = {step.patch: package.entry(step.patch) for step in made.steps}
-        history = history.only({patch: entry for patch, entry in patches.items() if entry})
-    return Planned(_nvr(request.nvr, made, package), dist, made, pkg_git, package, history)
 
 
 def at_hand(planned: Planned, request: Request) -> Found | str:
@@ -228,26 +258,37 @@ def convert(
     neither branch nor tag. A build that has its tag already is returned as it is. ``clock`` is told
     how long each stage took. Raises SrcgitError of every kind.
     """
-    clock = clock or Clock()
+    with tempfile.TemporaryDirectory(prefix="srcgit-", dir=roomy()) as scratch:
+        return _convert(request, repo, trace, prepare, progress, clock or Clock(), Path(scratch))
+
+
+def _convert(
+    request: Request,
+    repo: Repository,
+    trace: Tracer,
+    prepare: Preparer | None,
+    progress: Progress,
+    clock: Clock,
+    scratch: Path,
+) -> Conversion:
     with clock("plan"):
         if request.nvr and (done := find(repo, request.nvr)):
             return _checked(done, PkgGit(request.pkg_git).resolve(request.rev), repo)
         planned = plan(request, trace, progress)
-        _all_told(planned.plan)
     build = planned.build(request)
     if done := find(repo, build.nvr):
         return _checked(done, build.commit, repo)
     with clock("base"):
         progress("looking for the base")
-        base = upstream.find(planned.plan.base, request.base, request.upstreams, request.tags)
-        planned = replace(planned, plan=replace(planned.plan, base=base.base))
-        repo.borrow(base.repository)
-    named = (base.rev, base.commit)
+        originals = planned.originals(request, scratch, progress)
+        base = _start(planned, request, repo, trace, originals)
+        planned = planned.again(base.plan)
+        _all_told(planned.plan)
     with clock("series"), Stage(repo, base.commit) as stage:
         result = series.run(
             stage,
             planned.plan.steps,
-            read=lambda patch: _patch(planned.package, patch),
+            read=originals.patch,
             origin=lambda patch: _origin(planned, patch),
             committer=request.committer,
             notes=lambda patch: _notes(planned.package, patch),
@@ -257,7 +298,7 @@ def convert(
         ids = stage.ids(w.mark for p in result.patches for w in p.commits)
         tree = stage.tree_id()
         record = top.series_json(
-            build, planned.plan, named, tree, _with_ids(planned, result.patches, ids)
+            build, planned.plan, base.as_json(), tree, _with_ids(planned, result.patches, ids)
         )
         if result.failure is None and prepare is None:
             commit = _top(stage, planned, record, build, request)
@@ -279,7 +320,7 @@ def convert(
     with clock("tag"):
         when = Identity(*request.committer, planned.package.commit.author.date)
         message = top.tag_message(
-            build, named, len(record["patches"]), tree, record["verified"], VERSION
+            build, record["base"], len(record["patches"]), tree, record["verified"], VERSION
         )
         tag = repo.write_tag(commit, build.tag, when, message)
         repo.move_refs(_moves(repo, build, base.commit, commit, tag))
@@ -322,6 +363,22 @@ def _all_told(plan: Plan) -> None:
                 where=left_out.command,
                 next_step="apply it from its own file, with -p, on the tree of the upstream archive",
             )
+
+
+def _start(
+    planned: Planned, request: Request, repo: Repository, trace: Tracer, originals: Originals
+) -> Start:
+    wanted = Wanted(request.upstreams, request.base, request.tags, request.archives)
+    return start.find(
+        repo,
+        planned.plan,
+        wanted,
+        originals,
+        request.committer,
+        lambda archives: _traced(
+            trace, planned.package, planned.plan.spec, planned.dist, request.arch, archives
+        ),
+    )
 
 
 def _subject(planned: Planned, repo: Repository, base: str, series: str) -> Subject:
@@ -413,22 +470,6 @@ def _series_contract(record: dict[str, Any]) -> dict[str, Any]:
         for patch in record["patches"]
     ]
     return {**record["series"], "patches": patches}
-
-
-def _patch(package: Package, name: bytes) -> bytes:
-    data = package.read(name)
-    if data is None:
-        raise PatchMissing(
-            f"%prep applies {text(name)}, which pkg-git lacks",
-            where=package.commit.id,
-            next_step="a patch from the lookaside cache is not supported yet",
-        )
-    try:
-        return unpack(name, data)
-    except UnpackError as error:
-        raise PatchDoesNotApply(
-            f"{text(name)}: {error}", where=package.commit.id, next_step="look at the file"
-        ) from error
 
 
 def _origin(planned: Planned, patch: bytes) -> Origin:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from converter import unpacked
-from converter.errors import CannotConvert
+from converter.errors import CannotConvert, PatchDoesNotApply, PatchMissing, WrongUsage
 from converter.lookaside import Lookaside, Source, sources
 from converter.odb import Repository
 from converter.pkggit import Package
 from converter.text import text
+from converter.unpack import UnpackError, unpack
 from converter.unpacked import Unpacked
 
 Progress = Callable[[str], None]
@@ -21,7 +22,12 @@ class Originals:
     """The sources of one package, by their base names."""
 
     def __init__(
-        self, package: Package, name: str, lookaside: Lookaside, scratch: Path, progress: Progress
+        self,
+        package: Package,
+        name: str,
+        lookaside: Lookaside | None,
+        scratch: Path,
+        progress: Progress,
     ) -> None:
         """``name`` is the package's, ``scratch`` a directory for copies of what pkg-git holds."""
         self._package = package
@@ -41,7 +47,36 @@ class Originals:
             if not copy.exists():
                 self._package.save(held, copy)
             return copy
-        return self._lookaside.fetch(self._name, self._source(name), self._progress)
+        source = self._source(name)
+        if self._lookaside is None:
+            raise WrongUsage(
+                f"{text(name)} is in the lookaside cache, and none is known",
+                next_step="name one with --lookaside",
+            )
+        return self._lookaside.fetch(self._name, source, self._progress)
+
+    def patch(self, path: bytes) -> bytes:
+        """Return the patch at ``path`` of pkg-git, or of that name in the lookaside cache; unpacked.
+
+        Raises PatchMissing where neither has it, PatchDoesNotApply for one that is damaged.
+        """
+        data = self._package.read(path)
+        if data is None and path in self._listed:
+            data = self.file(path).read_bytes()
+        if data is None:
+            raise PatchMissing(
+                f"%prep applies {text(path)}, which neither pkg-git nor its sources file has",
+                where=self._package.commit.id,
+                next_step="check the commit: such a build cannot be made again",
+            )
+        try:
+            return unpack(path, data)
+        except UnpackError as error:
+            raise PatchDoesNotApply(
+                f"{text(path)}: {error}",
+                where=self._package.commit.id,
+                next_step="look at the file",
+            ) from error
 
     def unpacked(self, repo: Repository, name: bytes) -> Unpacked:
         """Return what the archive ``name`` holds; what ``repo`` has already is not fetched again.

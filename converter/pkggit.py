@@ -146,7 +146,7 @@ class Package:
 
     def __init__(self, pkg_git: PkgGit, commit: str) -> None:
         self.commit: Commit = pkg_git.repository.commit(commit)
-        self._url = pkg_git.url
+        self.url = pkg_git.url
         self._repository = pkg_git.repository
         self._tree: GitTree = pkg_git.repository.tree(commit)
         self._seen: dict[bytes, dict[bytes, Entry]] = {}  # spec -> what its build can see
@@ -200,7 +200,7 @@ class Package:
         names = ", ".join(sorted(p.decode("utf-8", "backslashreplace") for p in specs))
         raise PkgGitInvalid(
             f"several specs: {names}" if specs else "no spec",
-            where=f"{self._url}#{self.commit.id}",
+            where=f"{self.url}#{self.commit.id}",
             next_step="name the package with --nvr" if specs else "give a commit that has a spec",
         )
 
@@ -249,7 +249,7 @@ class Package:
         except (FileExistsError, NotADirectoryError):
             raise PkgGitInvalid(
                 f"pkg-git holds an impossible file name: {text(entry.path)!r}",
-                where=f"{self._url}#{self.commit.id}",
+                where=f"{self.url}#{self.commit.id}",
                 next_step="look at the commit with git fsck",
             ) from None
 

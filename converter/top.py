@@ -22,13 +22,13 @@ SERIES_JSON = b"fedora/series.json"
 def series_json(
     build: Build,
     plan: Plan,
-    base: tuple[str, str],
+    base: Mapping[str, Any],
     tree: str,
     patches: Iterable[tuple[Patched, list[str], Provenance | None]],
 ) -> dict[str, Any]:
     """Return ``fedora/series.json``: all that is needed to tell how the tree came about.
 
-    ``base`` is (revision, commit id); ``tree`` the tree after the last patch; ``patches`` come
+    ``base`` is Start.as_json(); ``tree`` the tree after the last patch; ``patches`` come
     with the ids of their commits and their provenance.
     """
     listed = [_patch_json(plan, *patch) for patch in patches]
@@ -40,14 +40,9 @@ def series_json(
         "pkg_git": {"url": build.pkg_git, "commit": build.commit},
         "spec": text(plan.spec),
         "arch": plan.arch,
-        "base": {
-            "kind": plan.base.kind,
-            "rev": base[0],
-            "how": plan.base.how,
-            "commit": base[1],
-        },
+        "base": base,
         "base_patches": [text(patch) for patch in plan.base_patches],
-        "series": {"commit": commits[-1] if commits else base[1], "tree": tree},
+        "series": {"commit": commits[-1] if commits else base["commit"], "tree": tree},
         "patches": listed,
         "skipped": [{"patch": text(s.patch), "why": s.why} for s in plan.skipped],
         "unrepresented": [{"command": u.command, "why": u.why} for u in plan.unrepresented],
@@ -133,12 +128,17 @@ def commit_message(build: Build, pkg_git_commit: Commit) -> bytes:
 
 
 def tag_message(
-    build: Build, base: tuple[str, str], patches: int, tree: str, verified: str, version: str
+    build: Build, base: Mapping[str, Any], patches: int, tree: str, verified: str, version: str
 ) -> bytes:
     """Return the tag's message: the NVR, then the trailers of the contract."""
     trailers = [
         f"Pkg-Git: {build.pkg_git}#{build.commit}",
-        f"Upstream: {base[0]} {base[1]}",
+        f"Upstream: {base['rev']} {base.get('upstream') or base['commit']}",
+        *(
+            f"Archive: {a['archive']} {a['commit']}"
+            for a in base.get("archives", ())
+            if a["commit"]
+        ),
         *([f"Koji-Build: {build.koji_id}"] if build.koji_id is not None else []),
         f"Patches: {patches}",
         f"Series-Tree: {tree}",

@@ -58,12 +58,13 @@ def verify(
     ``scratch`` is a directory on a disk with room for three copies of the tree. Raises
     SpecDoesNotParse, CannotConvert, NoSandbox, CannotWork.
     """
-    with tempfile.TemporaryDirectory(prefix="srcgit-verify-", dir=scratch or _scratch()) as path:
+    with tempfile.TemporaryDirectory(prefix="srcgit-verify-", dir=scratch or roomy()) as path:
         os.chmod(path, 0o755)  # the sandbox works under another uid
         return _Verification(subject, prepare, Path(path), progress).verdict()
 
 
-def _scratch() -> str:
+def roomy() -> str:
+    """Return the directory for temporary files of any size."""
     # file-hierarchy(7): /var/tmp is for what is too large for a /tmp in memory.
     return os.environ.get("TMPDIR") or "/var/tmp"
 

@@ -5,7 +5,7 @@ File names are bytes, relative to the top of pkg-git, as git stores them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -133,11 +133,14 @@ class Tracer(Protocol):
         dist: str,
         arch: str,
         read_base: Callable[[bytes], bytes | None] | None = None,
+        archives: Mapping[bytes, Sequence[bytes]] = ...,
     ) -> Plan:
         """Return the plan of ``spec`` (a path below ``package``, a directory of pkg-git's files).
 
         ``dist`` is the release's dist tag with its dot (``.fc28``); ``read_base`` gives the
-        content of a file of the upstream base, for specs that look at it. Raises PlanError.
+        content of a file of the upstream base, for specs that look at it. ``archives`` are what is
+        known of archives: the paths in them, those of directories with a slash at the end; where
+        the main one is known, it is the base that patches move. Raises PlanError.
         """
         ...
 

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,18 @@ class SandboxedTracer:
         dist: str,
         arch: str,
         read_base: Callable[[bytes], bytes | None] | None = None,
+        archives: Mapping[bytes, Sequence[bytes]] = {},
     ) -> Plan:
         """Return the plan of ``spec``. Raises SpecError, SandboxError."""
-        request: dict[str, Any] = {"spec": os.fsdecode(spec), "arch": arch, "tree": {}}
+        request: dict[str, Any] = {
+            "spec": os.fsdecode(spec),
+            "arch": arch,
+            "tree": {},
+            "archives": {
+                os.fsdecode(name): [os.fsdecode(path) for path in paths]
+                for name, paths in archives.items()
+            },
+        }
         reply = self._ask(package, dist, request)
         if read_base is not None:
             # What %prep tests or searches is asked for once, and is there in a second run.

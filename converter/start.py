@@ -1,0 +1,205 @@
+"""Where a series starts: at upstream's commit, or at what archives make of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from converter import base, upstream
+from converter.base import Import
+from converter.errors import BaseMissing, BaseUnknown, CannotConvert
+from converter.mirror import Mirror
+from converter.odb import Repository
+from converter.originals import Originals
+from converter.text import text
+from converter.unpacked import Unpacked
+from converter.upstream import Found
+from specparse.plan import Archive, Plan, Skipped, Step, Unrepresented
+
+_FILES = 2000  # of an archive, above which a trace knows its directories only
+
+# Which archives make the base: none, whatever a patch wants; those besides the main one that a patch
+# touches; all besides the main one; all, the main one in the place of upstream's own files. Where
+# there is no upstream, all but for "none".
+Use = Literal["none", "touched", "others", "whole"]
+Retrace = Callable[[Mapping[bytes, Sequence[bytes]]], Plan]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Where to look for the base, and which archives may make it."""
+
+    upstreams: tuple[Mirror, ...] = ()
+    rev: str | None = None  # --base
+    tags: tuple[str, ...] = ()
+    archives: Use = "touched"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The commit on which a series starts, and the plan of the series."""
+
+    plan: Plan
+    rev: str  # the tag, the commit or the archive
+    commit: str
+    upstream: str | None  # the commit of upstream below the archives; None where there is none
+    imports: tuple[Import, ...] = ()
+    whole: bool = False  # the first import is the main archive
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the ``base`` of series.json."""
+        told: dict[str, Any] = {
+            "kind": self.plan.base.kind if self.upstream else "archive",
+            "rev": self.rev,
+            "how": self.plan.base.how if self.upstream else "no upstream has a tag of it",
+            "commit": self.commit,
+        }
+        if self.imports:
+            told["upstream"] = self.upstream
+            told["archives"] = [
+                {**imported.as_json(), "main": self.whole and number == 0}
+                for number, imported in enumerate(self.imports)
+            ]
+        return told
+
+
+def find(
+    repo: Repository,
+    plan: Plan,
+    wanted: Wanted,
+    originals: Originals,
+    committer: tuple[bytes, bytes],
+    retrace: Retrace,
+) -> Start:
+    """Return where the series of ``plan`` starts, in ``repo``.
+
+    Archives are fetched only where they make the base. What they hold decides what %prep does, so
+    the plan is traced anew with that. Raises SrcgitError of every kind.
+    """
+    whole = wanted.archives == "whole" or (
+        wanted.archives != "none"
+        and not wanted.upstreams
+        and not wanted.rev
+        and bool(plan.archives)
+    )
+    if wanted.archives == "none":
+        plan = _without(plan, plan.archives[1:])
+    unpacked: dict[bytes, Unpacked] = {}
+    while True:
+        archives = _needed(plan, originals, wanted.archives, whole=whole)
+        lacking = [a.file for a in archives if a.file not in unpacked]
+        if not lacking:
+            break
+        for mirror in wanted.upstreams:  # what these have is not stored again
+            repo.borrow(mirror.repository)
+        for name in lacking:
+            unpacked[name] = originals.unpacked(repo, name)
+        plan = retrace({name: layout(repo, found) for name, found in unpacked.items()})
+    if whole and not archives:
+        raise CannotConvert(
+            "%prep unpacks no archive into the tree that is built",
+            next_step="name upstream's repository with --upstream",
+        )
+    tag = _tag(plan, wanted, whole=whole)
+    if tag is not None:
+        repo.borrow(tag.repository)
+        plan = replace(plan, base=tag.base)
+    if not archives:
+        assert tag is not None
+        return Start(_told(plan, ()), tag.rev, tag.commit, tag.commit)
+    commit, imports = base.build(
+        repo, archives, lambda archive: unpacked[archive.file], tag, committer, whole=whole
+    )
+    rev = tag.rev if tag else text(archives[0].file)
+    upstream_commit = tag.commit if tag else None
+    return Start(_told(plan, archives), rev, commit, upstream_commit, tuple(imports), whole)
+
+
+def layout(repo: Repository, unpacked: Unpacked) -> tuple[bytes, ...]:
+    """Return the paths of what an archive holds; those of directories end in a slash.
+
+    Of an archive with very many files only the directories, and the files at its top.
+    """
+    paths = [entry.path for entry in repo.tree(unpacked.commit).walk()]
+    directories: dict[bytes, None] = {}
+    for path in paths:
+        at = path.find(b"/")
+        while at >= 0:
+            directories.setdefault(path[: at + 1])
+            at = path.find(b"/", at + 1)
+    if len(paths) > _FILES:
+        paths = [path for path in paths if path.count(b"/") < 2]
+    return (*directories, *paths)
+
+
+def _tag(plan: Plan, wanted: Wanted, *, whole: bool) -> Found | None:
+    """Return the commit of upstream; None where the main archive does without one."""
+    if whole and not wanted.upstreams:
+        return None
+    try:
+        return upstream.find(plan.base, wanted.rev, wanted.upstreams, wanted.tags)
+    except (BaseMissing, BaseUnknown):
+        if whole and wanted.rev is None:
+            return None
+        raise
+
+
+def _needed(plan: Plan, originals: Originals, use: Use, *, whole: bool) -> Sequence[Archive]:
+    if whole:
+        return plan.archives
+    if use == "touched":
+        return [a for a in plan.archives[1:] if _touched(a, plan.steps, originals)]
+    return plan.archives[1:] if use == "others" else ()
+
+
+def _touched(archive: Archive, steps: Iterable[Step], originals: Originals) -> bool:
+    """Tell whether a patch works on what ``archive`` brings, as far as names tell it."""
+    inside = archive.directory + b"/"
+    if inside == b"/":
+        return False  # it lies among the main archive's files
+    for step in steps:
+        if (step.directory + b"/").startswith(inside):
+            return True
+        below = step.directory + b"/" if step.directory else b""
+        if inside.startswith(below) and _names(originals.patch(step.patch), inside[len(below) :]):
+            return True
+    return False
+
+
+def _names(patch: bytes, directory: bytes) -> bool:
+    """Tell whether a header of ``patch`` names a file below ``directory``."""
+    header = rb"^(?:---|\+\+\+|diff --git|Index:|rename (?:from|to)) (?:.*[ /])?"
+    return re.search(header + re.escape(directory), patch, re.MULTILINE) is not None
+
+
+def _without(plan: Plan, archives: Sequence[Archive]) -> Plan:
+    """Return ``plan`` less the patches that work inside of ``archives``."""
+    steps, skipped = [], list(plan.skipped)
+    for step in plan.steps:
+        at = step.directory + b"/"
+        inside = next(
+            (a for a in archives if a.directory and at.startswith(a.directory + b"/")), None
+        )
+        if inside is None:
+            steps.append(step)
+        else:
+            skipped.append(
+                Skipped(step.patch, f"applied to {text(inside.file)}, which is not fetched")
+            )
+    return replace(plan, steps=tuple(steps), skipped=tuple(skipped))
+
+
+def _told(plan: Plan, imported: Iterable[Archive]) -> Plan:
+    """Return ``plan`` with the archives that are in no commit among what is not represented."""
+    there = {archive.file for archive in imported}
+    left_out = [
+        Unrepresented(
+            text(archive.file),
+            f"unpacked in {text(archive.directory) or 'the tree'}, and no patch touches it",
+        )
+        for archive in plan.archives[1:]
+        if archive.file not in there
+    ]
+    return replace(plan, unrepresented=(*plan.unrepresented, *left_out))
