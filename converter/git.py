@@ -28,6 +28,9 @@ _ALWAYS = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",  # never ext:: or fd::
 }
+# A server that is silent for so long is dead, and would be waited for without end: git itself sends
+# something every 5 seconds (git-config(1): http.lowSpeedTime, uploadpack.keepAlive).
+_NETWORK = {"GIT_HTTP_LOW_SPEED_LIMIT": "1", "GIT_HTTP_LOW_SPEED_TIME": "600"}
 # git(1), "Environment variables": these would point git at other repositories or identities.
 _LEAKS = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -123,6 +126,10 @@ class Running:
                     pipe.close()
 
 
+def _patience() -> dict[str, str]:
+    return {name: os.environ.get(name, value) for name, value in _NETWORK.items()}
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -179,7 +186,7 @@ class Git:
         command = ["git", "-c", "safe.directory=*", *repository, *args]
         try:
             if network:
-                return _by_gitpython(command, self._path, {**_ALWAYS, **(env or {})})
+                return _by_gitpython(command, self._path, {**_ALWAYS, **_patience(), **(env or {})})
             return subprocess.Popen(
                 command,
                 stdin=stdin or subprocess.PIPE,

@@ -5,6 +5,8 @@ More hosts are the same daemon on each, with one queue and one PostgreSQL journa
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import os
 import socket
@@ -12,16 +14,16 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from converter.errors import TryAgain
+from converter.errors import SrcgitError, TryAgain
 from service import worker
-from service.bus import Bus, configure
+from service.bus import SIGN, Bus, configure
 from service.config import Config
 from service.consumer import Intake
-from service.journal import Journal
+from service.journal import Journal, JournalUnusable
+from service.status import PREPARING
 from service.worker import Convert, Worker
 
 log = logging.getLogger(__name__)
-
 
 Prepare = Callable[[Callable[[str], None]], None]
 
@@ -49,13 +51,12 @@ def listen(
     """Take messages in and work on what is due, until SIGTERM or SIGINT.
 
     ``path`` is the configuration file, of which fedora-messaging reads its part. ``prepare`` may
-    take as long as it needs: it ends before the first message is asked for. A conversion under
-    way at the end is dropped and its build given back. Raises CannotWork, WrongUsage.
+    take as long as it needs: it ends before the first message is asked for, or goes on beside the
+    work where the world was not ready. A conversion under way at the end is dropped and its build
+    given back. Raises CannotWork, WrongUsage.
     """
     configure(path)
     worker.preload()
-    if prepare:
-        _prepare(prepare)
     journal = Journal(config.journal)
     name = process_name()
     stop = threading.Event()
@@ -68,10 +69,14 @@ def listen(
         for number in range(1, config.workers + 1)
     ]
 
+    if prepare and not _prepared(prepare, journal, name):
+        threads.append(threading.Thread(target=_keep_preparing, args=(prepare, stop), daemon=True))
+
     def end() -> None:
         stop.set()
         for thread in threads:
-            thread.join()
+            if not thread.daemon:  # which may be in the middle of a clone of Linux
+                thread.join()
 
     intake = Intake(journal, config.packages)
     bus = Bus(intake, journal, name, announce=config.announce, lease=config.lease)
@@ -84,8 +89,46 @@ def listen(
         journal.close()
 
 
-def _prepare(prepare: Prepare) -> None:
+def _prepared(prepare: Prepare, journal: Journal, name: str) -> bool:
+    """Prepare, giving signs of life the while; False if the world was not ready for it."""
+    doing = PREPARING
+    ended = threading.Event()
+
+    def sign() -> None:
+        with contextlib.suppress(JournalUnusable):  # whoever needs it finds out
+            journal.sign(f"{name} intake", doing)
+
+    def progress(stage: str) -> None:
+        nonlocal doing
+        log.info("%s", stage)
+        doing = f"{PREPARING}: {stage}"
+        sign()
+
+    def keep_signing() -> None:
+        while not ended.wait(SIGN):
+            sign()
+
+    signing = threading.Thread(target=keep_signing)
+    signing.start()
     try:
-        prepare(log.info)
-    except TryAgain as error:  # each conversion will try for itself
+        prepare(progress)
+    except TryAgain as error:
         log.warning("%s [%s]", error.what, error.where)
+        return False
+    finally:
+        ended.set()
+        signing.join()
+    return True
+
+
+def _keep_preparing(prepare: Prepare, stop: threading.Event) -> None:
+    """Try until it is done: a conversion's own time may not suffice for a first clone."""
+    for attempt in itertools.count(1):
+        if stop.wait(worker.REST.delay(attempt)):
+            return
+        try:
+            prepare(log.info)
+        except SrcgitError as error:
+            log.warning("%s [%s]", error.what, error.where)
+        else:
+            return

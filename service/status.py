@@ -21,6 +21,7 @@ from service.kinds import elsewhere
 from service.koji import Koji, KojiBuild
 
 ALIVE = 180.0  # seconds after which a silent daemon counts as dead
+PREPARING = "preparing"  # what a daemon does that makes its first clones: it hears nothing yet
 HEARD = 600.0  # seconds in which a message about a finished build arrives, if it ever does
 LOOK_BACK = timedelta(days=60)  # for the newest finished build
 
@@ -83,9 +84,12 @@ def status(config: Config, journal: Journal, koji: Koji, *, failures: int = 20) 
         for p in packages
         if p.lag is not None and p.lag > config.stale
     ]
-    deaf = [
+    unheard = [
         f"{p.package}: no message told of {', '.join(p.unheard[:3])}" for p in packages if p.unheard
     ]
+    preparing = [f"{s.name}: {s.doing}" for s in daemons if s.doing.startswith(PREPARING)]
+    wrong += preparing
+    deaf = [] if preparing else unheard  # a restart would only begin the clone anew
     if not daemons:
         deaf.append("no daemon has given a sign of life in the last minutes")
     deaf += [f"{s.name}: {s.doing}" for s in daemons if s.halted]

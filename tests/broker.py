@@ -12,7 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 class Broker:
     """One RabbitMQ server, which can be stopped and started again with its data."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, int] | None = None) -> None:
         assert PROGRAM.exists(), "no RabbitMQ here: apt-get install rabbitmq-server"
         self._directory = directory
         self.port = free_port()
@@ -53,11 +53,14 @@ class Broker:
             "RABBITMQ_LOG_BASE": str(directory / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
             "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
             "RABBITMQ_CONF_ENV_FILE": str(directory / "env"),
             "RABBITMQ_SCHEDULER_BUSY_WAIT_THRESHOLD": "none",
         }
         (directory / "plugins").write_text("[].\n")
-        (directory / "rabbitmq.conf").write_text("disk_free_limit.absolute = 1MB\n")
+        wanted = {"disk_free_limit": 1_000_000, **(settings or {})}
+        terms = ", ".join(f"{{{name}, {value}}}" for name, value in wanted.items())
+        (directory / "advanced.config").write_text(f"[{{rabbit, [{terms}]}}].\n")
         self._epmd = subprocess.Popen(
             ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"],
             env=self._environment,
@@ -93,7 +96,8 @@ class Broker:
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._server is None:
             return
-        os.killpg(self._server.pid, number)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(self._server.pid, number)
         try:
             self._server.wait(30)
         except subprocess.TimeoutExpired:
@@ -105,6 +109,10 @@ class Broker:
         self.stop(signal.SIGKILL)
         self._epmd.kill()
         self._epmd.wait()
+
+    def log(self) -> str:
+        """Return what the server has written of itself."""
+        return "".join(file.read_text() for file in (self._directory / "log").glob("*.log"))
 
     @contextmanager
     def channel(self) -> Iterator[BlockingChannel]:
@@ -179,10 +187,10 @@ class Broker:
 
 
 @contextmanager
-def running() -> Iterator[Broker]:
-    """Run a broker for the time of the block."""
+def running(settings: Mapping[str, int] | None = None) -> Iterator[Broker]:
+    """Run a broker for the time of the block; ``settings`` are of the application rabbit."""
     directory = Path(tempfile.mkdtemp(prefix="srcgit-amqp-"))
-    broker = Broker(directory)
+    broker = Broker(directory, settings)
     try:
         broker.start()
         yield broker

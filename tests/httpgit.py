@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock, Thread
@@ -14,9 +15,13 @@ from typing import Self
 class _Server(ThreadingHTTPServer):
     daemon_threads = False  # closing waits for all requests
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, settings: Mapping[str, str]) -> None:
         super().__init__(("127.0.0.1", 0), _Request)
         self.root = root
+        self.settings = {"GIT_CONFIG_COUNT": str(len(settings))}
+        for number, (key, value) in enumerate(settings.items()):
+            self.settings[f"GIT_CONFIG_KEY_{number}"] = key
+            self.settings[f"GIT_CONFIG_VALUE_{number}"] = value
         self.sent = 0
         self.busy = 0
         self.lock = Lock()
@@ -60,6 +65,7 @@ class _Request(BaseHTTPRequestHandler):
             return
         env = {
             **os.environ,
+            **self.server.settings,
             "GIT_PROJECT_ROOT": str(self.server.root),
             "GIT_HTTP_EXPORT_ALL": "1",
             "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
@@ -99,8 +105,9 @@ class HttpGit:
     A repository takes pushes where its ``http.receivepack`` is true.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._server = _Server(root)
+    def __init__(self, root: Path, settings: Mapping[str, str] | None = None) -> None:
+        """``settings`` are of git-config(1), for the server's git."""
+        self._server = _Server(root, settings or {})
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
