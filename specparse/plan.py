@@ -122,6 +122,17 @@ class Plan:
     configs: dict[bytes, bytes] = field(default_factory=dict)  # configs/ as the trace left it
 
 
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """What the caller does while a package is traced: a trace waits for other programs."""
+
+    starting: Callable[[], None] = lambda: None  # while the sandbox starts: write the files
+    begun: Callable[[], None] = lambda: None  # while the spec is parsed
+    # While %prep goes on, with the plan as far as it has come; each time with more. What comes
+    # later may change it: only the plan that is returned counts.
+    so_far: Callable[[Plan], None] = lambda plan: None
+
+
 class Tracer(Protocol):
     """Makes the plan of one package: the port through which converter uses specparse."""
 
@@ -134,6 +145,7 @@ class Tracer(Protocol):
         arch: str,
         read_base: Callable[[bytes], bytes | None] | None = None,
         archives: Mapping[bytes, Sequence[bytes]] = ...,
+        meanwhile: Meanwhile | None = None,
     ) -> Plan:
         """Return the plan of ``spec`` (a path below ``package``, a directory of pkg-git's files).
 

@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +44,16 @@ class Done:
     stdout: bytes
     stderr: bytes
     broke: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What the caller does while a program runs."""
+
+    starting: Callable[[], None] = lambda: None  # before it is given its input
+    begun: Callable[[], None] = lambda: None  # after that
+    # with each line that it prints, as long as True is returned: such a line is no output
+    heard: Callable[[bytes], bool] = lambda line: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +118,18 @@ class Sandbox:
         words += ["--chdir", self.directory, "--", *limited, "--", *program]
         return [*_other_user(), *words]
 
-    def run(self, *program: str, input: bytes = b"") -> Done:
+    def run(
+        self,
+        *program: str,
+        input: bytes = b"",
+        beside: Beside | None = None,
+    ) -> Done:
         """Run ``program`` to its end or to the first limit. Raises SandboxError.
 
-        Everything that it started ends with it (pid_namespaces(7)).
+        Everything that it started ends with it (pid_namespaces(7)). The time that the work
+        ``beside`` it takes does not count.
         """
+        beside = beside or Beside()
         command = self.command(*program)
         try:
             process = subprocess.Popen(
@@ -130,23 +147,33 @@ class Sandbox:
             ) from error
         with process:
             try:
-                return self._watched(process, input, shlex.join(command))
+                beside.starting()
+                try:
+                    assert process.stdin
+                    process.stdin.write(input)
+                    process.stdin.close()
+                except BrokenPipeError:
+                    pass  # its exit status says why
+                beside.begun()
+                return self._watched(process, beside.heard, shlex.join(command))
             finally:
                 _end(process)
 
-    def _watched(self, process: subprocess.Popen[bytes], input: bytes, command: str) -> Done:
-        assert process.stdin and process.stdout and process.stderr
+    def _watched(
+        self,
+        process: subprocess.Popen[bytes],
+        heard: Callable[[bytes], bool],
+        command: str,
+    ) -> Done:
+        assert process.stdout and process.stderr
         end = time.monotonic() + self.limits.wall
-        out: dict[object, bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
+        stdout = bytearray()
+        out: dict[object, bytearray] = {process.stdout: stdout, process.stderr: bytearray()}
         broke = ""
+        listening = True
         with selectors.DefaultSelector() as ready:
             ready.register(process.stdout, selectors.EVENT_READ)
             ready.register(process.stderr, selectors.EVENT_READ)
-            try:
-                process.stdin.write(input)
-                process.stdin.close()
-            except BrokenPipeError:
-                pass  # its exit status says why
             while ready.get_map() and not broke:
                 left = end - time.monotonic()
                 if left <= 0:
@@ -158,6 +185,12 @@ class Sandbox:
                         ready.unregister(key.fileobj)
                     if len(out[key.fileobj]) > self.limits.output:
                         broke = f"{self.limits.output >> 20} MiB of output"
+                while listening and (length := stdout.find(b"\n")) >= 0:
+                    start = time.monotonic()
+                    listening = heard(bytes(stdout[:length]))
+                    if listening:
+                        del stdout[: length + 1]
+                    end += time.monotonic() - start
         if broke:
             _end(process)
         else:

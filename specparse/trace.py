@@ -14,14 +14,17 @@ from typing import Any
 
 from specparse import interpret, macros, upstream
 from specparse.interpret import Call, Recording
-from specparse.plan import Plan, SandboxError, SpecError
-from specparse.sandbox import Done, Limits, Sandbox
+from specparse.plan import Meanwhile, Plan, SandboxError, SpecError
+from specparse.sandbox import Beside, Done, Limits, Sandbox
 from specparse.standin import STANDIN_SHELL
 
 _PYTHON = "/usr/bin/python3"  # the system's: rpm's binding is a package of the system
 _ARCHIVE = re.compile(r"\.(?:tar(?:\.\w+)?|tgz|tbz2?|txz|zip|crate|gem)$")
 _COMPLAINT = re.compile(r"(?:/bin/)?(?:sh|bash|dash): |.*: (?:No such file|Cannot allocate memory)")
 _COMPLAINTS = 5
+_EARLY = b'{"early": true'  # what a worker's answer starts with that is not its last
+# what it lacks, as if %prep had come to its end
+_NO_END = {"end": "end", "signal": 0, "errors": (), "last": "", "changes": (), "configs": {}}
 # a shell's status for SIGKILL, SIGXCPU and SIGXFSZ
 _LIMIT_HIT = {128 + 9, 128 + 24, 128 + 25}
 
@@ -42,6 +45,7 @@ class SandboxedTracer:
         arch: str,
         read_base: Callable[[bytes], bytes | None] | None = None,
         archives: Mapping[bytes, Sequence[bytes]] = {},
+        meanwhile: Meanwhile | None = None,
     ) -> Plan:
         """Return the plan of ``spec``. Raises SpecError, SandboxError."""
         request: dict[str, Any] = {
@@ -53,29 +57,41 @@ class SandboxedTracer:
                 for name, paths in archives.items()
             },
         }
-        reply = self._ask(package, dist, request)
+        meanwhile = meanwhile or Meanwhile()
+
+        def heard(line: bytes) -> bool:
+            if not line.startswith(_EARLY):
+                return False
+            early = plan(_object(line) | _NO_END, package, spec, arch)
+            if early.steps:
+                meanwhile.so_far(early)
+            return True
+
+        beside = Beside(meanwhile.starting, meanwhile.begun, heard)
+        reply = self._ask(package, dist, request, beside)
         if read_base is not None:
             # What %prep tests or searches is asked for once, and is there in a second run.
             asked = [(name, read_base(os.fsencode(name))) for name in reply["looks"]]
             tree = {n: base64.b64encode(data).decode() for n, data in asked if data is not None}
             if tree:
-                reply = self._ask(package, dist, request | {"tree": tree})
+                reply = self._ask(package, dist, request | {"tree": tree}, Beside())
         return plan(reply, package, spec, arch)
 
-    def _ask(self, package: Path, dist: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _ask(
+        self, package: Path, dist: str, request: dict[str, Any], beside: Beside
+    ) -> dict[str, Any]:
         if self.sandboxed:
             table = macros.macros(dist, request["arch"])
-            return _reply(self._confined(package, request | {"macros": table}))
+            return _reply(self._confined(package, request | {"macros": table}, beside))
         with tempfile.TemporaryDirectory(prefix="srcgit-") as root:
             table = macros.macros(dist, request["arch"], build=f"{root}/build")
-            return _reply(self._free(package, root, request | {"macros": table}))
+            return _reply(self._free(package, root, request | {"macros": table}, beside))
 
-    def _confined(self, package: Path, request: dict[str, Any]) -> Done:
-        inside = "/srcgit/specparse"
-        mounts = (package, "/package"), (Path(__file__).parent, inside), *_shells()
-        return _answer(Sandbox(mounts, limits=self.limits), inside, request)
+    def _confined(self, package: Path, request: dict[str, Any], beside: Beside) -> Done:
+        mounts = (package, "/package"), (Path(__file__).parent, "/srcgit/specparse"), *_shells()
+        return _answer(Sandbox(mounts, limits=self.limits), "/srcgit", request, beside)
 
-    def _free(self, package: Path, root: str, request: dict[str, Any]) -> Done:
+    def _free(self, package: Path, root: str, request: dict[str, Any], beside: Beside) -> Done:
         environment = {
             "LC_ALL": "C.UTF-8",
             "SRCGIT_PACKAGE": str(package.absolute()),
@@ -84,13 +100,14 @@ class SandboxedTracer:
         sandbox = Sandbox(
             environment=environment, limits=self.limits, directory=root, confined=False
         )
-        return _answer(sandbox, str(Path(__file__).parent.absolute()), request)
+        return _answer(sandbox, str(Path(__file__).parents[1].absolute()), request, beside)
 
 
-def _answer(sandbox: Sandbox, directory: str, request: dict[str, Any]) -> Done:
+def _answer(sandbox: Sandbox, modules: str, request: dict[str, Any], beside: Beside) -> Done:
     # -I: nothing of the environment and no user's packages; -B: no files beside ours
-    command = (_PYTHON, "-I", "-B", f"{directory}/worker.py")
-    return sandbox.run(*command, input=json.dumps(request).encode())
+    start = "import sys; sys.path.insert(0, sys.argv[1]); from specparse.worker import main; main()"
+    command = (_PYTHON, "-I", "-B", "-c", start, modules)
+    return sandbox.run(*command, input=json.dumps(request).encode(), beside=beside)
 
 
 def _shells() -> tuple[tuple[Path, str], ...]:
@@ -119,19 +136,35 @@ def _reply(done: Done) -> dict[str, Any]:
             f"the spec ended its parser (status {done.status}): {said[-1] if said else 'no word'}",
             next_step="it may use too much memory or time; look at its macros",
         )
-    try:
-        reply = json.loads(done.stdout)
-    except ValueError:
-        raise SpecError("the spec disturbed its parser: the answer is no JSON") from None
-    if not isinstance(reply, dict):
-        raise SpecError("the spec disturbed its parser: the answer is no object")
+    line, _, contents = done.stdout.partition(b"\n")
+    reply = _object(line)
     if "refused" in reply:
         what, where = reply["refused"]
         raise SpecError(what, where=where, next_step="such a commit cannot be built")
+    reply["configs"] = _parts(reply["configs"], contents)
     # rpm takes a %(...) that failed for an empty one and says nothing: the shell's words tell.
     complaints = [line for line in said if _COMPLAINT.match(line)][:_COMPLAINTS]
     reply["notes"] += [f"while the spec was read: {line[:300]}" for line in complaints]
     return reply
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        reply = json.loads(line)
+    except ValueError:
+        raise SpecError("the spec disturbed its parser: the answer is no JSON") from None
+    if not isinstance(reply, dict):
+        raise SpecError("the spec disturbed its parser: the answer is no object")
+    return reply
+
+
+def _parts(sizes: Mapping[str, int], contents: bytes) -> dict[bytes, bytes]:
+    """Return what lies in ``contents`` one after the other."""
+    parts, at = {}, 0
+    for name, size in sizes.items():
+        parts[os.fsencode(name)] = contents[at : at + size]
+        at += size
+    return parts
 
 
 def plan(reply: dict[str, Any], package: Path, spec: bytes, arch: str) -> Plan:
@@ -191,9 +224,7 @@ def plan(reply: dict[str, Any], package: Path, spec: bytes, arch: str) -> Plan:
         unrepresented=meaning.unrepresented,
         warnings=(*reply["notes"], *meaning.warnings, *warnings),
         comments=comments(text, [name for name, _ in declared]),
-        configs={
-            os.fsencode(name): base64.b64decode(data) for name, data in reply["configs"].items()
-        },
+        configs=reply["configs"],
     )
 
 

@@ -1,8 +1,9 @@
 """Inside the sandbox: rpm parses the spec, then %prep is run with recording stand-ins.
 
-Started as a script by the system's Python, which has rpm's binding; the standard library and the
-two modules beside it are all that it uses. Reads a request from standard input and answers on
-standard output, both JSON; file names travel with surrogateescape.
+Started by the system's Python, which has rpm's binding; the standard library and the two modules
+beside it are all that it uses. Reads a request from standard input and answers on standard output,
+both JSON; file names travel with surrogateescape. Answers that say so are early: what was recorded
+when no patch had come for a moment. After the last one follow the contents of configuration files.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ import json
 import lzma
 import os
 import re
+import select
 import shlex
 import shutil
 import subprocess
 import sys
 import tarfile
 import zlib
+from collections.abc import Callable
 from typing import Any
-
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from specparse.edits import edits
 from specparse.standin import MARKER, STANDIN_SHELL, STANDINS, record, script
@@ -42,6 +43,7 @@ COPIED: dict[str, str] = {}  # files of the source directory that are no links -
 REAL: dict[str, bytes] = {}  # files of the upstream base that %prep looks at
 _MOVES_BASE = re.compile(r"patch-\d.*\.(?:xz|bz2|gz)$")
 _CONFIGS_LIMIT = 64 << 20  # bytes
+_MOMENT = 20  # milliseconds
 
 # The files of a kernel tree that %prep and its scripts look for; harmless elsewhere.
 _TREE = {
@@ -271,8 +273,11 @@ PS4=$'\\001${{LINENO}} ${{PWD}}\\002'
 """
 
 
-def run(prep: str, name: str) -> int:
-    """Run the expanded %prep under bash with the stand-ins first in PATH; return the status."""
+def run(prep: str, name: str, pause: Callable[[], None]) -> int:
+    """Run the expanded %prep under bash with the stand-ins first in PATH; return the status.
+
+    ``pause`` is called whenever more was recorded and then nothing for a moment.
+    """
     os.makedirs(f"{ROOT}/standin")
     for tool in STANDINS:
         with open(f"{ROOT}/standin/{tool}", "w") as file:
@@ -293,16 +298,25 @@ def run(prep: str, name: str) -> int:
         "RPM_PACKAGE_NAME": name,
     }
     with open(f"{ROOT}/prep.out", "wb") as out:
-        done = subprocess.run(
+        process = subprocess.Popen(
             ["/usr/bin/bash", "-x", prepared],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
             env={**environment, "RPM_PACKAGE_VERSION": "0", "RPM_PACKAGE_RELEASE": "0"},
             cwd=f"{BUILD}/BUILD",
-            check=False,
         )
-    return done.returncode
+    end = select.poll()
+    end.register(os.pidfd_open(process.pid), select.POLLIN)
+    told = before = 0
+    while not end.poll(_MOMENT):
+        with contextlib.suppress(FileNotFoundError):
+            size = os.stat(record(ROOT)).st_size
+            if size == before > told:
+                pause()
+                told = size
+            before = size
+    return process.wait()
 
 
 def setup_names(prep: str) -> dict[str, tuple[str, ...]]:
@@ -339,6 +353,8 @@ def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
         position += 7
         argv = fields[position : position + int(count)]
         position += int(count)
+        if position > len(fields):
+            break  # it is being written
         inputs = [source]
         if source.startswith(f"{ROOT}/input."):
             known = known or {unpacked(p): p for p in reversed(patches)}
@@ -534,9 +550,9 @@ def top_of(directory: str) -> str:
     return ""
 
 
-def configs() -> dict[str, str]:
-    """Return what %prep left in a directory ``configs`` of the tree: name -> base64."""
-    found: dict[str, str] = {}
+def configs() -> dict[str, bytes]:
+    """Return what %prep left in a directory ``configs`` of the tree: name -> content."""
+    found: dict[str, bytes] = {}
     total = 0
     for parent, directories, names in os.walk(f"{BUILD}/BUILD"):
         if os.path.basename(parent) != "configs" or not names:
@@ -552,12 +568,13 @@ def configs() -> dict[str, str]:
             total += len(data)
             if total > _CONFIGS_LIMIT:
                 return {}
-            found[name] = base64.b64encode(data).decode("ascii")
+            found[name] = data
         break
     return found
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
+def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
+    """Parse, run, and ``send`` what came of it: a reply, then the contents of files that it lists."""
     import rpm
 
     for directory in ("SOURCES", "BUILD", "BUILDROOT/root"):
@@ -598,46 +615,59 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         if not is_patch or _MOVES_BASE.match(name):
             fake(name, ())
     buildsubdir = rpm.expandMacro("%{?buildsubdir}")
-    status = run(prep, tag("name") or "")
-    # The fakes: whatever is there and no file of pkg-git, listed by the spec or not.
-    there = os.listdir(SOURCES)
-    others = [n for n in there if os.path.islink(f"{SOURCES}/{n}") or n in COPIED]
-    return {
-        "name": tag("name"),
-        "epoch": header["epoch"],
-        "version": tag("version"),
-        "release": tag("release"),
-        "sources": [
-            (relative(f"{SOURCES}/{n}")[1:], number, is_patch) for n, number, is_patch in sources
-        ],
-        "urls": {os.path.basename(full): full for full, _, _ in parsed.sources if "://" in full},
-        "fakes": list(set(there) - set(others)),
-        "records": records(
-            [n for n in [*patches, *others] if "patch" in n or "diff" in n or n in patches],
-            buildsubdir,
-        ),
-        "end": read(END).decode("ascii", "replace"),
-        "signal": max(-status, 0),
-        "errors": errors()[:200],
-        "last": last(),
-        "changes": changes(),
-        "looks": looks(),
-        "configs": configs(),
-        "notes": notes,
-    }
+
+    def recorded() -> dict[str, Any]:
+        # The fakes: whatever is there and no file of pkg-git, listed by the spec or not.
+        there = os.listdir(SOURCES)
+        others = [n for n in there if os.path.islink(f"{SOURCES}/{n}") or n in COPIED]
+        return {
+            "name": tag("name"),
+            "epoch": header["epoch"],
+            "version": tag("version"),
+            "release": tag("release"),
+            "sources": [
+                (relative(f"{SOURCES}/{n}")[1:], number, is_patch)
+                for n, number, is_patch in sources
+            ],
+            "urls": {
+                os.path.basename(full): full for full, _, _ in parsed.sources if "://" in full
+            },
+            "fakes": list(set(there) - set(others)),
+            "records": records(
+                [n for n in [*patches, *others] if "patch" in n or "diff" in n or n in patches],
+                buildsubdir,
+            ),
+            "notes": notes,
+        }
+
+    status = run(prep, tag("name") or "", lambda: send({"early": True} | recorded()))
+    made = configs()
+    send(
+        recorded()
+        | {
+            "end": read(END).decode("ascii", "replace"),
+            "signal": max(-status, 0),
+            "errors": errors()[:200],
+            "last": last(),
+            "changes": changes(),
+            "looks": looks(),
+            "configs": {name: len(data) for name, data in made.items()},
+        },
+        *made.values(),
+    )
 
 
 def main() -> None:
     request = json.load(sys.stdin)
-    output = os.dup(1)
+    output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a spec prints while it is parsed is not an answer
+
+    def send(reply: dict[str, Any], *contents: bytes) -> None:
+        output.write(json.dumps(reply).encode("ascii") + b"\n")
+        output.writelines(contents)
+        output.flush()
+
     try:
-        reply = answer(request)
+        answer(request, send)
     except Refused as refused:
-        reply = {"refused": list(refused.args)}
-    with os.fdopen(output, "w", encoding="utf-8", errors="surrogateescape") as out:
-        json.dump(reply, out, ensure_ascii=True)
-
-
-if __name__ == "__main__":
-    main()
+        send({"refused": list(refused.args)})
