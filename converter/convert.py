@@ -32,7 +32,7 @@ from converter.originals import Originals
 from converter.pkggit import History, Origin, Package, PkgGit
 from converter.publish import evr_of, merge
 from converter.series import Failure, Patched
-from converter.start import Start, Use, Wanted
+from converter.start import Retrace, Start, Use, Wanted
 from converter.text import text
 from converter.upstream import Found
 from converter.verdict import Verdict
@@ -172,7 +172,7 @@ def plan(request: Request, trace: Tracer, progress: Progress = lambda stage: Non
         dist = (request.nvr and request.nvr.dist) or pkg_git.dist_of(commit)
     progress(f"reading {text(spec)}")
     history = None if request.loose else package.history(spec)
-    made = _traced(trace, package, spec, dist, request.arch, {})
+    made = _traced(trace, package, spec, dist, request.arch, {}, {})
     nvr = _nvr(request.nvr, made, package)
     return Planned(nvr, dist, made, pkg_git, package, history and _of(history, package, made))
 
@@ -190,13 +190,21 @@ def _traced(
     dist: str,
     arch: str,
     archives: Mapping[bytes, Sequence[bytes]],
+    base_files: Mapping[bytes, bytes],
 ) -> Plan:
-    """Trace a package; ``archives`` are what is known of its archives. Our errors for the port's."""
+    """Trace a package with what is known of its archives and its base. Our errors for the port's."""
     with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
         package.export(Path(scratch), spec)
         Path(scratch).chmod(0o755)  # the sandbox reads it under another uid
         try:
-            return trace(Path(scratch), spec, dist=dist, arch=arch, archives=archives)
+            return trace(
+                Path(scratch),
+                spec,
+                dist=dist,
+                arch=arch,
+                archives=archives,
+                base_files=base_files,
+            )
         except SpecError as error:
             raise SpecDoesNotParse(
                 error.what,
@@ -350,6 +358,9 @@ def verify(
         )
     _checked(done, planned.package.commit.id, repo)
     base, series = done.series["base"]["commit"], done.series["series"]["commit"]
+    retrace = _retrace(planned, request, trace)
+    seen = start.seeing(planned.plan, repo.tree(base), lambda files: retrace({}, files))
+    planned = planned.again(seen)
     subject = _subject(planned, repo, base, series)
     return planned.nvr, against_prep(subject, prepare, progress=progress)
 
@@ -375,9 +386,19 @@ def _start(
         wanted,
         originals,
         request.committer,
-        lambda archives: _traced(
-            trace, planned.package, planned.plan.spec, planned.dist, request.arch, archives
-        ),
+        _retrace(planned, request, trace),
+    )
+
+
+def _retrace(planned: Planned, request: Request, trace: Tracer) -> Retrace:
+    return lambda archives, base_files: _traced(
+        trace,
+        planned.package,
+        planned.plan.spec,
+        planned.dist,
+        request.arch,
+        archives,
+        base_files,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,20 +11,23 @@ from converter import base, upstream
 from converter.base import Import
 from converter.errors import BaseMissing, BaseUnknown, CannotConvert
 from converter.mirror import Mirror
-from converter.odb import Repository
+from converter.odb import GitTree, Repository
 from converter.originals import Originals
 from converter.text import text
 from converter.unpacked import Unpacked
 from converter.upstream import Found
 from specparse.plan import Archive, Plan, Skipped, Step, Unrepresented
 
+_LOOKS = 3  # traces at most, for a %prep that looks at the tree
+_LOOKED_AT = 1 << 22  # bytes of a file; what decides something is small
 _FILES = 2000  # of an archive, above which a trace knows its directories only
 
 # Which archives make the base: none, whatever a patch wants; those besides the main one that a patch
 # touches; all besides the main one; all, the main one in the place of upstream's own files. Where
 # there is no upstream, all but for "none".
 Use = Literal["none", "touched", "others", "whole"]
-Retrace = Callable[[Mapping[bytes, Sequence[bytes]]], Plan]
+Layouts = Mapping[bytes, Sequence[bytes]]  # archive -> the paths in it
+Retrace = Callable[[Layouts, Mapping[bytes, bytes]], Plan]  # with what is known of the base's files
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ def find(
     if wanted.archives == "none":
         plan = _without(plan, plan.archives[1:])
     unpacked: dict[bytes, Unpacked] = {}
+    layouts: dict[bytes, Sequence[bytes]] = {}
     while True:
         archives = _needed(plan, originals, wanted.archives, whole=whole)
         lacking = [a.file for a in archives if a.file not in unpacked]
@@ -96,7 +100,8 @@ def find(
             repo.borrow(mirror.repository)
         for name in lacking:
             unpacked[name] = originals.unpacked(repo, name)
-        plan = retrace({name: layout(repo, found) for name, found in unpacked.items()})
+            layouts[name] = layout(repo, unpacked[name])
+        plan = retrace(layouts, {})
     if whole and not archives:
         raise CannotConvert(
             "%prep unpacks no archive into the tree that is built",
@@ -108,13 +113,41 @@ def find(
         plan = replace(plan, base=tag.base)
     if not archives:
         assert tag is not None
+        plan = seeing(plan, repo.tree(tag.commit), lambda files: retrace(layouts, files))
+        if wanted.archives == "none":
+            plan = _without(plan, plan.archives[1:])
         return Start(_told(plan, ()), tag.rev, tag.commit, tag.commit)
     commit, imports = base.build(
         repo, archives, lambda archive: unpacked[archive.file], tag, committer, whole=whole
     )
+    plan = seeing(plan, repo.tree(commit), lambda files: retrace(layouts, files))
     rev = tag.rev if tag else text(archives[0].file)
     upstream_commit = tag.commit if tag else None
     return Start(_told(plan, archives), rev, commit, upstream_commit, tuple(imports), whole)
+
+
+def seeing(plan: Plan, base: GitTree, retrace: Callable[[Mapping[bytes, bytes]], Plan]) -> Plan:
+    """Return the plan of a %prep that sees the files of ``base`` which it looks at.
+
+    What it sees may make it look further; but not for ever.
+    """
+    seen: dict[bytes, bytes] = {}
+    told = plan.base
+    for _ in range(_LOOKS):
+        files = dict(_looked_at(base, plan.looks))
+        if files.keys() <= seen.keys():
+            break
+        seen |= files
+        plan = retrace(seen)
+    return replace(plan, base=told)
+
+
+def _looked_at(base: GitTree, paths: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    for path in paths:
+        if base.is_dir(path):
+            yield path + b"/", b""
+        elif (file := base.get(path)) is not None and len(file.data) <= _LOOKED_AT:
+            yield path, file.data
 
 
 def layout(repo: Repository, unpacked: Unpacked) -> tuple[bytes, ...]:

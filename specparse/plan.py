@@ -119,6 +119,7 @@ class Plan:
     unrepresented: tuple[Unrepresented, ...] = ()
     warnings: tuple[str, ...] = ()
     comments: dict[bytes, str] = field(default_factory=dict)  # patch -> comment above its line
+    looks: tuple[bytes, ...] = ()  # files of the upstream tree that %prep tests, reads or searches
     configs: dict[bytes, bytes] = field(default_factory=dict)  # configs/ as the trace left it
 
 
@@ -143,16 +144,16 @@ class Tracer(Protocol):
         *,
         dist: str,
         arch: str,
-        read_base: Callable[[bytes], bytes | None] | None = None,
         archives: Mapping[bytes, Sequence[bytes]] = ...,
+        base_files: Mapping[bytes, bytes] = ...,
         meanwhile: Meanwhile | None = None,
     ) -> Plan:
         """Return the plan of ``spec`` (a path below ``package``, a directory of pkg-git's files).
 
-        ``dist`` is the release's dist tag with its dot (``.fc28``); ``read_base`` gives the
-        content of a file of the upstream base, for specs that look at it. ``archives`` are what is
-        known of archives: the paths in them, those of directories with a slash at the end; where
-        the main one is known, it is the base that patches move. Raises PlanError.
+        ``dist`` is the release's dist tag with its dot (``.fc28``). ``archives`` are what is known
+        of archives: the paths in them, those of directories with a slash at the end; where the main
+        one is known, it is the base that patches move. ``base_files`` are those of a plan's
+        ``looks`` that the base has, directories with a slash at the end. Raises PlanError.
         """
         ...
 

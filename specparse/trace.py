@@ -7,7 +7,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,15 @@ _COMPLAINT = re.compile(r"(?:/bin/)?(?:sh|bash|dash): |.*: (?:No such file|Canno
 _COMPLAINTS = 5
 _EARLY = b'{"early": true'  # what a worker's answer starts with that is not its last
 # what it lacks, as if %prep had come to its end
-_NO_END = {"end": "end", "signal": 0, "errors": (), "last": "", "changes": (), "configs": {}}
+_NO_END = {
+    "end": "end",
+    "signal": 0,
+    "errors": (),
+    "last": "",
+    "changes": (),
+    "looks": (),
+    "configs": {},
+}
 # a shell's status for SIGKILL, SIGXCPU and SIGXFSZ
 _LIMIT_HIT = {128 + 9, 128 + 24, 128 + 25}
 
@@ -43,15 +51,18 @@ class SandboxedTracer:
         *,
         dist: str,
         arch: str,
-        read_base: Callable[[bytes], bytes | None] | None = None,
         archives: Mapping[bytes, Sequence[bytes]] = {},
+        base_files: Mapping[bytes, bytes] = {},
         meanwhile: Meanwhile | None = None,
     ) -> Plan:
         """Return the plan of ``spec``. Raises SpecError, SandboxError."""
         request: dict[str, Any] = {
             "spec": os.fsdecode(spec),
             "arch": arch,
-            "tree": {},
+            "tree": {
+                os.fsdecode(name): base64.b64encode(data).decode()
+                for name, data in base_files.items()
+            },
             "archives": {
                 os.fsdecode(name): [os.fsdecode(path) for path in paths]
                 for name, paths in archives.items()
@@ -69,12 +80,6 @@ class SandboxedTracer:
 
         beside = Beside(meanwhile.starting, meanwhile.begun, heard)
         reply = self._ask(package, dist, request, beside)
-        if read_base is not None:
-            # What %prep tests or searches is asked for once, and is there in a second run.
-            asked = [(name, read_base(os.fsencode(name))) for name in reply["looks"]]
-            tree = {n: base64.b64encode(data).decode() for n, data in asked if data is not None}
-            if tree:
-                reply = self._ask(package, dist, request | {"tree": tree}, Beside())
         return plan(reply, package, spec, arch)
 
     def _ask(
@@ -224,6 +229,7 @@ def plan(reply: dict[str, Any], package: Path, spec: bytes, arch: str) -> Plan:
         unrepresented=meaning.unrepresented,
         warnings=(*reply["notes"], *meaning.warnings, *warnings),
         comments=comments(text, [name for name, _ in declared]),
+        looks=tuple(os.fsencode(name) for name in reply["looks"]),
         configs=reply["configs"],
     )
 

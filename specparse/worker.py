@@ -114,28 +114,27 @@ def fake(name: str, tops: tuple[str, ...]) -> None:
 
 
 def archive(name: str, tops: tuple[str, ...]) -> bytes:
-    stem = _ARCHIVE.sub("", name)
+    files = {**_TREE, **REAL, f"{MARKER}/archive": f"{name}\n".encode()}
+    members = [
+        (f"{top}/{path}", data)
+        for top in tops or (_ARCHIVE.sub("", name),)
+        for path, data in files.items()
+    ]
+    buffer = io.BytesIO()
     if name.endswith(".zip"):
         import zipfile
 
-        buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as zipped:
-            for top in tops or (stem,):
-                for path, data in {
-                    **_TREE,
-                    **REAL,
-                    f"{MARKER}/archive": f"{name}\n".encode(),
-                }.items():
-                    zipped.writestr(f"{top}/{path}", data)
+            for path, data in members:
+                zipped.writestr(path, data)
         return buffer.getvalue()
-    buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for top in tops or (stem,):
-            for path, data in {**_TREE, **REAL, f"{MARKER}/archive": f"{name}\n".encode()}.items():
-                member = tarfile.TarInfo(f"{top}/{path}")
-                member.size = len(data)
-                member.mode = 0o755 if path.endswith(".pl") else 0o644
-                tar.addfile(member, io.BytesIO(data))
+        for path, data in members:
+            member = tarfile.TarInfo(path)
+            member.size = len(data)
+            member.mode = 0o755 if path.endswith((".pl", "/")) else 0o644
+            member.type = tarfile.DIRTYPE if path.endswith("/") else tarfile.REGTYPE
+            tar.addfile(member, io.BytesIO(data))
     return buffer.getvalue()
 
 
@@ -518,27 +517,38 @@ def last() -> str:
     return " ; ".join(told[-2:]).replace(f"{SOURCES}/", "")
 
 
-_LOOKS = {"[", "[[", "test", "grep", "egrep", "fgrep"}
+_LOOKS = {
+    "[", "[[", "test", "grep", "egrep", "fgrep", "cat", "head", "tail", "cut", "sed", "awk", "gawk",
+    "diff", "cmp", "wc", "sort", "tr", ".", "source",
+}  # fmt: skip
 
 
-def looks() -> list[str]:
-    """Return the files of the unpacked tree that %prep tests or searches, and where they are not made up."""
+def looks(prep: str) -> list[str]:
+    """Return the files of the unpacked tree that %prep tests, reads or searches."""
     text = read(TRACE, 64 << 20).decode("utf-8", "surrogateescape")
     found: dict[str, None] = {}
+    tops: dict[str, str] = {}
+    redirected = re.findall(r"<\s*([\w.][\w./+-]*)", prep)  # xtrace shows no redirections
     for part in re.split(r"^\x01+", text, flags=re.MULTILINE)[1:]:
         place, _, command = part.partition("\x02")
-        if command.split(" ", 1)[0].strip("'") not in _LOOKS:
+        directory = place.partition(" ")[2]
+        top = (
+            tops[directory] if directory in tops else tops.setdefault(directory, top_of(directory))
+        )
+        if not top:
             continue
-        top = top_of(place.partition(" ")[2])
-        with contextlib.suppress(ValueError):
-            for word in shlex.split(command)[1:] if top else ():
-                path = os.path.normpath(os.path.join(place.partition(" ")[2], word))
-                if (
-                    top
-                    and re.fullmatch(r"[\w.][\w./+-]{1,200}", word)
-                    and path.startswith(f"{top}/")
-                ):
-                    found[path[len(top) + 1 :]] = None
+        words = [*redirected]
+        if command.split(" ", 1)[0].strip("'") in _LOOKS:
+            with contextlib.suppress(ValueError):
+                words += shlex.split(command)[1:]
+        if "-i" in words:
+            continue  # what sed changes in place decides nothing
+        for word in words:
+            path = os.path.normpath(os.path.join(directory, word))
+            if re.fullmatch(r"[\w.][\w./+-]{1,200}", word) and path.startswith(f"{top}/"):
+                found[path[len(top) + 1 :]] = None
+        if len(found) > 1000:
+            break
     return list(found)[:1000]
 
 
@@ -650,7 +660,7 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
             "errors": errors()[:200],
             "last": last(),
             "changes": changes(),
-            "looks": looks(),
+            "looks": looks(prep),
             "configs": {name: len(data) for name, data in made.items()},
         },
         *made.values(),

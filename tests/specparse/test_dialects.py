@@ -216,20 +216,13 @@ def test_files_that_prep_tests_come_from_the_base(traced: Traced, package: Path)
         "%setup -q\n[ -f configure.ac ] && patch -p1 < %{PATCH1}\n"
         "if grep -q broken src/main.c; then patch -p1 < %{PATCH2}; fi"
     )
-    assert not traced(TWO, prep, FILES).steps
+    plan = traced(TWO, prep, FILES)
+    assert not plan.steps
+    assert {b"configure.ac", b"src/main.c"} <= set(plan.looks)
+    assert not any(path.startswith(b"-") for path in plan.looks)
     base = {b"configure.ac": b"AC_INIT", b"src/main.c": b"/* broken */"}
-    asked: list[bytes] = []
-
-    def read_base(path: bytes) -> bytes | None:
-        asked.append(path)
-        return base.get(path)
-
-    plan = SandboxedTracer()(
-        package, b"demo.spec", dist=".fc28", arch="x86_64", read_base=read_base
-    )
+    plan = SandboxedTracer()(package, b"demo.spec", dist=".fc28", arch="x86_64", base_files=base)
     assert [s.patch for s in plan.steps] == [ONE, OTHER]
-    assert set(base) <= set(asked)
-    assert not any(path.startswith(b"-") for path in asked)
 
 
 def test_a_macro_of_the_shell_that_failed_is_told(traced: Traced) -> None:
