@@ -78,6 +78,7 @@ class Bus:
         self._announcing = announce
         self._lease = lease
         self._failure: CannotWork | None = None
+        self._stopping = False
         self._consumers: list[consumer_module.Consumer] = []
 
     def run(self, before_stop: Callable[[], None]) -> None:
@@ -87,6 +88,8 @@ class Bus:
         """
         library.get_message = read
         FedoraMessagingFactoryV2.maxDelay = RECONNECT
+        trigger: Any = reactor
+        trigger.addSystemEventTrigger("before", "shutdown", self._stop)  # before the library's own
         consuming = api.twisted_consume(self._callback)
         consuming.addCallbacks(self._started, self._ended)
         consuming.addErrback(self._ended)
@@ -95,7 +98,6 @@ class Bus:
             loops.append(task.LoopingCall(self._announce))
         for loop, seconds in zip(loops, (min(SIGN, watchdog() / 2), EVERY), strict=False):
             loop.start(seconds, now=False).addErrback(self._ended)
-        trigger: Any = reactor
         trigger.addSystemEventTrigger("before", "shutdown", threads.deferToThread, before_stop)
         trigger.callWhenRunning(notify, "READY=1")
         trigger.run()
@@ -119,9 +121,12 @@ class Bus:
         for consumer in consumers:
             consumer.result.addCallbacks(lambda _: None, self._ended)
 
+    def _stop(self) -> None:
+        self._stopping = True
+
     def _ended(self, failure: Failure) -> None:
-        """Consuming, or one of our loops, has ended for good."""
-        if self._failure is None:
+        """Consuming, or one of our loops, has ended for good; as it should, if we are told to stop."""
+        if self._failure is None and not self._stopping:
             self._failure = BusUnusable(
                 f"the message bus: {type(failure.value).__name__}: {failure.value}",
                 next_step="see the configuration of the queue, and the broker's log",
@@ -189,7 +194,12 @@ def configure(path: Path | None) -> None:
     try:
         conf.load_config(str(path) if path else None)
         conf.setup_logging()
-        if conf["log_config"] == fedora_messaging.config.DEFAULTS["log_config"]:
+        default = fedora_messaging.config.DEFAULTS["log_config"]
+        if conf["log_config"] == default:
+            for name in default["loggers"]:  # through the root's handler, which is ours
+                logger = logging.getLogger(name)
+                logger.handlers.clear()
+                logger.propagate = True
             logs.configure()
     except (ConfigurationException, ValueError, TypeError, KeyError) as error:
         raise WrongUsage(

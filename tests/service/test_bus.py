@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -253,3 +254,19 @@ def test_a_missing_queue_ends_the_daemon_with_a_reason(daemon: Daemon, broker: B
     daemon.start()
     assert daemon.wait(30) == 5
     assert "NOT_FOUND" in daemon.said()
+
+
+@pytest.mark.parametrize("after", [0.0, 0.02, 0.1])
+def test_a_stop_while_it_connects_is_a_stop(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: float
+) -> None:
+    """As systemd stops it: from READY=1 on, at any moment."""
+    address = str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(address)
+        systemd.settimeout(60)
+        daemon.start()
+        assert systemd.recv(100) == b"READY=1"
+        time.sleep(after)
+        assert daemon.end() == 0, daemon.said()
