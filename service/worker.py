@@ -332,4 +332,6 @@ def preload() -> None:
 
     Call it before the first attempt, from the main thread.
     """
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["service.pipeline"])
+    # Each child runs the main module's imports again (multiprocessing.spawn): srcgit's is cli.
+    preloaded = ["service.pipeline", "service.cli"]
+    multiprocessing.get_context("forkserver").set_forkserver_preload(preloaded)
