@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 import yaml
 
+from tests.ansible.certificates import Authority
 from tests.ansible.machine import CACHE, SERVICES, Machine, empty, root, until
 from tests.ansible.test_role import ROOT, run
 from tests.builders import Sample, sample
@@ -77,7 +77,7 @@ class World:
     sample: Sample
     directory: Path
     wheel: Path
-    ca: trustme.CA
+    authority: Authority
     said: str = field(default="", init=False)  # Ansible's last words
 
     def apply(self, *options: str, on: Machine | None = None, **variables: Any) -> dict[str, int]:
@@ -103,8 +103,6 @@ class World:
 
     def variables(self, ssh: Path) -> dict[str, Any]:
         """What this site sets: how to reach the machine, and what would else be Fedora's."""
-        client = self.ca.issue_cert(common_name="fedora") if not self._client else self._client
-        self._client = client
         return {
             "ansible_connection": "ssh",
             "ansible_user": "root",
@@ -119,14 +117,14 @@ class World:
             },
             "srcgit_server_name": "localhost",
             "srcgit_listen": ["80", "443 ssl"],
-            "srcgit_tls_cert": self._site.cert_chain_pems[0].bytes().decode(),
-            "srcgit_tls_key": self._site.private_key_pem.bytes().decode(),
+            "srcgit_tls_cert": self._site.certificate,
+            "srcgit_tls_key": self._site.key,
             "srcgit_workers": 2,
             "srcgit_koji": self.hub.url,
             "srcgit_amqp_url": f"amqps://fedora:@localhost/{VHOST.replace('/', '%2F')}",
-            "srcgit_amqp_ca_cert": self.ca.cert_pem.bytes().decode(),
-            "srcgit_amqp_cert": client.cert_chain_pems[0].bytes().decode(),
-            "srcgit_amqp_key": client.private_key_pem.bytes().decode(),
+            "srcgit_amqp_ca_cert": self.authority.certificate,
+            "srcgit_amqp_cert": self._client.certificate,
+            "srcgit_amqp_key": self._client.key,
             "srcgit_queue": QUEUE,
             "srcgit_journal": JOURNAL,
             "srcgit_backfill_days": 9999,  # the hub's clock stands still in 2017
@@ -146,8 +144,8 @@ class World:
         }
 
     def __post_init__(self) -> None:
-        self._client: trustme.LeafCert | None = None
-        self._site = self.ca.issue_cert("localhost")
+        self._client = self.authority.client("fedora")
+        self._site = self.authority.server("localhost")
 
     def build(self, nvr: str, commit: str, target: str, **others: Any) -> dict[str, Any]:
         """Let Koji finish a build."""
@@ -206,21 +204,21 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         daemon = ["git", "daemon", "--reuseaddr", "--export-all", "--listen=127.0.0.1"]
         machine.serve(*daemon, f"--base-path={outside}")
         hub = machine.here(Hub)
-        ca = trustme.CA()
-        services(machine, ca)
+        authority = Authority()
+        services(machine, authority)
         with hub:
-            yield World(machine, hub, made, directory, wheel, ca)
+            yield World(machine, hub, made, directory, wheel, authority)
 
 
-def services(machine: Machine, ca: trustme.CA) -> None:
+def services(machine: Machine, authority: Authority) -> None:
     """Start what a site has before srcgit comes: a broker such as Fedora's, PostgreSQL, sshd."""
-    server = ca.issue_cert("localhost")
+    server = authority.server("localhost")
     for path, text in {
-        "rabbitmq.conf": RABBITMQ.encode(),
-        "enabled_plugins": b"[rabbitmq_auth_mechanism_ssl].\n",
-        "ca.pem": ca.cert_pem.bytes(),
-        "server.pem": server.cert_chain_pems[0].bytes(),
-        "server.key": server.private_key_pem.bytes(),
+        "rabbitmq.conf": RABBITMQ,
+        "enabled_plugins": "[rabbitmq_auth_mechanism_ssl].\n",
+        "ca.pem": authority.certificate,
+        "server.pem": server.certificate,
+        "server.key": server.key,
     }.items():
         machine.write(f"/etc/rabbitmq/{path}", text)
     machine.run("systemctl", "start", *SERVICES, ok=True, timeout=240)
@@ -307,7 +305,7 @@ def test_a_message_becomes_a_tag_to_clone(world: World) -> None:
 
 
 def test_the_clone_can_go_over_tls(world: World) -> None:
-    world.machine.write("/tmp/ca.pem", world.ca.cert_pem.bytes())
+    world.machine.write("/tmp/ca.pem", world.authority.certificate)
     url = TREE.replace("http", "https")
     clone = ["git", "-c", "http.sslCAInfo=/tmp/ca.pem", "clone", "-q", url, "/tmp/safe"]
     world.machine.run(*clone, ok=True)
@@ -343,7 +341,7 @@ def test_a_killed_worker_comes_back_and_works(world: World) -> None:
 def test_the_watchdog_ends_a_worker_that_hangs(world: World) -> None:
     """Stopped in its tracks, it is alive for the kernel and, for hours, for the broker."""
     unit = "srcgit-listen@1.service"
-    drop_in = b"[Service]\nWatchdogSec=10s\n"
+    drop_in = "[Service]\nWatchdogSec=10s\n"
     world.machine.write("/run/systemd/system/srcgit-listen@1.service.d/soon.conf", drop_in)
     for command in (["daemon-reload"], ["restart", unit]):
         world.machine.run("systemctl", *command, ok=True)

@@ -181,11 +181,11 @@ class Machine:
         assert not ok or done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, text: str) -> None:
         """Write a file inside, readable by all, its directory made where there is none."""
         script = 'mkdir -p "$(dirname "$1")" && cat > "$1" && chmod 644 "$1"'
         command = [*self.enter, "sh", "-c", script, "sh", path]
-        subprocess.run(command, input=data, check=True)
+        subprocess.run(command, input=text, text=True, check=True)
 
     def here(self, function: Callable[[], T]) -> T:
         """Call ``function`` in a thread that sees the machine's network and this one's files."""
