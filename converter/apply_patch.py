@@ -31,41 +31,89 @@ def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | Non
     return work.finish(), placed
 
 
+class _Disk:
+    """The files as they lie there, and what patch remembers of each by its inode.
+
+    src/util.c, file_id_table. A file that is written anew has another inode than before.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self.files = Overlay(tree)
+        self._inodes: dict[bytes, int] = {}
+        self._count = 0
+        self._doomed: set[int] = set()  # DELETE_LATER
+        self._queued: set[int] = set()  # queued_output
+        self._deletions: list[tuple[bytes, int]] = []
+
+    def inode(self, path: bytes) -> int:
+        known = self._inodes.get(path)
+        if known is None:
+            known = self._inodes[path] = self.stale()
+        return known
+
+    def stale(self) -> int:
+        """What patch takes for the inode of a file that does not exist: none that any has."""
+        self._count += 1
+        return self._count
+
+    def is_doomed(self, path: bytes) -> bool:
+        return bool(self._doomed) and self.inode(path) in self._doomed
+
+    def put(self, path: bytes, file: File | None) -> None:
+        """src/util.c, move_file: what was to be deleted is overwritten then, and stays."""
+        if self.files.is_dir(path):
+            raise Refused("WrongType", path, "a directory, not a regular file")
+        self._doomed.discard(self.inode(path))
+        self._inodes.pop(path, None)
+        self.files.set(path, file)
+
+    def delete_later(self, path: bytes, inode: int) -> None:
+        """src/patch.c, delete_file_later."""
+        self._deletions.append((path, inode))
+        self._doomed.add(inode)
+
+    def delete(self) -> None:
+        """src/patch.c, delete_files."""
+        for path, inode in self._deletions:
+            if inode in self._doomed:
+                self.put(path, None)
+
+    def mark(self, path: bytes) -> bool:
+        """Mark what is at ``path`` as having output in the queue; tell whether it was already."""
+        inode = self.inode(path)
+        marked = inode in self._queued
+        self._queued.add(inode)
+        return marked
+
+
 class _Work:
     """The files as the run of patch leaves them.
 
     With git's diffs the state before each refers to before the whole run, so outputs wait in a
-    queue (src/patch.c, output_file); and files are deleted when all is done (delete_file_later).
+    queue (src/patch.c, output_file); and files are deleted when all is done.
     """
 
     def __init__(self, tree: Tree) -> None:
-        self._disk = Overlay(tree)
-        self._doomed: set[bytes] = set()  # deleted, yet still on the disk (DELETE_LATER)
+        self._disk = _Disk(tree)
+        self._files = self._disk.files
         self._queue: list[tuple[bytes, File]] = []
-        self._marked: set[bytes] = set()  # files that git's diffs named (has_queued_output)
         self._git = False
 
     def finish(self) -> dict[bytes, File | None]:
         """src/patch.c, cleanup and delete_files."""
         self._flush()
-        return {**self._disk.changes, **dict.fromkeys(self._doomed)}
+        self._disk.delete()
+        return dict(self._files.changes)
 
     def _flush(self) -> None:
         """src/patch.c, output_files."""
         for path, file in self._queue:
-            self._put(path, file)
+            self._disk.put(path, file)
         self._queue.clear()
 
-    def _put(self, path: bytes, file: File) -> None:
-        """src/util.c, move_file: what was to be deleted is overwritten then."""
-        if self._disk.is_dir(path):
-            raise Refused("WrongType", path, "a directory, not a regular file")
-        self._disk.set(path, file)
-        self._doomed.discard(path)
-        self._marked.discard(path)
-
     def _get(self, path: bytes) -> File | None:
-        return None if path in self._doomed else self._disk.get(path)
+        """Return the file unless it is to be deleted (src/pch.c, intuit_diff_type)."""
+        return None if self._disk.is_doomed(path) else self._files.get(path)
 
     # -- one file --------------------------------------------------------------------------
 
@@ -89,18 +137,20 @@ class _Work:
         if not kind:
             raise Refused("WrongType", name, "the patch changes the type of the file")
         for path in (name, target):
-            check_path(path, self._disk)
-            if any(self._disk.get(parent) is not None for parent in parents(path)):
+            check_path(path, self._files)
+            if any(self._files.get(parent) is not None for parent in parents(path)):
                 raise Refused("WrongType", path, "a directory of its path is a file")
         # One of several diffs of the same file?
-        if patch.git and (self._get(name) if target == name else self._disk.get(target)):
-            if target in self._marked:
-                self._flush()
-                again = True
-            if self._disk.get(target) is not None:
-                self._marked.add(target)
-        file = self._disk.get(name) if again else self._get(name)
-        if file is None and self._disk.is_dir(name):
+        there = self._get(name) if target == name else self._files.get(target)
+        if patch.git and there is not None and self._disk.mark(target):
+            self._flush()
+            again = True
+            if self._files.get(target) is not None:
+                self._disk.mark(target)
+        file = self._files.get(name) if again else self._get(name)
+        exists = file is not None or self._files.get(name) is not None
+        inode = self._disk.inode(name) if exists else self._disk.stale()
+        if file is None and self._files.is_dir(name):
             raise Refused("WrongType", name, "a directory, not a regular file")
         if file is not None and (kind not in (_REGULAR, _LINK) or file.mode & 0o170000 != kind):
             raise Refused("WrongType", name, "not a file of the type that the patch is for")
@@ -109,7 +159,7 @@ class _Work:
         if patch.prereq and "-f" not in rules.options:
             _check_revision(patch.prereq, file.data if file else b"", name)
         data = self._hunks(patch, file, target, rules, placed)
-        self._store(patch, name, target, file, data, kind, "-E" in rules.options)
+        self._store(patch, name, target, file, inode, data, kind, "-E" in rules.options)
 
     def _store(
         self,
@@ -117,6 +167,7 @@ class _Work:
         name: bytes,
         target: bytes,
         file: File | None,
+        inode: int,
         data: bytes,
         kind: int,
         remove_empty: bool,
@@ -125,7 +176,11 @@ class _Work:
         reverse = self._reverse
         gone = patch.nonexistent[not reverse] == 2
         if not data and (remove_empty or gone or kind == _LINK):
-            self._doomed.add(target)
+            if target != name:
+                if self._files.get(target) is None:
+                    raise Refused("FileDoesNotExist", target, "the file to delete does not exist")
+                inode = self._disk.inode(target)
+            self._disk.delete_later(target, inode)
             return
         if data and gone:
             raise Refused(
@@ -145,9 +200,9 @@ class _Work:
         if patch.git and patch.nonexistent[reverse] != 2:
             self._queue.append((target, made))
         else:
-            self._put(target, made)
-        if patch.rename and name != target:
-            self._doomed.add(name)
+            self._disk.put(target, made)
+        if patch.rename:
+            self._disk.delete_later(name, inode)
 
     # -- which file ------------------------------------------------------------------------
 
@@ -200,7 +255,7 @@ class _Work:
         raise Refused(reason, name, detail, hunk)
 
     def _exists(self, name: bytes) -> bool:
-        return self._get(name) is not None or self._disk.is_dir(name)
+        return self._get(name) is not None or self._files.is_dir(name)
 
     def _looks_reversed(self, patch: FilePatch, file: File | None) -> bool:
         """src/pch.c, maybe_reverse."""
@@ -215,7 +270,9 @@ class _Work:
     def _new_directories(self, name: bytes) -> int:
         above = name.split(b"/")[:-1]
         return sum(
-            not self._disk.is_dir(b"/".join(above[: n + 1])) for n, part in enumerate(above) if part
+            not self._files.is_dir(b"/".join(above[: n + 1]))
+            for n, part in enumerate(above)
+            if part
         )
 
     # -- its hunks -------------------------------------------------------------------------
