@@ -244,7 +244,7 @@ class _Reader:
             return stripped, UNKNOWN
         if not dated:
             return None, UNKNOWN
-        return stripped, ABSENT if _is_epoch(rest) else (UNKNOWN if not rest.strip() else OTHER)
+        return stripped, ABSENT if _is_epoch(rest) else OTHER  # to get_date, nothing is now
 
     def _git_names(self, text: bytes) -> tuple[bytes | None, bytes | None]:
         found = []
