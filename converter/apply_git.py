@@ -214,8 +214,14 @@ class _Work:
             _verify(patch.old, patch.old_mode)
         if patch.new is not None and patch.is_delete is False:
             _verify(patch.new, patch.new_mode)
-            if any(self._is_link(parent) for parent in parents(patch.new)):
+            if self._is_beyond_link(patch.new):
                 raise Refused("UnsafePath", patch.new, "it is beyond a symbolic link")
+
+    def _is_beyond_link(self, path: bytes) -> bool:
+        directory = path.rpartition(b"/")[0]
+        if not directory or (not self._linked and self._tree.is_dir(directory)):
+            return False
+        return any(self._is_link(parent) for parent in parents(path))
 
     def _is_link(self, path: bytes) -> bool:
         if path in self._linked:
@@ -249,11 +255,14 @@ class _Work:
         made = list(made)
         after = Overlay(self._tree)
         for each in made:
-            if each.removed is not None:
+            if each.removed is not None and each.removed != each.created:
                 after.set(each.removed, None)
         for each in made:
             if each.created is not None:
-                self._create(after, each.created, self._file(each))
+                file = self._file(each)
+                if each.removed != each.created:  # else it is where the old one was
+                    self._check_place(after, each.created, file)
+                after.set(each.created, file)
         if self._options.index:
             return dict(after.changes)
         # A submodule is a directory then, whatever becomes of it.
@@ -264,7 +273,7 @@ class _Work:
         }
 
     @staticmethod
-    def _create(after: Overlay, path: bytes, file: File) -> None:
+    def _check_place(after: Overlay, path: bytes, file: File) -> None:
         """apply.c, create_one_file: in the place of a file or of an empty directory.
 
         A submodule is made with mkdir, which nothing may be in the way of.
@@ -277,7 +286,6 @@ class _Work:
             there = after.get(path)
             if there is not None and there.mode != _SUBMODULE:
                 raise Refused("CreatingFileThatExists", path, "a file is where a submodule goes")
-        after.set(path, file)
 
     def _file(self, made: _Made) -> File:
         """apply.c, try_create_file and add_index_file."""

@@ -32,6 +32,8 @@ pygit2.settings.owner_validation = False  # a mirror may belong to another accou
 pygit2.settings.cache_max_size(16 << 20)
 pygit2.settings.mwindow_size = 4 << 20
 pygit2.settings.mwindow_mapped_limit = 64 << 20
+# Nor does git hash what it reads from a pack (packfile.c); it takes longer than the reading.
+pygit2.settings.enable_strict_hash_verification(False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,24 +295,31 @@ class GitTree:
 
     def get(self, path: bytes) -> File | None:
         """Return the file at ``path``. Raises RepositoryUnusable when its blob is missing."""
-        entry = self.entry(path)
-        if entry is None:
+        found = self._lookup(path)
+        if found is None or isinstance(found, pygit2.Tree):
             return None
-        if entry.mode == FileMode.COMMIT:
-            return File(entry.mode, entry.id.encode())
-        return File(entry.mode, self.blob(entry))
+        mode = int(found.filemode)
+        if mode == FileMode.COMMIT:
+            return File(mode, str(found.id).encode())
+        assert isinstance(found, pygit2.Blob)
+        try:
+            return File(mode, found.data)
+        except KeyError:
+            raise self._lacks(path, str(found.id)) from None
 
     def blob(self, entry: Entry) -> bytes:
-        try:
-            blob = self._repo[entry.id]
-        except KeyError:
-            raise RepositoryUnusable(
-                f"upstream lacks the content of {os.fsdecode(entry.path)} (blob {entry.id})",
-                where=self._repo.path,
-                next_step="complete the upstream mirror with git fetch, or name another --upstream",
-            ) from None
-        assert isinstance(blob, pygit2.Blob)
-        return blob.data
+        """Return the content of ``entry``. Raises RepositoryUnusable when it is missing."""
+        found = self._repo.get(entry.id)
+        if not isinstance(found, pygit2.Blob):
+            raise self._lacks(entry.path, entry.id)
+        return found.data
+
+    def _lacks(self, path: bytes, id: str) -> RepositoryUnusable:
+        return RepositoryUnusable(
+            f"upstream lacks the content of {os.fsdecode(path)} (blob {id})",
+            where=self._repo.path,
+            next_step="complete the upstream mirror with git fetch, or name another --upstream",
+        )
 
     def below(self, directory: bytes) -> GitTree | None:
         """Return the tree at ``directory``; None where there is none."""
@@ -373,27 +382,30 @@ class Stage(FastImport):
         self._base = repo.tree(base)
         self._parent = base.encode()
         self._edits: Edits[_Written] = Edits(self._base)
-        self._cache: OrderedDict[bytes, bytes] = OrderedDict()
+        self._cache: OrderedDict[bytes, File] = OrderedDict()  # by path, as it is now
         self._cache_room = cache_bytes
 
     # -- a converter.tree.Tree ------------------------------------------------------------
 
     def get(self, path: bytes) -> File | None:
+        known = self._cache.get(path)
+        if known is not None:
+            self._cache.move_to_end(path)
+            return known
         edits = self._edits
         if path not in edits.made:
-            return None if edits.hides(path) else self._base.get(path)
-        written = edits.made[path]
-        if written is None:
-            return None
-        if written.mode == FileMode.COMMIT:
-            return File(written.mode, written.source)
-        data = self._cache.get(written.source)
-        if data is None:
-            data = self.read_blob(int(written.source[1:]))
-            self._remember(written.source, data)
+            file = None if edits.hides(path) else self._base.get(path)
         else:
-            self._cache.move_to_end(written.source)
-        return File(written.mode, data)
+            written = edits.made[path]
+            if written is None:
+                return None
+            data = written.source
+            if written.mode != FileMode.COMMIT:
+                data = self.read_blob(int(data[1:]))
+            file = File(written.mode, data)
+        if file is not None:
+            self._remember(path, file)
+        return file
 
     def is_dir(self, path: bytes) -> bool:
         return self._edits.is_dir(path)
@@ -401,12 +413,17 @@ class Stage(FastImport):
     def children(self, directory: bytes) -> Iterator[tuple[bytes, bool]]:
         return self._edits.children(directory)
 
-    def _remember(self, mark: bytes, data: bytes) -> None:
-        self._cache[mark] = data
-        self._cache_room -= len(data)
+    def _remember(self, path: bytes, file: File) -> None:
+        self._cache[path] = file
+        self._cache_room -= len(file.data)
         while self._cache_room < 0 and len(self._cache) > 1:
             _, old = self._cache.popitem(last=False)
-            self._cache_room += len(old)
+            self._cache_room += len(old.data)
+
+    def _forget(self, path: bytes) -> None:
+        old = self._cache.pop(path, None)
+        if old is not None:
+            self._cache_room += len(old.data)
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -420,14 +437,16 @@ class Stage(FastImport):
         """Write one commit on top of the last; return its mark, for ids()."""
         edits = []
         for path, file in changes.items():
+            self._forget(path)
             if file is None:
                 edits.append(delete(path))
-                self._set(path, None)
+                self._edits.set(path, None)
         for path, file in changes.items():
             if file is not None:
                 written = self._write(file)
                 edits.append(put(written.mode, written.source, path))
-                self._set(path, written)
+                self._edits.set(path, written)
+                self._remember(path, file)
         mark = self.write_commit(self._parent, edits, bytes(author), bytes(committer), message)
         self._parent = b":%d" % mark
         return mark
@@ -435,15 +454,7 @@ class Stage(FastImport):
     def _write(self, file: File) -> _Written:
         if file.mode == FileMode.COMMIT:
             return _Written(file.mode, file.data)
-        mark = b":%d" % self.write_blob(len(file.data), (file.data,))
-        self._remember(mark, file.data)
-        return _Written(file.mode, mark)
-
-    def _set(self, path: bytes, written: _Written | None) -> None:
-        old = self._edits.made.get(path)
-        if old is not None and old.source in self._cache:
-            self._cache_room += len(self._cache.pop(old.source))
-        self._edits.set(path, written)
+        return _Written(file.mode, b":%d" % self.write_blob(len(file.data), (file.data,)))
 
     def tree_id(self) -> str:
         """Return the id of the tree of the last commit."""

@@ -62,8 +62,11 @@ class Edits(Generic[T]):
         self._below = below
         self.made: dict[bytes, T | None] = {}
         self._live: dict[bytes, int] = {}  # directory -> files that the edits hold below it
+        self._hiders: set[bytes] = set()  # files that are directories in the tree below
 
     def set(self, path: bytes, value: T | None) -> None:
+        if path not in self.made and self._below.is_dir(path):
+            self._hiders.add(path)
         change = (value is not None) - (self.made.get(path) is not None)
         self.made[path] = value
         for parent in parents(path):
@@ -71,8 +74,9 @@ class Edits(Generic[T]):
 
     def hides(self, path: bytes) -> bool:
         """Tell whether one of the parents of ``path`` has become a file."""
-        made = self.made
-        return any(made.get(parent) is not None for parent in parents(path))
+        return bool(self._hiders) and any(
+            parent in self._hiders and self.made.get(parent) is not None for parent in parents(path)
+        )
 
     def is_dir(self, path: bytes) -> bool:
         if self._live.get(path):
