@@ -1,44 +1,161 @@
-"""What is left out of a spec that today's rpm refuses, so that it can be read all the same (pure)."""
+"""What is changed in a spec that today's rpm refuses, so that it can be read all the same (pure).
+
+Macros of other packages, and rpm's own of a newer release, are nothing that a series depends on.
+The numbers of lines stay.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _DEPENDENCY = re.compile(
-    rb"^\s*(?:(?:Build)?(?:Requires|Conflicts|PreReq)|Provides|Obsoletes|Supplements|Suggests"
-    rb"|Recommends|Enhances|OrderWithRequires)\s*(?:\([^)]*\))?\s*:.*(?:\\\n.*)*",
+    rb"^[ \t]*(?:(?:Build)?(?:Requires|Conflicts|PreReq)|Provides|Obsoletes|Supplements|Suggests"
+    rb"|Recommends|Enhances|OrderWithRequires)\s*(?:\([^)]*\))?\s*:.*",
     re.IGNORECASE | re.MULTILINE,
 )
-# Macros of other packages that rpm takes for a bad line when nobody defines them.
-_ALONE = re.compile(
-    rb"^\s*%\{?\??(?:forgemeta|gometa|goprep|forgesetup|fontpkg|fontmeta|generate_buildrequires"
-    rb"|pyproject_buildrequires|gopkg|godevelpkg|gpgverify|cargo_generate_buildrequires"
-    rb"|scl_package|py_provides|python_subpkg|javadoc_package|bcond|bcond_with|ldconfig_scriptlets"
-    rb"|kernel_module_package|_metainfo|nodejs_find_provides_and_requires)\b.*$"
-    rb"|^BuildSystem\s*:.*$|^BuildOption\b.*$",
-    re.MULTILINE | re.IGNORECASE,
+_SECTIONS = (
+    rb"package|description|prep|generate_buildrequires|conf|build|install|check|clean|files"
+    rb"|changelog|preun|postun|pretrans|posttrans|preuntrans|postuntrans|pre|post|verifyscript"
+    rb"|triggerprein|triggerin|triggerun|triggerpostun|filetriggerin|filetriggerun"
+    rb"|filetriggerpostun|transfiletriggerin|transfiletriggerun|transfiletriggerpostun"
+    rb"|sourcelist|patchlist"
 )
-_EDITS = (
-    (_DEPENDENCY, "dependency lines left out: this rpm refuses one of them"),
-    (_ALONE, "lines with macros of other packages left out"),
-)
+_SECTION = re.compile(rb"^%(" + _SECTIONS + rb")\b.*\n?", re.MULTILINE)
+_SYSTEM = re.compile(rb"^BuildSystem\s*:[ \t]*(\S*).*$", re.MULTILINE | re.IGNORECASE)
+_OPTION = re.compile(rb"^BuildOption(?:\((\w+)\))?[ \t]*:", re.MULTILINE | re.IGNORECASE)
+_CONDITION = re.compile(rb"[ \t]*%(if|else|elif|endif)")
 
 
-def edits(spec: bytes) -> Iterator[tuple[bytes, tuple[str, ...]]]:
-    """Yield ever shorter versions of ``spec`` that rpm may like better, and what was done to them.
+def edit(spec: bytes, said: str) -> tuple[bytes, str] | None:
+    """Return a version of ``spec`` that rpm may like better, and what was done to it.
 
-    The numbers of lines stay.
+    ``said`` is what rpm said of ``spec``. None when nothing is left to try.
     """
-    notes: tuple[str, ...] = ()
-    for pattern, note in _EDITS:
-        changed = pattern.sub(_blank, spec)
-        if changed != spec:
-            spec, notes = changed, (*notes, note)
-            yield spec, notes
+    for pattern, change in _RULES:
+        found = re.search(pattern, said)
+        made = change(spec, found) if found else None
+        if made and made[0] != spec:
+            return made
+    return None
+
+
+def _without_c(spec: bytes, _: re.Match[str]) -> tuple[bytes, str]:
+    """``%setup -C``, since rpm 4.20: the top directory is named by -n or as without -C."""
+    pattern = re.compile(rb"^(\s*%\{?(?:auto)?setup\b.*?)[ \t]+-C(?=\s|\}|$)", re.MULTILINE)
+    return pattern.sub(rb"\1", spec), "%setup -C as without -C"
+
+
+def _declared(spec: bytes, _: re.Match[str]) -> tuple[bytes, str]:
+    """``BuildSystem:`` and sections in parts (``%prep -a``), since rpm 4.20: one %prep is made.
+
+    Where there is none it is ``%autosetup -p1`` with the BuildOptions for prep (rpm's macros.in,
+    %buildsystem_default_prep; none of Fedora's build systems has another).
+    """
+    system = _SYSTEM.search(spec)
+    parts: dict[bytes, list[bytes]] = {b"-p": [], b"": [], b"-a": []}
+    for section, header, start, end in _sections(spec):
+        if section == b"prep":
+            place = re.search(rb"\s(-[ap])\b", header)
+            parts[place[1] if place else b""].append(_whole(spec[start + len(header) : end])[0])
+    told = f"BuildSystem: {system[1].decode('utf-8', 'replace')}" if system else "parts"
+    made = _SYSTEM.sub(b"", _OPTION.sub(_as_macro, spec))
+    if parts[b"-p"] or parts[b"-a"] or not parts[b""]:
+        if system and not parts[b""]:
+            parts[b""] = [b"%autosetup -p1 %{shrink:%{?srcgit_prep}}\n"]
+        body = b"".join(part for place in parts.values() for part in place)
+        made = _blanked(made, b"prep").rstrip(b"\n") + b"\n%prep\n" + body
+    return made, f"%prep as rpm 4.20 puts it together, of {told}"
+
+
+def _as_macro(option: re.Match[bytes]) -> bytes:
+    """An option may go on over several lines: those of a macro do, too."""
+    if option[1] == b"prep":
+        return b"%global srcgit_prep %{?srcgit_prep} "
+    return b"%define srcgit_option %{nil} "
+
+
+def _without_second(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
+    """``%build -a`` beside %build: what is not %prep is of no interest."""
+    return _blanked(spec, found[1].encode()), f"%{found[1]} left out"
+
+
+def _without_macro(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
+    """A macro alone on a line that nobody defines is taken for a bad line."""
+    name = found[1].encode()
+    line = re.compile(rb"^[ \t]*%\{?[?!]*" + re.escape(name) + rb"\b.*$", re.MULTILINE)
+    made = spec
+    for section, _, start, end in _sections(spec):
+        if section != b"prep":  # there it is told
+            made = made[:start] + line.sub(_blank, made[start:end]) + made[end:]
+    return made, f"%{found[1]} is not known here, its lines left out"
+
+
+def _as_zero(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
+    """A macro that nobody defines cannot be a condition."""
+    macro = re.compile(rb"^(\s*%(?:el)?if\b.*?)%\{?" + found[1].encode() + rb"\b\}?", re.MULTILINE)
+    return macro.sub(rb"\g<1>0", spec), f"%{found[1]} is not known here, as a condition it is 0"
+
+
+def _without_attributes(spec: bytes, _: re.Match[str]) -> tuple[bytes, str]:
+    return re.sub(rb"<\s*(?:const|close)\s*>", b"", spec), "Lua's attributes left out"
+
+
+def _without_dependencies(spec: bytes, _: re.Match[str]) -> tuple[bytes, str]:
+    return _DEPENDENCY.sub(_blank, spec), "dependency lines left out: this rpm refuses one of them"
+
+
+_Change = Callable[[bytes, re.Match[str]], tuple[bytes, str]]
+_RULES: tuple[tuple[str, _Change], ...] = (
+    (r"Unknown option C in (?:auto)?setup|Bad %setup option -C", _without_c),
+    (r"Unknown (?:tag: Build(?:System|Option)\b|buildsystem)|second %prep\b", _declared),
+    (r"parametric macro .* not defined for buildsystem", _declared),
+    (r"second %(\w+)", _without_second),
+    (r"Unknown tag: %\{?[?!]*(\w+)", _without_macro),
+    (r"(?:parse error in|bad) expression.*?%\{?(\w+)", _as_zero),
+    (r"unexpected symbol near '<'", _without_attributes),
+    (r"", _without_dependencies),
+)
+
+
+def _sections(spec: bytes) -> Iterator[tuple[bytes, bytes, int, int]]:
+    """Yield (name, header line, start, end) of each section; the preamble's name is ``b""``."""
+    name, header, start = b"", b"", 0
+    for found in _SECTION.finditer(spec):
+        yield name, header, start, found.start()
+        name, header, start = found[1], found[0], found.start()
+    yield name, header, start, len(spec)
+
+
+def _blanked(spec: bytes, name: bytes) -> bytes:
+    """Leave out every section ``name``."""
+    parts = []
+    for section, _, start, end in _sections(spec):
+        part = spec[start:end]
+        if section == name:
+            body, rest = _whole(part)
+            part = re.sub(rb"[^\n]", b"", body) + rest
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _whole(part: bytes) -> tuple[bytes, bytes]:
+    """Split a section before the conditions that are about the next one."""
+    lines = part.splitlines(keepends=True)
+    begun: list[int] = []
+    for n, line in enumerate(lines):
+        if found := _CONDITION.match(line):
+            if found[1] == b"if":
+                begun.append(n)
+            elif not begun:
+                begun = [n]
+                break
+            elif found[1] == b"endif":
+                begun.pop()
+    end = begun[0] if begun else len(lines)
+    return b"".join(lines[:end]), b"".join(lines[end:])
 
 
 def _blank(match: re.Match[bytes]) -> bytes:
     # Inside of a %define, a backslash at the end of each line but the last holds it together.
-    lines = match[0].split(b"\n")
-    return b"\n".join(b"\\" if line.endswith(b"\\") else b"" for line in lines)
+    return b"\\" if match[0].endswith(b"\\") else b""

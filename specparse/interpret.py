@@ -408,7 +408,12 @@ class _Interpreter:
             if _bytes(name) not in applied
         ]
         self._unrepresented += [
-            Unrepresented(command, "changes the tree and is no patch")
+            Unrepresented(
+                command,
+                "a macro that is not known here"
+                if command.lstrip("'").startswith("%")
+                else "changes the tree and is no patch",
+            )
             for command in self._recording.changes
         ]
         return Interpretation(

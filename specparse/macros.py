@@ -12,8 +12,8 @@ SOURCES = f"{BUILD}/SOURCES"
 def macros(dist: str, arch: str, build: str = BUILD) -> dict[str, str]:
     """Return macro -> body for a build with the dist tag ``dist`` (``.fc28``) on ``arch``.
 
-    redhat-rpm-config and the kernel's own macros are not needed to parse: what a spec does not
-    get from here stays as it is written, and rpm says so where that matters.
+    The macros that tell which source a spec means are in fedora.macros. What a spec does not get
+    from either stays as it is written, and rpm says so where that matters.
     """
     table = {
         "dist": dist,
@@ -33,9 +33,6 @@ def macros(dist: str, arch: str, build: str = BUILD) -> dict[str, str]:
         "__quilt": "quilt",
         "__hg": "hg",
         "__make": "make",
-        # release and changelog that rpmautospec computes when a package is built
-        "autorelease": "1%{?dist}",
-        "autochangelog": "* Thu Jan 01 1970 x <x@x> - 0",
     }
     if fedora := re.fullmatch(r"\.fc(\d+)", dist):
         table |= {"fedora": fedora[1], f"fc{fedora[1]}": "1"}

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from specparse.edits import edits
+from specparse.edits import edit
 from specparse.macros import BUILD, SOURCES, macros
 from specparse.plan import Prepared, SpecError
 from specparse.sandbox import Done, Limits, Sandbox
@@ -22,6 +22,7 @@ LIMITS = Limits(
     wall=900, cpu=900, memory=6 << 30, file=4 << 30, processes=1000, output=64 << 20, disk=2 << 30
 )
 _BUILD = f"{BUILD}/BUILD"  # rpm's _builddir
+_MACROS = "/srcgit/specparse"  # this directory, in the sandbox
 _CALLS = ".srcgit-calls"  # below the build directory
 
 # Stands in the place of both tools. A patch that moves the base is applied all the same: it is
@@ -95,16 +96,18 @@ class SandboxedPreparer:
     def declared(self, package: Path, spec: bytes, *, dist: str, arch: str) -> tuple[bytes, ...]:
         """Return the base names of the spec's sources and patches, as declared. Raises PlanError."""
         query = ("rpmspec", "-q", "--srpm", "--qf", "[%{SOURCE}\\n]\\t[%{PATCH}\\n]")
-        box = Sandbox(read_only=_mounts(package))
-        for path, mounts, _ in _versions(package, spec):
-            done = replace(box, read_only=box.read_only + mounts).run(
-                *query, *_options(dist, arch), path
-            )
-            if done.status == 0 and not done.broke:
-                sources, _, patches = done.stdout.partition(b"\t")
-                # rpm keeps both in reverse order of declaration (rpm 4.18, build/parsePreamble.c).
-                return (*reversed(sources.split(b"\n")[:-1]), *reversed(patches.split(b"\n")[:-1]))
-        raise _refused(done, spec)
+        done, _, _ = _accepted(
+            Sandbox(read_only=_mounts(package)),
+            (*query, *_options(dist, arch)),
+            package,
+            spec,
+            lambda done: done.status == 0,
+        )
+        if done.broke:
+            raise SpecError(f"reading the spec takes more than {done.broke}")
+        sources, _, patches = done.stdout.partition(b"\t")
+        # rpm keeps both in reverse order of declaration (rpm 4.18, build/parsePreamble.c).
+        return (*reversed(sources.split(b"\n")[:-1]), *reversed(patches.split(b"\n")[:-1]))
 
     def run(
         self, package: Path, spec: bytes, build: Path, *, dist: str, arch: str, control: bool
@@ -122,15 +125,22 @@ class SandboxedPreparer:
                 limits=self._limits,
                 directory=_BUILD,
             )
-            for path, mounts, notes in _versions(package, spec):
-                words = ["rpmbuild", "-bp", "--nodeps", *_options(dist, arch), path]
-                done = replace(box, read_only=box.read_only + mounts).run(*words)
-                if done.broke or b"Executing(%prep)" in done.stdout:
-                    return self._prepared(done, words, notes, build, control)
-        raise _refused(done, spec)
+            done, words, notes = _accepted(
+                box,
+                ("rpmbuild", "-bp", "--nodeps", *_options(dist, arch)),
+                package,
+                spec,
+                lambda done: b"Executing(%prep)" in done.stdout,
+            )
+        return self._prepared(done, words, notes, build, control)
 
     def _prepared(
-        self, done: Done, words: list[str], notes: tuple[str, ...], build: Path, control: bool
+        self,
+        done: Done,
+        words: tuple[str, ...],
+        notes: tuple[str, ...],
+        build: Path,
+        control: bool,
     ) -> Prepared:
         if done.broke:
             raise SpecError(
@@ -157,7 +167,8 @@ def _mounts(package: Path) -> tuple[tuple[Path, str], ...]:
     # Fedora's sh is bash, Debian's is dash: what is called sh in there is bash.
     shell = Path("/bin/sh").resolve()
     bash = Path("/usr/bin/bash")
-    return (package, SOURCES), *(((bash, str(shell)),) if shell.name != "bash" else ())
+    own = (Path(__file__).parent, _MACROS)
+    return (package, SOURCES), own, *(((bash, str(shell)),) if shell.name != "bash" else ())
 
 
 def _stand_ins(scratch: Path) -> tuple[tuple[Path, str], ...]:
@@ -173,30 +184,46 @@ def _stand_ins(scratch: Path) -> tuple[tuple[Path, str], ...]:
     return tuple(mounts)
 
 
-def _options(dist: str, arch: str) -> list[str]:
-    words = ["--target", f"{arch}-linux"]
+def _options(dist: str, arch: str) -> tuple[str, ...]:
+    words = ["--target", f"{arch}-linux", f"--load={_MACROS}/fedora.macros"]
+    if not Sandbox().run("rpm", "--eval", "%{?sub:1}").stdout.strip():
+        words.append(f"--load={_MACROS}/strings.macros")
     for name, body in {**macros(dist, arch), "_dbpath": "/tmp/rpmdb"}.items():
         words += ["--define", f"{name} {body}"]
-    return words
+    return tuple(words)
 
 
-_Version = tuple[str, tuple[tuple[Path, str], ...], tuple[str, ...]]
-
-
-def _versions(package: Path, spec: bytes) -> Iterator[_Version]:
-    """Yield (path inside, mounts, edits) of the spec: as it is, then for a rpm that refuses it.
+def _accepted(
+    box: Sandbox,
+    words: tuple[str, ...],
+    package: Path,
+    spec: bytes,
+    accepted: Callable[[Done], bool],
+) -> tuple[Done, tuple[str, ...], tuple[str, ...]]:
+    """Run ``words`` on the spec, changed until rpm accepts it; return also the command and edits.
 
     The original stays in the source directory, because specs look for patches in their own text.
+    Raises SpecError for a spec that rpm refuses whatever is changed.
     """
     name = os.path.basename(os.fsdecode(spec))
-    yield f"{SOURCES}/{name}", (), ()
+    text = _read(package / os.fsdecode(spec))
+    notes: tuple[str, ...] = ()
+    command, mounts = (*words, f"{SOURCES}/{name}"), box.read_only
     with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
         os.chmod(scratch, 0o755)
-        for n, (text, notes) in enumerate(edits(_read(package / os.fsdecode(spec)))):
-            edited = Path(scratch) / str(n)
+        while True:
+            done = replace(box, read_only=mounts).run(*command)
+            if done.broke or accepted(done):
+                return done, command, notes
+            made = edit(text, done.stderr.decode("utf-8", "replace"))
+            if made is None:
+                raise _refused(done, spec)
+            text, notes = made[0], (*notes, made[1])
+            edited = Path(scratch) / str(len(notes))
             edited.write_bytes(text)
             edited.chmod(0o644)
-            yield f"{BUILD}/{name}", ((edited, f"{BUILD}/{name}"),), notes
+            command = (*words, f"{BUILD}/{name}")
+            mounts = (*box.read_only, (edited, f"{BUILD}/{name}"))
 
 
 def _read(path: Path) -> bytes:

@@ -27,7 +27,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from specparse.edits import edits
+from specparse.edits import edit
 from specparse.standin import MARKER, STANDIN_SHELL, STANDINS, record, script
 
 # Where everything is: fixed in the sandbox, given where a person does without one.
@@ -36,7 +36,7 @@ ROOT = os.environ.get("SRCGIT_ROOT", "/tmp")
 BUILD = f"{ROOT}/build"
 SOURCES = f"{BUILD}/SOURCES"
 ERRORS, TRACE, END = f"{ROOT}/errors", f"{ROOT}/trace", f"{ROOT}/end"
-_SUFFIXES = r"\.(?:tar(?:\.(?:gz|bz2|xz|zst|lzma|Z))?|tgz|tbz2?|txz|zip|crate|gem)$"
+_SUFFIXES = r"\.(?:tar(?:\.\w{1,4})?|tgz|tbz2?|txz|zip|crate|gem)$"
 _ARCHIVE = re.compile(_SUFFIXES)
 INVENTED: set[str] = set()  # files that the spec wants, and that nothing lists
 COPIED: dict[str, str] = {}  # files of the source directory that are no links -> path in pkg-git
@@ -149,7 +149,7 @@ def packed(name: str, data: bytes) -> bytes:
         return lzma.compress(data, preset=0)
     if suffix == "lzma":
         return lzma.compress(data, format=lzma.FORMAT_ALONE, preset=0)
-    if suffix == "zst":
+    if suffix in ("zst", "zstd"):
         run = subprocess.run(["/usr/bin/zstd", "-q", "-c"], input=data, capture_output=True)
         return run.stdout or data
     return data
@@ -164,36 +164,41 @@ def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]
 
     with open(path, "rb") as file:
         text = file.read()
-    first = ""
-    for version, notes in ((text, ()), *edits(text)):
-        if version is not text:
-            path = f"{BUILD}/{os.path.basename(path)}"
-            with open(path, "wb") as file:
-                file.write(version)
-        missing: set[str] = set()
-        while True:
-            rpm.reloadConfig(f"{arch}-linux")
-            for name, body in macros.items():
-                rpm.addMacro(name, body)
-            with open(f"{ROOT}/rpm.log", "w+b") as log:
-                rpm.setLogFile(log)
-                try:
-                    return rpm.spec(path, rpm.RPMSPEC_ANYARCH), list(notes)
-                except (rpm.error, ValueError) as error:
-                    log.flush()
-                    log.seek(0)
-                    said = log.read().decode("utf-8", "replace") or str(error)
-                finally:
-                    rpm.setLogFile(sys.stderr)
-            absent = re.search(rf"Bad (?:file|source): {SOURCES}/([^\s:/]+):", said)
-            if absent is None or absent[1] in missing:
-                break
+    version = text
+    notes: list[str] = []
+    missing: set[str] = set()
+    while True:
+        rpm.reloadConfig(f"{arch}-linux")
+        for name, body in macros.items():
+            rpm.addMacro(name, body)
+        for definitions in ("strings", "fedora"):
+            if definitions == "fedora" or not rpm.expandMacro("%{?sub:1}"):
+                rpm.expandMacro(f"%{{load:{os.path.dirname(__file__)}/{definitions}.macros}}")
+        with open(f"{ROOT}/rpm.log", "w+b") as log:
+            rpm.setLogFile(log)
+            try:
+                return rpm.spec(path, rpm.RPMSPEC_ANYARCH), notes
+            except (rpm.error, ValueError) as error:
+                log.flush()
+                log.seek(0)
+                said = log.read().decode("utf-8", "replace") or str(error)
+            finally:
+                rpm.setLogFile(sys.stderr)
+        absent = re.search(rf"Bad (?:file|source): {SOURCES}/([^\s:/]+):", said)
+        if absent is not None and absent[1] not in missing:
             missing.add(absent[1])
             INVENTED.add(absent[1])
             fake(absent[1], ())
-        first = first or said
-    what, where = cleaned(first)
-    raise Refused(what, where or line_of(what, text))
+            continue
+        edited = edit(version, said)
+        if edited is None:
+            what, where = cleaned(said)
+            raise Refused(what, where or line_of(what, text))
+        version, note = edited
+        notes.append(note)
+        path = f"{BUILD}/{os.path.basename(path)}"
+        with open(path, "wb") as file:
+            file.write(version)
 
 
 def cleaned(said: str) -> tuple[str, str]:
@@ -243,6 +248,8 @@ def line_of(what: str, text: bytes) -> str:
 # -- running %prep -------------------------------------------------------------------------
 
 _SETUP = re.compile(r"^cd '([^'\n]+)'$", re.MULTILINE)
+# rpm has RubyGems unpack these (rpm 4.18, tools/rpmuncompress.c); ours are plain archives.
+_GEM = re.compile(r"^\S*/rpmuncompress -x(?: -v)? (\S+/(\S+)\.gem)$", re.MULTILINE)
 _TOOL_PATH = re.compile(r"(?<![\w/.-])/usr/bin/(" + "|".join(STANDINS) + r")\b")
 
 # What is not in the place of an archive may be a directory of the real one.
@@ -284,9 +291,10 @@ def run(prep: str, name: str, pause: Callable[[], None]) -> int:
                 f"#!{STANDIN_SHELL if os.path.exists(STANDIN_SHELL) else '/bin/sh'}\n{script(ROOT)}"
             )
         os.chmod(f"{ROOT}/standin/{tool}", 0o755)
+    prep = _GEM.sub(r"tar -xf \1; : > '\2.gemspec'", _TOOL_PATH.sub(r"\1", prep))
     prepared = f"{BUILD}/prep.sh"
     with open(prepared, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(_PREAMBLE + _TOOL_PATH.sub(r"\1", prep) + f"\nprintf end > {END}\ntrap - EXIT\n")
+        file.write(_PREAMBLE + prep + f"\nprintf end > {END}\ntrap - EXIT\n")
     environment = {
         "PATH": f"{ROOT}/standin:/usr/bin:/usr/sbin",
         "HOME": ROOT,
@@ -481,6 +489,11 @@ _CHANGES = {
 }  # fmt: skip
 
 
+def _may_change(word: str) -> bool:
+    """A macro that nobody defined is left as it is written: what it would do is not known."""
+    return word in _CHANGES or bool(re.match(r"%[A-Za-z_{]", word))
+
+
 def changes() -> list[str]:
     """Return the commands of the trace that may change the tree, one for each line of %prep."""
     text = read(TRACE, 64 << 20).decode("utf-8", "surrogateescape")
@@ -490,13 +503,13 @@ def changes() -> list[str]:
         place, _, command = part.partition("\x02")
         line, _, directory = place.partition(" ")
         command = command.rstrip("\n")
-        if command.split(" ", 1)[0] not in _CHANGES:
+        if not _may_change(command.split(" ", 1)[0].strip("'")):
             continue
         try:
             words = shlex.split(command)
         except ValueError:
             words = command.split()
-        if not words or words[0] not in _CHANGES:
+        if not words or not _may_change(words[0]):
             continue
         if not inside.setdefault(directory, bool(top_of(directory))):
             continue
