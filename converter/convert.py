@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -173,7 +174,8 @@ def plan(request: Request, trace: Tracer, progress: Progress = lambda stage: Non
     progress(f"reading {text(spec)}")
     history = None if request.loose else package.history(spec)
     made = _traced(trace, package, spec, dist, request.arch, {}, {})
-    nvr = _nvr(request.nvr, made, package)
+    nvr, doubts = _nvr(request.nvr, made, package)
+    made = replace(made, warnings=(*made.warnings, *doubts))
     return Planned(nvr, dist, made, pkg_git, package, history and _of(history, package, made))
 
 
@@ -230,16 +232,26 @@ def at_hand(planned: Planned, request: Request) -> Found | str:
         return f"{error.what} [{error.where}]"
 
 
-def _nvr(asked: Nvr | None, made: Plan, package: Package) -> Nvr:
-    """Return the build's NVR: the spec's own, which must be the one that was asked for.
+# rpmautospec counts the release when a package is built, forgemeta puts a snapshot's date into it.
+_COUNTED = re.compile(
+    rb"^Release\s*:.*%\{?\??autorelease|^\s*%\{?\??(?:forgemeta|gometa)\b", re.MULTILINE
+)
+_COUNTED_BEFORE = re.compile(rb"^%(?:define|global)\s+autorelease\b", re.MULTILINE)
 
-    rpmautospec computes the release from history when it builds, so there the question decides.
+
+def _nvr(asked: Nvr | None, made: Plan, package: Package) -> tuple[Nvr, tuple[str, ...]]:
+    """Return the build's NVR, and warnings: the spec's own, which must be the one asked for.
+
+    Where only a build computes the release, the question decides.
     """
     spec = package.read(made.spec) or b""
+    counted = _COUNTED.search(spec)
     told = f"{made.name}-{made.version}-{made.release}"
     if asked is None:
-        return Nvr.parse(told)
-    if b"%autorelease" in spec or b"%{autorelease" in spec or b"%{?autorelease" in spec:
+        guessed = counted and b"autorelease" in counted[0] and not _COUNTED_BEFORE.search(spec)
+        doubt = f"rpmautospec counts the release: {told} without --nvr is a guess"
+        return Nvr.parse(told), (doubt,) if guessed else ()
+    if counted:
         told = f"{made.name}-{made.version}-{asked.release}"
     if told != str(asked):
         raise CannotConvert(
@@ -247,7 +259,7 @@ def _nvr(asked: Nvr | None, made: Plan, package: Package) -> Nvr:
             where=package.commit.id,
             next_step="give the commit that Koji names for the build",
         )
-    return asked
+    return asked, ()
 
 
 @_machine()

@@ -5,6 +5,7 @@ A control run is the same with stand-ins for patch and git that apply no patch o
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import tempfile
@@ -22,7 +23,6 @@ LIMITS = Limits(
     wall=900, cpu=900, memory=6 << 30, file=4 << 30, processes=1000, output=64 << 20, disk=2 << 30
 )
 _BUILD = f"{BUILD}/BUILD"  # rpm's _builddir
-_MACROS = "/srcgit/specparse"  # this directory, in the sandbox
 _CALLS = ".srcgit-calls"  # below the build directory
 
 # Stands in the place of both tools. A patch that moves the base is applied all the same: it is
@@ -97,7 +97,7 @@ class SandboxedPreparer:
         """Return the base names of the spec's sources and patches, as declared. Raises PlanError."""
         query = ("rpmspec", "-q", "--srpm", "--qf", "[%{SOURCE}\\n]\\t[%{PATCH}\\n]")
         done, _, _ = _accepted(
-            Sandbox(read_only=_mounts(package)),
+            Sandbox(read_only=_mounts(package), environment={"HOME": "/tmp"}),
             (*query, *_options(dist, arch)),
             package,
             spec,
@@ -167,8 +167,7 @@ def _mounts(package: Path) -> tuple[tuple[Path, str], ...]:
     # Fedora's sh is bash, Debian's is dash: what is called sh in there is bash.
     shell = Path("/bin/sh").resolve()
     bash = Path("/usr/bin/bash")
-    own = (Path(__file__).parent, _MACROS)
-    return (package, SOURCES), own, *(((bash, str(shell)),) if shell.name != "bash" else ())
+    return (package, SOURCES), *(((bash, str(shell)),) if shell.name != "bash" else ())
 
 
 def _stand_ins(scratch: Path) -> tuple[tuple[Path, str], ...]:
@@ -185,12 +184,21 @@ def _stand_ins(scratch: Path) -> tuple[tuple[Path, str], ...]:
 
 
 def _options(dist: str, arch: str) -> tuple[str, ...]:
-    words = ["--target", f"{arch}-linux", f"--load={_MACROS}/fedora.macros"]
-    if not Sandbox().run("rpm", "--eval", "%{?sub:1}").stdout.strip():
-        words.append(f"--load={_MACROS}/strings.macros")
+    words = ["--target", f"{arch}-linux"]
     for name, body in {**macros(dist, arch), "_dbpath": "/tmp/rpmdb"}.items():
         words += ["--define", f"{name} {body}"]
     return tuple(words)
+
+
+@functools.cache
+def _macros() -> bytes:
+    here = Path(__file__).parent
+    functions = b"" if _has_strings() else (here / "strings.macros").read_bytes()
+    return functions + (here / "fedora.macros").read_bytes()
+
+
+def _has_strings() -> bool:
+    return bool(Sandbox().run("rpm", "--eval", "%{?sub:1}").stdout.strip())
 
 
 def _accepted(
@@ -208,9 +216,14 @@ def _accepted(
     name = os.path.basename(os.fsdecode(spec))
     text = _read(package / os.fsdecode(spec))
     notes: tuple[str, ...] = ()
-    command, mounts = (*words, f"{SOURCES}/{name}"), box.read_only
+    command = (*words, f"{SOURCES}/{name}")
     with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
         os.chmod(scratch, 0o755)
+        own = Path(scratch) / "macros"  # of HOME: read again for --target, as --load is not
+        own.write_bytes(_macros())
+        own.chmod(0o644)
+        box = replace(box, read_only=(*box.read_only, (own, "/tmp/.rpmmacros")))
+        mounts = box.read_only
         while True:
             done = replace(box, read_only=mounts).run(*command)
             if done.broke or accepted(done):

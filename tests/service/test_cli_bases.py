@@ -128,3 +128,44 @@ def test_a_snapshot(glib: Packaged, tmp_path: Path, length: int) -> None:
     status, done, err = glib.ask("convert", commit, "--repo", tmp_path / "out.git")
     assert status == 0, err
     assert (done["base"]["kind"], done["base"]["commit"]) == ("commit", glib.at)
+
+
+FORGE = "%global forgeurl https://github.com/o/glib\n{}\nVersion: 2.50.0\n%forgemeta\nSource: %{{forgesource}}"
+
+
+def test_forgemeta_build_system_and_autorelease(glib: Packaged, tmp_path: Path) -> None:
+    """A commit by macro, a %prep that nobody wrote, a release that only the build's NVR tells."""
+    commit = glib.commit(
+        name="glib2",
+        version="2.50.0",
+        release="%autorelease",
+        preamble=FORGE.format(f"%global commit {glib.at}").replace("Version: 2.50.0\n", ""),
+        prep="%forgeautosetup -p1",
+    )
+    status, done, err = glib.ask("convert", commit, "--repo", tmp_path / "out.git", "--nvr", "glib2-2.50.0-7.fc41", "--verify")  # fmt: skip
+    assert status == 0, err
+    assert (done["tag"], done["base"]["commit"]) == ("glib2-2.50.0-7.fc41", glib.at)
+    assert done["verified"] == "yes"
+    status, plan, _ = glib.ask("plan", commit)
+    assert status == 0
+    assert any("counts the release" in warning for warning in plan["warnings"])
+
+
+@pytest.mark.parametrize("prep", ["", "%prep -a\nrm version"])
+def test_a_declared_build(glib: Packaged, tmp_path: Path, prep: str) -> None:
+    assert glib.at
+    text = SPEC.replace("%prep\n{prep}", "{prep}").format(
+        name="glib2",
+        version="2.50.0",
+        release="1%{?dist}",
+        preamble="Source: glib2-%{version}.tar.gz\nBuildSystem: meson\nBuildOption(prep): -S git_am",
+        prep=prep,
+    )
+    commit = glib.package.commit(
+        {"glib2.spec": text, "fix.patch": glib.upstream.mails(glib.at, glib.tip)}, "import\n"
+    )
+    status, done, err = glib.ask("convert", commit, "--repo", tmp_path / "out.git", "--verify")
+    assert status == 0, err
+    assert done["base"]["rev"] == "GLIB_2_50_0"
+    assert len(done["series"]["patches"]) == 1
+    assert done["verified"] == "yes"
