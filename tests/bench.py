@@ -2,6 +2,7 @@
 
     python -m tests.bench [--quick] [--only NAME]... [--json]
                           [--upstream REPO --base REV --patches DIRECTORY]
+    python -m tests.bench --only worker [--upstream REPO --pkg-git REPO --commit SHA...]
 
 Everything is timed in this one run on this machine, as the median of several, on the clock and in
 processor time; the results of all contestants are compared before they count. srcgit is timed twice: the call itself, as in the
@@ -245,6 +246,7 @@ class Row:
     cpu: float | None = None
     cpu_ratio: float | None = None
     per_second: float | None = None
+    per_hour: float | None = None  # builds
     python_mb: float | None = None
     git_mb: float | None = None
 
@@ -316,8 +318,18 @@ class Bench:
     """The parts of the benchmark; upstreams are made once."""
 
     def __init__(
-        self, directory: Path, runs: int, files: int, *, counts: list[int], quick: bool
+        self,
+        directory: Path,
+        runs: int,
+        files: int,
+        *,
+        counts: list[int],
+        quick: bool,
+        kernel: tuple[Path, Path, list[str]] | None = None,
     ) -> None:
+        """``kernel`` is an upstream, a pkg-git and commits of it, for a worker to convert."""
+        self.builds = 5 if quick else 50
+        self.kernel = kernel
         self.directory = directory
         self.runs = runs
         self.files = files
@@ -364,6 +376,22 @@ class Bench:
         yield (
             "every patch touches one file of 25,000 lines",
             (self.growth(f"{n:,} patches", self.arena(1000, n, only_big=True)) for n in counts),
+        )
+
+    def worker(self) -> Iterator[tuple[str, Iterator[Row]]]:
+        """One worker of the daemon: claim, convert in the sandbox, push, settle."""
+        from tests import throughput  # what it imports is no part of a process of its own
+
+        sites = {"a model kernel": throughput.model(self.directory / "model", self.builds)}
+        if self.kernel:
+            sites["the real kernel"] = throughput.real(self.directory / "kernel", *self.kernel)
+        each = {what: (throughput.seconds(*site), len(site[1])) for what, site in sites.items()}
+        yield (
+            "one worker of the daemon",
+            (
+                Row(f"{what}, {count} builds", taken, per_hour=3600 / taken)
+                for what, (taken, count) in each.items()
+            ),
         )
 
     def growth(self, what: str, arena: Arena) -> Row:
@@ -417,6 +445,7 @@ PARTS = {
     "sizes": Bench.sizes,
     "big-file": Bench.big_file,
     "pages": Bench.pages,
+    "worker": Bench.worker,
 }
 
 
@@ -430,6 +459,7 @@ def show(title: str, rows: list[Row]) -> None:
         "cpu": ("CPU, s", "{:.3f}"),
         "cpu_ratio": ("times srcgit's", "{:.1f}"),
         "per_second": ("patches a second", "{:,.0f}"),
+        "per_hour": ("builds an hour", "{:,.0f}"),
         "python_mb": ("Python, MB", "{:.0f}"),
         "git_mb": ("fast-import, MB", "{:.0f}"),
     }
@@ -463,6 +493,8 @@ def main() -> None:
     parser.add_argument("--upstream", type=Path, help="a real upstream")
     parser.add_argument("--base", help="the revision of --upstream that --patches apply to")
     parser.add_argument("--patches", type=Path, help="mails, applied in the order of their names")
+    parser.add_argument("--pkg-git", type=Path, help="the kernel's, for --only worker")
+    parser.add_argument("--commit", action="append", metavar="SHA", help="of it (repeatable)")
     parser.add_argument("--apply", nargs=4, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.apply:
@@ -474,7 +506,15 @@ def main() -> None:
     results: dict[str, list[Row]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         directory = Path(temporary)
-        bench = Bench(directory, runs, files, counts=chosen.count or [50, 100], quick=chosen.quick)
+        kernel = (chosen.upstream, chosen.pkg_git, chosen.commit) if chosen.pkg_git else None
+        bench = Bench(
+            directory,
+            runs,
+            files,
+            counts=chosen.count or [50, 100],
+            quick=chosen.quick,
+            kernel=kernel,
+        )
         parts = chosen.only or [*PARTS]
         for name in PARTS:
             if name in parts:
@@ -482,7 +522,7 @@ def main() -> None:
                     results[title] = list(rows)
                     if not chosen.json:
                         show(title, results[title])
-        if chosen.upstream:
+        if chosen.patches:
             copies = directory / "patches"
             shutil.copytree(chosen.patches, copies)
             real = Arena(directory, chosen.upstream.resolve(), chosen.base, copies)

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from converter.odb import Repository
+from service.journal import Journal
+from tests.throughput import model, seconds
 from tests.upstreams import BIG, BIG_LINES, Upstream, series
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +37,15 @@ def test_the_tools_agree_with_srcgit() -> None:
     names = {row["what"] for row in rows}
     assert {"srcgit", "git am", "git quiltimport", "floor: git fast-import"} <= names
     assert all(row["seconds"] > 0 for row in rows)
+
+
+def test_a_workers_throughput_is_that_of_the_whole_pipeline(tmp_path: Path) -> None:
+    config, rows = model(tmp_path, 2)
+    assert seconds(config, rows) > 0.01
+    journal = Journal(config.journal)
+    assert journal.counts() == {"done": 2}
+    journal.close()
+    assert len(Repository(tmp_path / "public.git").refs("refs/tags/")) == 2
 
 
 def test_an_upstream_is_the_same_each_time_and_has_linuxs_shape() -> None:
