@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from converter import mail
@@ -27,13 +27,19 @@ class Draft:
 
 
 def drafts(
-    step: Step, data: bytes, origin: Origin, notes: str = "", *, first: bytes | None = None
+    step: Step,
+    data: bytes,
+    origin: Callable[[], Origin],
+    notes: str = "",
+    *,
+    first: bytes | None = None,
 ) -> tuple[Draft, ...]:
     """Return the commits that the patch file ``data`` stands for.
 
     A mail gives its own author, date and message, as git am records them; several mails in a file
     give several commits. A raw diff takes author and date from ``origin``, the pkg-git commit that
-    introduced this content, and its subject from the file name; ``notes`` end its message.
+    introduced this content, and its subject from the file name; ``notes`` end its message. Few
+    mails need an origin, which has to be waited for.
     ``first`` is the content of the first file of the git am call, where this one is another.
     Raises MailError where git am itself would refuse the file.
     """
@@ -55,17 +61,18 @@ def drafts(
     return tuple(_from_mail(m, origin, diff) for m, diff in zip(parsed, diffs, strict=True))
 
 
-def as_one(step: Step, data: bytes, origin: Origin, why: str) -> Draft:
+def as_one(step: Step, data: bytes, origin: Callable[[], Origin], why: str) -> Draft:
     """Return one draft for a file whose mails, taken one by one, do not add up to the whole."""
     return _from_diff(step, data, origin, why)
 
 
-def _from_mail(parsed: Mail, origin: Origin, diff: bytes | None = None) -> Draft:
-    author = Identity(parsed.name, parsed.email, parsed.date or origin.author.date)
+def _from_mail(parsed: Mail, origin: Callable[[], Origin], diff: bytes | None = None) -> Draft:
+    author = Identity(parsed.name, parsed.email, parsed.date or origin().author.date)
     return Draft(author, parsed.message, parsed.diff if diff is None else diff)
 
 
-def _from_diff(step: Step, data: bytes, origin: Origin, notes: str) -> Draft:
+def _from_diff(step: Step, data: bytes, from_: Callable[[], Origin], notes: str) -> Draft:
+    origin = from_()
     name = step.patch.rpartition(b"/")[2]
     subject = re.sub(rb"\.(?:patch|diff)(?:\.(?:gz|bz2|xz|zst))?$", b"", name) or name
     number = b" (Patch%d)" % step.number if step.number is not None else b""

@@ -8,12 +8,12 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from converter import VERSION, explode, series, start, top, upstream
+from converter import VERSION, start, top, upstream
 from converter.build import Build, Nvr
 from converter.errors import (
     BaseMissing,
@@ -23,15 +23,16 @@ from converter.errors import (
     NoSandbox,
     PatchDoesNotApply,
     SpecDoesNotParse,
+    SrcgitError,
     WrongUsage,
 )
-from converter.explode import Explosion
 from converter.lookaside import Lookaside
 from converter.mirror import Mirror
-from converter.odb import Identity, Repository, Stage
+from converter.odb import Entry, Identity, Repository, Stage
 from converter.originals import Originals
-from converter.pkggit import History, Origin, Package, PkgGit
+from converter.pkggit import History, Package, PkgGit
 from converter.publish import evr_of, merge
+from converter.replay import Replay
 from converter.series import Failure, Patched
 from converter.start import Retrace, Start, Use, Wanted
 from converter.text import text
@@ -39,7 +40,7 @@ from converter.upstream import Found
 from converter.verdict import Verdict
 from converter.verify import Subject, roomy
 from converter.verify import verify as against_prep
-from specparse.plan import Plan, Preparer, SandboxError, SpecError, Step, Tracer
+from specparse.plan import Meanwhile, Plan, Preparer, SandboxError, SpecError, Tracer
 
 Progress = Callable[[str], None]
 
@@ -90,7 +91,7 @@ class Planned:
         """Return the same with another plan, which may apply other patches."""
         history = self.history
         if history is not None and plan.steps != self.plan.steps:
-            history = _of(self.package.history(plan.spec), self.package, plan)
+            history = self.package.history(plan.spec).only(_patches(self.package, plan))
         return replace(self, plan=plan, history=history)
 
     def originals(self, request: Request, scratch: Path, progress: Progress) -> Originals:
@@ -159,9 +160,15 @@ def _machine() -> Iterator[None]:
 
 
 @_machine()
-def plan(request: Request, trace: Tracer, progress: Progress = lambda stage: None) -> Planned:
+def plan(
+    request: Request,
+    trace: Tracer,
+    progress: Progress = lambda stage: None,
+    so_far: Callable[[Planned], None] = lambda planned: None,
+) -> Planned:
     """Return what %prep would apply, and on which base; needs no upstream.
 
+    ``so_far`` is called with as much of it as is known while %prep is still running.
     Raises PkgGitInvalid, SpecDoesNotParse, NoSandbox, WrongUsage.
     """
     pkg_git = PkgGit(request.pkg_git)
@@ -173,16 +180,25 @@ def plan(request: Request, trace: Tracer, progress: Progress = lambda stage: Non
         dist = (request.nvr and request.nvr.dist) or pkg_git.dist_of(commit)
     progress(f"reading {text(spec)}")
     history = None if request.loose else package.history(spec)
-    made = _traced(trace, package, spec, dist, request.arch, {}, {})
-    nvr, doubts = _nvr(request.nvr, made, package)
-    made = replace(made, warnings=(*made.warnings, *doubts))
-    return Planned(nvr, dist, made, pkg_git, package, history and _of(history, package, made))
+
+    def planned(made: Plan, *, whole: bool) -> Planned:
+        nvr, doubts = _nvr(request.nvr, made, package)
+        made = replace(made, warnings=(*made.warnings, *doubts))
+        patches = _patches(package, made)
+        known = history and (history.only if whole else history.of_all)(patches)
+        return Planned(nvr, dist, made, pkg_git, package, known)
+
+    made = _traced(
+        *(trace, package, spec, dist, request.arch),
+        so_far=lambda made: so_far(planned(made, whole=False)),
+    )
+    return planned(made, whole=True)
 
 
-def _of(history: History, package: Package, plan: Plan) -> History:
-    """Return the history of the patches that ``plan`` applies."""
-    patches = {step.patch: package.entry(step.patch) for step in plan.steps}
-    return history.only({patch: entry for patch, entry in patches.items() if entry})
+def _patches(package: Package, plan: Plan) -> dict[bytes, Entry]:
+    """Return the files of pkg-git that ``plan`` applies."""
+    entries = {step.patch: package.entry(step.patch) for step in plan.steps}
+    return {patch: entry for patch, entry in entries.items() if entry}
 
 
 def _traced(
@@ -191,13 +207,14 @@ def _traced(
     spec: bytes,
     dist: str,
     arch: str,
-    archives: Mapping[bytes, Sequence[bytes]],
-    base_files: Mapping[bytes, bytes],
+    archives: Mapping[bytes, Sequence[bytes]] = {},
+    base_files: Mapping[bytes, bytes] = {},
+    so_far: Callable[[Plan], None] = lambda plan: None,
 ) -> Plan:
     """Trace a package with what is known of its archives and its base. Our errors for the port's."""
     with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
-        package.export(Path(scratch), spec)
         Path(scratch).chmod(0o755)  # the sandbox reads it under another uid
+        meanwhile = Meanwhile(lambda: package.export(Path(scratch), spec), so_far=so_far)
         try:
             return trace(
                 Path(scratch),
@@ -206,6 +223,7 @@ def _traced(
                 arch=arch,
                 archives=archives,
                 base_files=base_files,
+                meanwhile=meanwhile,
             )
         except SpecError as error:
             raise SpecDoesNotParse(
@@ -291,37 +309,32 @@ def _convert(
     clock: Clock,
     scratch: Path,
 ) -> Conversion:
-    with clock("plan"):
-        if request.nvr and (done := find(repo, request.nvr)):
-            return _checked(done, PkgGit(request.pkg_git).resolve(request.rev), repo)
-        planned = plan(request, trace, progress)
-    build = planned.build(request)
-    if done := find(repo, build.nvr):
-        return _checked(done, build.commit, repo)
-    with clock("base"):
-        progress("looking for the base")
-        originals = planned.originals(request, scratch, progress)
-        base = _start(planned, request, repo, trace, originals)
-        planned = planned.again(base.plan)
-        _all_told(planned.plan)
-    with clock("series"), Stage(repo, base.commit) as stage:
-        result = series.run(
-            stage,
-            planned.plan.steps,
-            read=originals.patch,
-            origin=lambda patch: _origin(planned, patch),
-            committer=request.committer,
-            notes=lambda patch: _notes(planned.package, patch),
-            explode=lambda step: _explosion(planned.package, step, request, base.commit),
-            progress=lambda step: progress(f"applying {text(step.patch)}"),
-        )
-        ids = stage.ids(w.mark for p in result.patches for w in p.commits)
-        tree = stage.tree_id()
-        record = top.series_json(
-            build, planned.plan, base.as_json(), tree, _with_ids(planned, result.patches, ids)
-        )
-        if result.failure is None and prepare is None:
-            commit = _top(stage, planned, record, build, request)
+    with ExitStack() as stages:
+        ahead = _Ahead(request, repo, scratch, progress, clock, stages)
+        with clock("plan"):
+            if request.nvr and (done := find(repo, request.nvr)):
+                return _checked(done, PkgGit(request.pkg_git).resolve(request.rev), repo)
+            planned = plan(request, trace, progress, ahead.so_far)
+        build = planned.build(request)
+        if done := find(repo, build.nvr):
+            ahead.drop()
+            return _checked(done, build.commit, repo)
+        with clock("base"):
+            progress("looking for the base")
+            base = ahead.start(planned, _retrace(planned, request, trace))
+            planned = planned.again(base.plan)
+            _all_told(planned.plan)
+        with clock("series"):
+            replay = ahead.replay(planned, base)
+            stage, result = replay.stage, replay.series
+            ids = stage.ids(w.mark for p in result.patches for w in p.commits)
+            tree = stage.tree_id()
+            record = top.series_json(
+                build, planned.plan, base.as_json(), tree, _with_ids(planned, result.patches, ids)
+            )
+            if result.failure is None and prepare is None:
+                commit = _top(stage, planned, record, build, request)
+            stages.close()
     reached = ids[-1] if ids else base.commit
     if result.failure is not None:
         repo.move_refs({build.failed_ref: (repo.ref(build.failed_ref), reached)})
@@ -388,20 +401,6 @@ def _all_told(plan: Plan) -> None:
             )
 
 
-def _start(
-    planned: Planned, request: Request, repo: Repository, trace: Tracer, originals: Originals
-) -> Start:
-    wanted = Wanted(request.upstreams, request.base, request.tags, request.archives)
-    return start.find(
-        repo,
-        planned.plan,
-        wanted,
-        originals,
-        request.committer,
-        _retrace(planned, request, trace),
-    )
-
-
 def _retrace(planned: Planned, request: Request, trace: Tracer) -> Retrace:
     return lambda archives, base_files: _traced(
         trace,
@@ -412,6 +411,70 @@ def _retrace(planned: Planned, request: Request, trace: Tracer) -> Retrace:
         archives,
         base_files,
     )
+
+
+class _Ahead:
+    """The series of a build: applied while %prep is still running, as far as that has come.
+
+    What is wrong with an early plan is not told: it may be wrong only as long as it is not whole.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        repo: Repository,
+        scratch: Path,
+        progress: Progress,
+        clock: Clock,
+        stages: ExitStack,
+    ) -> None:
+        """``stages`` is where a stage is entered that the caller leaves."""
+        self._request = request
+        self._repo = repo
+        self._scratch = scratch
+        self._progress = progress
+        self._clock = clock
+        self._stages = stages
+        self._replay: Replay | None = None
+
+    def so_far(self, planned: Planned) -> None:
+        done = self._repo.ref(f"refs/tags/{planned.nvr.ref_name}") is not None
+        upstream_only = self._request.upstreams and not planned.plan.archives[1:]
+        if done or not upstream_only or self._request.archives == "whole":
+            return  # nothing to do, or archives to fetch
+        try:
+            with self._clock("base"):
+                base = self.start(planned, lambda *_: planned.plan)
+                _all_told(base.plan)
+            with self._clock("series"):
+                self.replay(planned, base)
+        except SrcgitError:
+            self.drop()
+
+    def start(self, planned: Planned, retrace: Retrace) -> Start:
+        """Return where the series starts."""
+        request = self._request
+        wanted = Wanted(request.upstreams, request.base, request.tags, request.archives)
+        originals = planned.originals(request, self._scratch, self._progress)
+        return start.find(self._repo, planned.plan, wanted, originals, request.committer, retrace)
+
+    def replay(self, planned: Planned, base: Start) -> Replay:
+        """Return the series of ``planned`` on ``base``, applied; most of it may have been before."""
+        if self._replay is None or not self._replay.fits(planned, base):
+            self.drop()
+            originals = planned.originals(self._request, self._scratch, self._progress)
+            self._replay = Replay(
+                planned, base, self._request, self._repo, originals, self._progress
+            )
+            self._stages.enter_context(self._replay.stage)
+        self._replay.go_on(planned)
+        return self._replay
+
+    def drop(self) -> None:
+        """Forget what was applied."""
+        if self._replay is not None:
+            self._replay.stage.drop()
+        self._replay = None
 
 
 def _subject(planned: Planned, repo: Repository, base: str, series: str) -> Subject:
@@ -505,34 +568,6 @@ def _series_contract(record: dict[str, Any]) -> dict[str, Any]:
     return {**record["series"], "patches": patches}
 
 
-def _origin(planned: Planned, patch: bytes) -> Origin:
-    commit = planned.package.commit
-    if planned.history is None:
-        return Origin("", commit.author, commit.message)
-    if provenance := planned.history.of(patch):
-        return provenance.changed
-    return Origin(commit.id, commit.author, commit.message)
-
-
-def _notes(package: Package, patch: bytes) -> str:
-    """Return what is known of a monolithic patch's content: the list of its kernel-ark commits."""
-    return text(_patchlist(package, patch)).strip()
-
-
-def _patchlist(package: Package, patch: bytes) -> bytes:
-    """Return the list that lies beside a monolithic patch; b"" for any other."""
-    if not patch.endswith(b"-redhat.patch"):
-        return b""
-    return package.read(b"Patchlist.changelog") or b""
-
-
-def _explosion(package: Package, step: Step, request: Request, base: str) -> Explosion | None:
-    if request.explode_from is None or step.tool == "git-am" or step.reverse or step.directory:
-        return None
-    commits = explode.listed(_patchlist(package, step.patch))
-    return Explosion(request.explode_from, commits, base) if commits else None
-
-
 def _with_ids(
     planned: Planned, patches: Sequence[Patched], ids: Sequence[str]
 ) -> Iterator[tuple[Patched, list[str], Any]]:
@@ -551,15 +586,23 @@ class Clock:
     def __init__(self, told: Callable[[str, float], None] = lambda stage, seconds: None) -> None:
         self.seconds: dict[str, float] = {}
         self._told = told
+        self._inside: list[float] = []  # of each stage at work: what others took within it
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
+        """Count what takes place in the context, except for what is a stage by itself."""
         start = time.perf_counter()
+        self._inside.append(0.0)
         try:
             yield
         finally:
-            self.seconds[stage] = time.perf_counter() - start
-            self._told(stage, self.seconds[stage])
+            took = time.perf_counter() - start
+            own = took - self._inside.pop()
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + own
+            if self._inside:
+                self._inside[-1] += took
+            else:
+                self._told(stage, self.seconds[stage])
 
 
 def plan_json(planned: Planned, found: Found | str = "") -> dict[str, Any]:

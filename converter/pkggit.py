@@ -287,22 +287,31 @@ class History:
         self._changed: dict[bytes, str] = {}
         self._introduced: dict[bytes, str] = {}
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
+        self._news = threading.Condition()
+        self._ended = False
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def of_all(self, files: Mapping[bytes, Entry]) -> History:
+        """Return a history that ``files`` are in, too: begun anew for one in a subdirectory."""
+        missing = files.keys() - self._files
+        return History(self._repository, self._commit, files) if missing else self
 
     def only(self, files: Mapping[bytes, Entry]) -> History:
         """Return the history of ``files`` alone: it ends as soon as it has met them all."""
-        if files.keys() - self._files:  # one that was not looked for; rare enough to start again
-            return History(self._repository, self._commit, files)
-        for path in self._files - files.keys():
-            self._wanted.pop(path, None)
-        return self
+        history = self.of_all(files)
+        with history._news:
+            for path in history._files - files.keys():
+                history._wanted.pop(path, None)
+        return history
 
     def _read(self) -> None:
         try:
             self._scan()
         except BaseException as error:  # handed to the thread that asks
             self._failure = error
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
 
     def _scan(self) -> None:
         # diff-tree rather than log: it need not look into directories that hold nothing wanted.
@@ -317,22 +326,24 @@ class History:
         wanted = self._wanted
         while wanted and (chunk := diffs.stdout.read(1 << 18)):
             *tokens, rest = (rest + chunk).split(b"\0")
-            for token in tokens:
-                if fields:
-                    path, seen, fields = token, fields, b""
-                    blob = wanted.get(path)
-                    if blob is None:
-                        continue
-                    if path not in self._changed and seen[56:96] == blob:
-                        self._changed[path] = commit
-                    if seen[1:7] in (b"000000", b"040000"):  # there was no such file before
-                        self._introduced[path] = commit
-                        if path in self._changed:
-                            wanted.pop(path, None)
-                elif token[:1] == b":":
-                    fields = token
-                else:
-                    commit = token.decode("ascii")
+            with self._news:
+                for token in tokens:
+                    if fields:
+                        path, seen, fields = token, fields, b""
+                        blob = wanted.get(path)
+                        if blob is None:
+                            continue
+                        if path not in self._changed and seen[56:96] == blob:
+                            self._changed[path] = commit
+                        if seen[1:7] in (b"000000", b"040000"):  # there was no such file before
+                            self._introduced[path] = commit
+                            if path in self._changed:
+                                del wanted[path]
+                    elif token[:1] == b":":
+                        fields = token
+                    else:
+                        commit = token.decode("ascii")
+                self._news.notify_all()
         for process in (commits, diffs):
             if wanted:
                 process.wait()
@@ -341,7 +352,8 @@ class History:
 
     def of(self, path: bytes) -> Provenance | None:
         """Return the provenance of ``path``; None when no commit (only a merge) shows it."""
-        self._thread.join()
+        with self._news:
+            self._news.wait_for(lambda: self._ended or path not in self._wanted)
         if self._failure is not None:
             raise self._failure
         changed = self._changed.get(path)

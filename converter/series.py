@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from converter import commits
 from converter.apply import Report, Rules, apply
@@ -54,68 +55,86 @@ class Failure:
     report: str
 
 
-@dataclass(frozen=True, slots=True)
 class Series:
-    """What became of a series."""
+    """Patches applied on a stage, one commit for each mail or diff.
 
-    patches: tuple[Patched, ...]
-    failure: Failure | None
-
-
-def run(
-    stage: Stage,
-    steps: Iterable[Step],
-    *,
-    read: Callable[[bytes], bytes],
-    origin: Callable[[bytes], Origin],
-    committer: tuple[bytes, bytes],
-    notes: Callable[[bytes], str] = lambda patch: "",
-    explode: Callable[[Step], Explosion | None] = lambda step: None,
-    progress: Callable[[Step], None] = lambda step: None,
-) -> Series:
-    """Apply ``steps`` in order on ``stage``, one commit for each mail or diff.
-
-    ``read`` gives a patch's content (unpacked), ``origin`` the pkg-git commit that introduced it;
-    ``committer`` is a name and an email: the date is the author's, so that ids do not depend on
-    when or where the series is applied. ``explode`` gives the commits that a monolith consists of.
+    They may become known one after the other. What became of them is in ``patches``, and in
+    ``failure`` which one stopped the series, if one did.
     """
-    patches: list[Patched] = []
-    history: dict[bytes, list[bytes]] = {}
-    first, first_data = b"", b""  # of the git am call at hand
-    for step in steps:
-        progress(step)
-        data = read(step.patch)
+
+    def __init__(
+        self,
+        stage: Stage,
+        *,
+        read: Callable[[bytes], bytes],
+        origin: Callable[[bytes], Origin],
+        committer: tuple[bytes, bytes],
+        notes: Callable[[bytes], str] = lambda patch: "",
+        explode: Callable[[Step], Explosion | None] = lambda step: None,
+        progress: Callable[[Step], None] = lambda step: None,
+    ) -> None:
+        """Begin a series on ``stage``.
+
+        ``read`` gives a patch's content (unpacked), ``origin`` the pkg-git commit that introduced
+        it; ``committer`` is a name and an email: the date is the author's, so that ids do not
+        depend on when or where the series is applied. ``explode`` gives the commits that a monolith
+        consists of.
+        """
+        self.patches: list[Patched] = []
+        self.failure: Failure | None = None
+        self._stage = stage
+        self._read = read
+        self._origin = origin
+        self._committer = committer
+        self._notes = notes
+        self._explode = explode
+        self._progress = progress
+        self._touched: dict[bytes, list[bytes]] = {}  # path -> patches
+        self._first, self._first_data = b"", b""  # of the git am call at hand
+
+    def apply(self, steps: Iterable[Step]) -> None:
+        """Apply more steps, in order, up to the first failure."""
+        for step in steps:
+            if self.failure is not None:
+                return
+            self._progress(step)
+            self._apply(step)
+
+    def _apply(self, step: Step) -> None:
+        data = self._read(step.patch)
         written: list[Written] = []
         offset = fuzz = 0
-        failure = None
-        explosion = explode(step)
-        if step.format_of != first:
-            first = step.format_of
-            first_data = _MBOX if first == b"-" else read(first) if first else b""
-        introduced = origin(step.patch)
+        explosion = self._explode(step)
+        if step.format_of != self._first:
+            self._first = step.format_of
+            self._first_data = _MBOX if self._first == b"-" else b""
+            if self._first not in (b"", b"-"):
+                self._first_data = self._read(self._first)
+        introduced = partial(self._origin, step.patch)
         try:
             drafts = commits.drafts(
-                step, data, introduced, notes(step.patch), first=first_data if first else None
+                step,
+                data,
+                introduced,
+                self._notes(step.patch),
+                first=self._first_data if self._first else None,
             )
-            for draft, report in _apply(stage, step, data, drafts, introduced, explosion):
+            for draft, report in _made(self._stage, step, data, drafts, introduced, explosion):
                 offset, fuzz = max(offset, report.offset), max(fuzz, report.fuzz)
                 if not report.changes and step.tool != "git-am":
                     continue  # patch(1) accepts an empty patch; there is nothing to commit
-                when = Identity(*committer, draft.author.date)
-                mark = stage.commit(report.changes, draft.author, when, draft.message)
+                when = Identity(*self._committer, draft.author.date)
+                mark = self._stage.commit(report.changes, draft.author, when, draft.message)
                 written.append(Written(mark, draft.author, draft.message, draft.source))
                 for path in report.changes:
-                    history.setdefault(path, []).append(step.patch)
+                    self._touched.setdefault(path, []).append(step.patch)
         except MailError as error:
-            failure = Failure(step, str(error), f"{error}\n")
+            self.failure = Failure(step, str(error), f"{error}\n")
         except _Refused as refused:
-            failure = Failure(step, refused.reason, refused.explain(history))
-        if written or failure is None:
+            self.failure = Failure(step, refused.reason, refused.explain(self._touched))
+        if written or self.failure is None:
             outcome = explosion.outcome if explosion else None
-            patches.append(Patched(step, tuple(written), offset, fuzz, outcome))
-        if failure is not None:
-            return Series(tuple(patches), failure)
-    return Series(tuple(patches), None)
+            self.patches.append(Patched(step, tuple(written), offset, fuzz, outcome))
 
 
 class _Refused(Exception):
@@ -127,12 +146,12 @@ class _Refused(Exception):
         self.explain = explain
 
 
-def _apply(
+def _made(
     stage: Stage,
     step: Step,
     data: bytes,
     drafts: Sequence[Draft],
-    origin: Origin,
+    origin: Callable[[], Origin],
     explosion: Explosion | None,
 ) -> Iterator[tuple[Draft, Report]]:
     """Yield the commits of one patch file; each is on the stage before the next is asked for.

@@ -196,7 +196,7 @@ def apply(result: Path, upstream: Path, base: str, patches: Path) -> None:
     """Apply a series in this process, as convert() does; print the outcome as JSON."""
     from converter.odb import Identity, Repository, Stage
     from converter.pkggit import Origin
-    from converter.series import run as run_series
+    from converter.series import Series
     from specparse.plan import Step
 
     for module in ("apply_git", "apply_patch"):  # imported on first use; the daemon has them
@@ -207,13 +207,13 @@ def apply(result: Path, upstream: Path, base: str, patches: Path) -> None:
     repository = Repository.create(result)
     repository.borrow(Repository(upstream))
     with Stage(repository, base) as stage:
-        done = run_series(
+        done = Series(
             stage,
-            [Step(name, "git-am") for name in names],
             read=lambda name: (patches / os.fsdecode(name)).read_bytes(),
             origin=lambda name: Origin(base, nobody, b""),
             committer=(b"C. Committer", b"committer@example.com"),
         )
+        done.apply(Step(name, "git-am") for name in names)
         if done.failure is not None:
             raise SystemExit(done.failure.report)
         marks = [written.mark for patched in done.patches for written in patched.commits]

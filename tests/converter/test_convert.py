@@ -16,7 +16,7 @@ from converter.convert import Conversion, Request, SeriesFailed
 from converter.errors import BaseMissing, BaseUnknown, CannotConvert, PatchMissing, PkgGitInvalid
 from converter.mirror import Mirror
 from converter.odb import Repository
-from specparse.plan import Base, Plan, Step
+from specparse.plan import Base, Meanwhile, Plan, Step
 from tests.builders import Sample, Source, sample
 
 
@@ -285,3 +285,36 @@ def test_no_patch_leaves_the_tree(made: Sample, tmp_path: Path, name: bytes, too
     names = git(tmp_path / "r.git", "ls-tree", "-r", "--name-only", done.commit).splitlines()
     assert all(".." not in n.split("/") and ".git" not in n.lower().split("/") for n in names)
     git(tmp_path / "r.git", "fsck", "--strict")
+
+
+@pytest.mark.parametrize(
+    "early",
+    [
+        [AM.steps[:1]],
+        [AM.steps[:1], AM.steps],
+        [AM.steps[1:]],  # which do not stay the first
+        [(*AM.steps, Step(b"no-such.patch", "git-am"))],
+    ],
+    ids=["beginning", "whole", "other", "wrong"],
+)
+@pytest.mark.parametrize("tag", ["v4.15", "v3.17", "v1.0"])
+def test_what_is_applied_while_prep_runs_is_held_to_the_whole_plan(
+    made: Sample, tmp_path: Path, early: list[tuple[Step, ...]], tag: str
+) -> None:
+    def trace(*_: object, meanwhile: Meanwhile, **__: object) -> Plan:
+        for steps in early:
+            meanwhile.so_far(
+                dataclasses.replace(AM, steps=steps, base=Base("tag", tag, "from the test"))
+            )
+        return AM
+
+    request = Request(
+        Mirror(str(made.pkg_git.path), tmp_path),
+        made.git_am,
+        upstreams=(Mirror(str(made.linux.path), tmp_path),),
+    )
+    done = pipeline.convert(request, Repository.create(tmp_path / "ahead.git"), trace)
+    plain = convert(made, tmp_path / "plain.git", made.git_am, AM)
+    assert (done.commit, done.tag) == (plain.commit, plain.tag)
+    assert list(done.seconds) == [*dict.fromkeys([*done.seconds, "plan", "base", "series", "tag"])]
+    git(tmp_path / "ahead.git", "fsck", "--strict", "--connectivity-only")

@@ -9,7 +9,7 @@ import pytest
 
 from converter.odb import Identity, Repository, Stage
 from converter.pkggit import Origin
-from converter.series import Series, run
+from converter.series import Series
 from specparse.plan import Step
 from tests.builders import Source
 from tests.oracle import git_mail
@@ -38,13 +38,13 @@ def applied(source: Source, steps: list[Step], files: Mapping[bytes, bytes]) -> 
     base = source.rev("main")
     assert base
     with Stage(repo, base) as stage:
-        done = run(
+        done = Series(
             stage,
-            steps,
             read=files.__getitem__,
             origin=lambda _: Origin(base, NOBODY, b""),
             committer=COMMITTER,
         )
+        done.apply(steps)
         marks = [written.mark for patched in done.patches for written in patched.commits]
         ids = stage.ids(marks)
     return done, log(source.path, f"{base}..{ids[-1]}") if ids else ""

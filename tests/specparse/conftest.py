@@ -52,7 +52,7 @@ def traced(package: Path) -> Traced:
         spec: str = "demo.spec",
         whole: str | bytes = "",
         limits: Limits | None = None,
-        **named: str,
+        **named: object,
     ) -> Plan:
         text = whole or HEAD + preamble + TAIL + prep + "\n%changelog\n"
         for name, content in {spec: text, **files}.items():

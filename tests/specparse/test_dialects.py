@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from specparse.plan import SpecError, Step
+from specparse.plan import Meanwhile, Plan, SpecError, Step
 from specparse.trace import SandboxedTracer
 from tests.specparse.conftest import PATCH, Traced
 
@@ -228,3 +228,16 @@ def test_files_that_prep_tests_come_from_the_base(traced: Traced, package: Path)
 def test_a_macro_of_the_shell_that_failed_is_told(traced: Traced) -> None:
     plan = traced("%global x %(no-such-command)\n" + TWO, "%autosetup -p1", FILES)
     assert any("no-such-command" in warning for warning in plan.warnings)
+
+
+def test_patches_are_told_while_prep_goes_on(traced: Traced) -> None:
+    heard: list[Plan] = []
+    prep = (
+        "%setup -q\npatch -p1 < %{PATCH1}\nsleep 0.3\nxz < %{PATCH2} | xz -d | git apply\n"
+        "sleep 0.3\nmkdir configs\necho CONFIG_A=y > configs/x.config"
+    )
+    whole = traced(TWO, prep, FILES, meanwhile=Meanwhile(so_far=heard.append))
+    assert [step.patch for step in heard[0].steps] == [ONE]
+    assert heard[-1].steps == whole.steps and len(whole.steps) == 2
+    assert {plan.base for plan in heard} == {whole.base}
+    assert not heard[-1].configs and whole.configs == {b"x.config": b"CONFIG_A=y\n"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from specparse.plan import SandboxError
-from specparse.sandbox import Limits, Sandbox
+from specparse.sandbox import Beside, Limits, Sandbox
 
 
 def sh(script: str, **more: object) -> tuple[int, bytes]:
@@ -88,3 +88,18 @@ def test_a_missing_bubblewrap_names_its_package(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(SandboxError) as caught:
         Sandbox().run("/usr/bin/true")
     assert "install the package" in caught.value.next_step
+
+
+def test_what_is_done_beside_it_is_heard_and_does_not_count() -> None:
+    order: list[bytes] = []
+
+    def heard(line: bytes) -> bool:
+        order.append(line)
+        time.sleep(2)
+        return line == b"one"
+
+    beside = Beside(lambda: order.append(b"starting"), lambda: order.append(b"begun"), heard)
+    program = "read word; echo one; sleep 0.1; echo $word; echo three"
+    done = Sandbox(limits=Limits(wall=2)).run("/bin/sh", "-c", program, input=b"2\n", beside=beside)
+    assert order == [b"starting", b"begun", b"one", b"2"]
+    assert (done.stdout, done.broke) == (b"2\nthree\n", "")

@@ -1,0 +1,85 @@
+"""The series of a build on its base, in a stage that stays open for what comes on top of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from converter import explode
+from converter.explode import Explosion
+from converter.odb import Repository, Stage
+from converter.originals import Originals
+from converter.pkggit import Origin, Package
+from converter.series import Series
+from converter.start import Start
+from converter.text import text
+from specparse.plan import Step
+
+if TYPE_CHECKING:
+    from converter.convert import Planned, Progress, Request
+
+
+class Replay:
+    """The steps of a plan, applied; the plan may grow while it is being made."""
+
+    def __init__(
+        self,
+        planned: Planned,
+        base: Start,
+        request: Request,
+        repo: Repository,
+        originals: Originals,
+        progress: Progress,
+    ) -> None:
+        """Open a stage on ``base``; the caller leaves it, as a context, or drops it."""
+        self.stage = Stage(repo, base.commit)
+        self._base = base.commit
+        self._planned = planned
+        self._steps: tuple[Step, ...] = ()
+        self.series = Series(
+            self.stage,
+            read=originals.patch,
+            origin=lambda patch: _origin(self._planned, patch),
+            committer=request.committer,
+            notes=lambda patch: _notes(planned.package, patch),
+            explode=lambda step: _explosion(planned.package, step, request, base.commit),
+            progress=lambda step: progress(f"applying {text(step.patch)}"),
+        )
+
+    def fits(self, planned: Planned, base: Start) -> bool:
+        """Tell whether what is applied is the beginning of what ``planned`` says."""
+        begun = planned.plan.steps[: len(self._steps)]
+        return (self._base, self._steps) == (base.commit, begun)
+
+    def go_on(self, planned: Planned) -> None:
+        """Apply the steps that were not known before. Raises what reading a patch raises."""
+        self._planned = planned
+        known, self._steps = self._steps, planned.plan.steps
+        self.series.apply(self._steps[len(known) :])
+
+
+def _origin(planned: Planned, patch: bytes) -> Origin:
+    commit = planned.package.commit
+    if planned.history is None:
+        return Origin("", commit.author, commit.message)
+    if provenance := planned.history.of(patch):
+        return provenance.changed
+    return Origin(commit.id, commit.author, commit.message)
+
+
+def _notes(package: Package, patch: bytes) -> str:
+    """Return what is known of a monolithic patch's content: the list of its kernel-ark commits."""
+    return text(_patchlist(package, patch)).strip()
+
+
+def _patchlist(package: Package, patch: bytes) -> bytes:
+    """Return the list that lies beside a monolithic patch; b"" for any other."""
+    if not patch.endswith(b"-redhat.patch"):
+        return b""
+    return package.read(b"Patchlist.changelog") or b""
+
+
+def _explosion(package: Package, step: Step, request: Request, base: str) -> Explosion | None:
+    if request.explode_from is None or step.tool == "git-am" or step.reverse or step.directory:
+        return None
+    commits = explode.listed(_patchlist(package, step.patch))
+    return Explosion(request.explode_from, commits, base) if commits else None
