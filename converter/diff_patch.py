@@ -367,14 +367,14 @@ class _Reader:
 
 
 def strip_slashes(name: bytes, strip: int) -> bytes | None:
-    """src/util.c, strip_leading_slashes: several slashes count as one."""
+    """src/util.c, strip_leading_slashes: several slashes count as one; -1 strips all."""
     start = position = 0
     left = strip
     while (position := name.find(b"/", position)) >= 0:
         while name[position + 1 : position + 2] == b"/":
             position += 1
         left -= 1
-        if left >= 0:
+        if strip < 0 or left >= 0:
             start = position + 1
         position += 1
     return name[start:] if left <= 0 and start < len(name) else None

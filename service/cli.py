@@ -446,7 +446,7 @@ def _print_plan(planned: Planned, found: Found | str) -> None:
     click.echo(f"{len(made.steps)} patches are applied:")
     for step in made.steps:
         number = "" if step.number is None else f"Patch{step.number}"
-        flags = [f"-p{step.strip}"]
+        flags = [f"-p{step.strip}"] if step.strip >= 0 else []
         flags += [f"-F{step.fuzz}"] if step.tool == "patch" else []
         flags += ["-R"] if step.reverse else []
         flags += [f"in {text(step.directory)}"] if step.directory else []

@@ -440,7 +440,7 @@ def patch_step(argv: Sequence[str], place: str | None = None) -> tuple[Step, str
     step = Step(
         patch=b"",
         tool="patch",
-        strip=_number(_first(found, "-p", "--strip"), default=None),
+        strip=_number(_first(found, "-p", "--strip"), default=-1),
         fuzz=_number(_first(found, "-F", "--fuzz"), default=2),
         reverse="-R" in found or "--reverse" in found,
         directory=_directory(_first(found, "-d", "--directory") or ".", place),
@@ -457,10 +457,8 @@ def _first(found: dict[str, str], *names: str) -> str | None:
     return next((found[name] for name in names if name in found), None)
 
 
-def _number(word: str | None, *, default: int | None) -> int:
+def _number(word: str | None, *, default: int) -> int:
     if word is None:
-        if default is None:
-            raise getopt.GetoptError("patch without -p guesses the names")
         return default
     if not re.fullmatch(r"\d{1,3}", word):
         raise getopt.GetoptError(f"not a number: {word}")

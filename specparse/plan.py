@@ -72,7 +72,7 @@ class Step:
     patch: bytes
     tool: Tool
     number: int | None = None  # N of PatchN; None for a Source or an undeclared file
-    strip: int = 1
+    strip: int = 1  # -1: patch without -p takes the last part of a name
     fuzz: int = 0  # lines; 0 for git
     reverse: bool = False
     directory: bytes = b""  # below the top of the source tree; b"" is the top

@@ -76,7 +76,8 @@ class Judge:
         self._write(files)
         self._diff.write_bytes(diff)
         if rules.tool == "patch":
-            words = ["patch", f"-p{rules.strip}", f"-F{rules.fuzz}", "-s"]
+            words = ["patch", f"-F{rules.fuzz}", "-s"]
+            words += [f"-p{rules.strip}"] if rules.strip >= 0 else []
             words += ["--no-backup-if-mismatch", "-i", str(self._diff)]
         elif rules.tool == "git-apply":
             if "--index" in rules.options:

@@ -549,7 +549,7 @@ def cases(draw: Draw, tool: Tool, *, old_style: bool = False) -> Case:
     diff = draw(mangled(b"".join(parts)))
     rules = Rules(
         tool,
-        strip=draw(st.sampled_from([strip] * 20 + [0, 1, 2])),
+        strip=draw(st.sampled_from([strip] * 20 + [0, 1, 2] + [-1] * (tool == "patch"))),
         fuzz=draw(st.sampled_from([0, 1, 1, 2, 3])) if tool == "patch" else 0,
         reverse=tool != "git-am" and draw(st.integers(0, 7)) == 0,
         options=draw(st.sampled_from(_OPTIONS[tool])),

@@ -42,6 +42,7 @@ RPMS = [rpm(ONE, 1), rpm(OTHER, 2)]
 # rpm's own macros (rpm 4.18, build/parsePrep.c and macros.in; %patchN is gone since 4.20)
 RPM = {
     "autosetup -p1": ("%autosetup -p1", RPMS),
+    "autosetup without -p": ("%autosetup", [rpm(ONE, 1, strip=-1), rpm(OTHER, 2, strip=-1)]),
     "autosetup -S quilt": ("%autosetup -p1 -S quilt", [patch(ONE, 1, options=("-f",)), patch(OTHER, 2, options=("-f",))]),
     "autosetup -N, autopatch": ("%autosetup -N\n%autopatch -p1", RPMS),
     "autosetup -S patch": ("%autosetup -p1 -S patch", RPMS),
@@ -98,12 +99,6 @@ def test_shell(traced: Traced, prep: str, steps: list[Step]) -> None:
         TWO + "Source9: link.patch\n", "%setup -q\n" + prep, {**FILES, "link.patch": PATCH * 2}
     )
     assert list(plan.steps) == steps
-
-
-def test_patch_that_guesses_names_is_left_out(traced: Traced) -> None:
-    plan = traced(TWO, "%autosetup", FILES)
-    assert not plan.steps
-    assert len([u for u in plan.unrepresented if "guesses" in u.why]) == 2
 
 
 def test_quilt_is_left_out(traced: Traced) -> None:

@@ -31,7 +31,6 @@ def call(
 @pytest.mark.parametrize(
     "line, why",
     [
-        ("patch", "guesses"),
         ("patch -p1 -D NEW", "-D"),
         ("patch -p1 --ifdef=NEW", "--ifdef"),
         ("patch -p1 -o out", "-o"),

@@ -1,0 +1,5 @@
+"""Several archives. Their trees beside the upstream's are listed as what %prep does besides."""
+
+from tests.packages.model import Package
+
+PACKAGES: list[Package] = []

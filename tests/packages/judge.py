@@ -1,0 +1,64 @@
+"""rpmbuild is the judge: what the real ``%prep`` leaves, as a tree that git itself has read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from converter.git import Git
+from specparse.macros import macros
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How ``rpmbuild -bp`` ended, and below which directory its trees are."""
+
+    status: int
+    output: str
+    build: Path
+
+    @property
+    def top(self) -> Path:
+        """Return the tree that is built: the one next to the top that holds upstream's files."""
+        return min(
+            (p.parent for p in self.build.glob("**/configure.ac")), key=lambda p: (len(p.parts), p)
+        )
+
+
+def rpmbuild(topdir: Path, spec: str, *, dist: str, arch: str) -> Judged:
+    """Run the real %prep of ``topdir``/SOURCES/``spec``; nothing of srcgit but its macros."""
+    table = macros(dist, arch, build=str(topdir))
+    table |= {"_buildshell": "/usr/bin/bash", "_dbpath": str(topdir / "rpmdb")}  # as on Fedora
+    defined = [word for name, body in table.items() for word in ("--define", f"{name} {body}")]
+    for directory in ("BUILD", "BUILDROOT"):
+        (topdir / directory).mkdir()
+    done = subprocess.run(
+        ["rpmbuild", "-bp", "--nodeps", "--target", f"{arch}-linux", *defined, topdir / "SOURCES" / spec],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={"PATH": os.defpath + ":/usr/sbin", "HOME": str(topdir), "LC_ALL": "C.UTF-8"},
+        check=False,
+    )  # fmt: skip
+    return Judged(done.returncode, done.stdout.decode(errors="replace"), topdir / "BUILD")
+
+
+def differences(repo: Path, tree: str, directory: Path, scratch: Path) -> set[str]:
+    """Return how ``directory`` differs from ``tree`` of ``repo``: "A path" and so on, by git.
+
+    "X" is a mode that differs alone. git knows no empty directories.
+    """
+    shutil.rmtree(directory / ".git", ignore_errors=True)
+    git, where = Git(repo), ("-C", str(directory), "--work-tree=.")
+    env = {"GIT_INDEX_FILE": str(scratch / "index")}
+    git.run(*where, "add", "--all", "--force", ".", env=env)
+    raw = git.run(*where, "diff-index", "--cached", "--raw", "-z", tree, env=env)
+    fields = raw.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
+    found = set()
+    for about, path in zip(fields[::2], fields[1::2], strict=True):
+        _, _, old, new, kind = about.split()
+        found.add(f"{'X' if kind == 'M' and old == new else kind} {path}")
+    return found

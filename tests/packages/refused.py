@@ -1,0 +1,17 @@
+"""What cannot be told from pkg-git, or fails: refused with the reason, rather than guessed."""
+
+from tests.packages.model import BOTH, ONE, TWO, Package, git_diff, replaced
+
+PACKAGES = [
+    Package("patch -o", "%setup -q\npatch -p1 -o out < %{PATCH1}", {"one.patch": ONE}, refused="-o"),
+    Package("patch -D", "%setup -q\npatch -p1 -D NEW < %{PATCH1}", {"one.patch": ONE}, refused="-D"),
+    Package("the file to patch is named", "%setup -q\npatch src/main.c %{PATCH1}", {"one.patch": ONE}, refused="named"),
+    Package("a patch made of the tree", "%setup -q\ncp src/main.c main.c\nsed -i 's/result += value/result -= value/' main.c\ndiff -u src/main.c main.c | patch -p0 || :", {}, refused="no file of pkg-git"),
+    Package("a patch in a here-document", "%setup -q\npatch -p1 <<'END'\n--- a/README.md\n+++ b/README.md\n@@ -1,2 +1,2 @@\n-Demo\n+DEMO\n ====\nEND", {}, refused="no file of pkg-git"),
+    Package("quilt push -a", "%setup -q\nln -s %{_sourcedir} patches\nquilt push -a", {**BOTH, "series": "one.patch\ntwo.patch\n"}, refused="quilt"),
+    Package("git apply in a directory of a repository", "%setup -q\ngit init -q\ncd src\ngit apply %{PATCH1}", {"one.patch": ONE}, refused="directory of a repository"),
+    Package("git reset", "%autosetup -p1 -S git\ngit reset -q --hard HEAD~1", BOTH, refused="git reset"),
+    Package("git cherry-pick", "%autosetup -p1 -S git\ngit revert --no-edit HEAD", BOTH, refused="git revert"),
+    Package("a patch that applies in part, || :", "%setup -q\npatch -p1 < %{PATCH1} || :\n%patch -P 2 -p1", {"bad.patch": git_diff({"src/main.c": replaced("result = 99", "result = 100")}, on=[{"src/main.c": replaced("result = 15", "result = 99")}]), "two.patch": TWO}, refused="not found"),
+    Package("applied already, -N || :", "%setup -q\n%patch -P 1 -p1\npatch -p1 -N -r - < %{PATCH1} || :\npatch -p1 < %{PATCH2}", BOTH, refused="applied already"),
+]  # fmt: skip
