@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Both install what they need first.
 .POSIX:
-.PHONY: install demo test bench corpus-check sample real-check quilt-check test-ansible clean
+.PHONY: install demo test bench corpus-check sample real-check quilt-check export-check test-ansible clean
 
 VENV = .venv
 INSTALLED = $(VENV)/.installed
@@ -36,6 +36,9 @@ real-check: $(TESTS)
 
 quilt-check: $(TESTS)
 	$(VENV)/bin/python -m tests.oracle.quilt $(DSC)
+
+export-check: $(TESTS)
+	$(VENV)/bin/python -m tests.oracle.roundtrip "$(PKG_GIT)" "$(UPSTREAM)" $(TAGS)
 
 test-ansible: $(TESTS)
 	$(VENV)/bin/python -m pytest -x -q tests/ansible/converge.py

@@ -570,11 +570,12 @@ def _series_contract(record: dict[str, Any]) -> dict[str, Any]:
 
 def _with_ids(
     planned: Planned, patches: Sequence[Patched], ids: Sequence[str]
-) -> Iterator[tuple[Patched, list[str], Any]]:
+) -> Iterator[tuple[Patched, str | None, list[str], Any]]:
     rest = iter(ids)
     for patched in patches:
         yield (
             patched,
+            planned.package.blob(patched.step.patch),
             [next(rest) for _ in patched.commits],
             planned.history and planned.history.of(patched.step.patch),
         )

@@ -44,6 +44,10 @@ class Patches:
     def ids(self, commits: Iterable[str]) -> tuple[str, ...]:
         return tuple(map(self.id, commits))
 
+    def lines(self, commit: str) -> bytes:
+        """Return the diff of a commit that was read, without line numbers and blob ids."""
+        return _unnumbered(self._diffs.get(commit, b""))
+
     def differences(self, old: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
         """Say in what two lists of commits differ, apart from ids and line numbers.
 

@@ -157,11 +157,20 @@ class Package:
 
     def read(self, path: bytes) -> bytes | None:
         """Return the content of ``path``, links inside the package followed once; None if absent."""
-        file = self._tree.get(path)
-        if file is not None and file.mode == 0o120000:
-            target = os.path.normpath(os.path.join(os.path.dirname(path), file.data))
-            file = self._tree.get(target)
-        return None if file is None or file.mode == 0o160000 else file.data
+        entry = self._entry(path)
+        return None if entry is None else self._tree.blob(entry)
+
+    def blob(self, path: bytes) -> str | None:
+        """Return the id of the content of ``path``, as read() finds it."""
+        entry = self._entry(path)
+        return None if entry is None else entry.id
+
+    def _entry(self, path: bytes) -> Entry | None:
+        entry = self.entry(path)
+        if entry is not None and entry.mode == 0o120000:
+            target = self._tree.blob(entry)
+            entry = self.entry(os.path.normpath(os.path.join(os.path.dirname(path), target)))
+        return None if entry is None or entry.mode == 0o160000 else entry
 
     def source(self, name: bytes) -> bytes | None:
         """Return the path of the file that rpm's source directory has as ``name``, if it is here."""

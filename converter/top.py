@@ -24,12 +24,12 @@ def series_json(
     plan: Plan,
     base: Mapping[str, Any],
     tree: str,
-    patches: Iterable[tuple[Patched, list[str], Provenance | None]],
+    patches: Iterable[tuple[Patched, str | None, list[str], Provenance | None]],
 ) -> dict[str, Any]:
     """Return ``fedora/series.json``: all that is needed to tell how the tree came about.
 
-    ``base`` is Start.as_json(); ``tree`` the tree after the last patch; ``patches`` come
-    with the ids of their commits and their provenance.
+    ``base`` is Start.as_json(); ``tree`` the tree after the last patch; ``patches`` come with the
+        blob id of the file, the ids of their commits and their provenance.
     """
     listed = [_patch_json(plan, *patch) for patch in patches]
     commits = [commit["commit"] for patch in listed for commit in patch["commits"]]
@@ -52,7 +52,11 @@ def series_json(
 
 
 def _patch_json(
-    plan: Plan, patched: Patched, ids: list[str], provenance: Provenance | None
+    plan: Plan,
+    patched: Patched,
+    blob: str | None,
+    ids: list[str],
+    provenance: Provenance | None,
 ) -> dict[str, Any]:
     step = patched.step
     comment = plan.comments.get(step.patch.rpartition(b"/")[2], "")
@@ -71,6 +75,7 @@ def _patch_json(
     return {
         **step_json(step),
         "options": list(step.options),
+        "blob": blob,
         "commits": commits,
         "applied": {"offset": patched.offset, "fuzz": patched.fuzz},
         **({"exploded": patched.exploded.as_json()} if patched.exploded else {}),

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -294,21 +294,91 @@ def diff(old: str, new: str, repo: Path | None, as_json: bool, markdown: bool) -
     """
     from converter.build import Nvr
     from converter.compare import compare
-    from converter.git import Git
     from converter.odb import Repository
     from service import show_diff
 
     if as_json and markdown:
         raise WrongUsage("--json and --markdown exclude each other")
-    if repo is None:
-        found = Git().run("rev-parse", "--absolute-git-dir", ok=(0, 128)).stdout
-        repo = Path(os.fsdecode(found.rstrip(b"\n"))) if found else Path.cwd()
-    result = compare(Repository(repo), Nvr.parse(old), Nvr.parse(new))
+    result = compare(Repository(repo or _here()), Nvr.parse(old), Nvr.parse(new))
     if as_json:
         _print_json(result.as_json())
     else:
         shown = show_diff.as_markdown(result) if markdown else show_diff.as_text(result)
         click.echo(shown, nl=False)
+
+
+def _here() -> Path:
+    """Return the repository around the working directory, or the directory where there is none."""
+    from converter.git import Git
+
+    found = Git().run("rev-parse", "--absolute-git-dir", ok=(0, 128)).stdout
+    return Path(os.fsdecode(found.rstrip(b"\n"))) if found else Path.cwd()
+
+
+@cli.command()
+@click.argument("wanted", metavar="TAG|TAG..REV|BRANCH")
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Where to write: an empty directory, or a checkout of pkg-git.",
+)
+@click.option(
+    "--repo",
+    type=click.Path(path_type=Path),
+    help="A clone of the published tree; the one around the working directory by default.",
+)
+@click.option("--base", metavar="REV", help="The revision that the branch was rebased onto.")
+@click.option(
+    "--pkg-git",
+    "pkg_gits",
+    metavar="URL|PATH",
+    multiple=True,
+    help="Where the original patch files are (repeatable); DIR and the build tell, otherwise.",
+)
+@click.option("--config", type=click.Path(path_type=Path), help="A TOML file.")
+@click.option("--no-sandbox", is_flag=True, help="Run the spec's code unprotected.")
+@click.option("--json", "as_json", is_flag=True, help="Give the result as JSON.")
+def export(
+    wanted: str,
+    directory: Path,
+    repo: Path | None,
+    base: str | None,
+    pkg_gits: Sequence[str],
+    config: Path | None,
+    no_sandbox: bool,
+    as_json: bool,
+) -> None:
+    """Write a series back as patch files: unchanged ones byte for byte, others by format-patch.
+
+    TAG is a build's, REV or BRANCH what was made from it. A checkout of pkg-git gets its spec
+    edited where that is needed, any other directory a series file, too.
+    """
+    from converter.odb import Repository
+    from service import config as configuration
+    from service import export as back
+    from specparse.trace import SandboxedTracer
+
+    cache = configuration.load(config).state / "mirrors"
+    trace = SandboxedTracer(sandboxed=not no_sandbox)
+    done = back.run(
+        Repository(repo or _here()),
+        wanted,
+        directory,
+        base=base,
+        pkg_git=pkg_gits,
+        cache=cache,
+        trace=trace,
+    )
+    for warning in done.warnings:
+        click.echo(_one_line(f"srcgit: {warning}"), err=True)
+    if as_json:
+        _print_json(done.as_json())
+    else:
+        click.echo(back.show(done), nl=False)
 
 
 @dataclass(frozen=True, slots=True)
