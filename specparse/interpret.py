@@ -48,7 +48,7 @@ class Recording:
 
     calls: tuple[Call, ...]
     declared: tuple[tuple[str, int | None], ...]  # file, N of PatchN
-    fakes: frozenset[str]  # files that come from the lookaside cache
+    moving: frozenset[str]  # patches of the lookaside cache that only move the base
     archive: str  # the main one
     changes: tuple[str, ...]  # other commands that may change the tree
 
@@ -306,7 +306,7 @@ class _Interpreter:
             step = replace(step, format_of=b"-")
         for source in sources:
             self._add(call, source, step)
-            known = posixpath.basename(sources[0]) not in self._recording.fakes
+            known = posixpath.basename(sources[0]) not in self._recording.moving
             if sources[0].startswith("@") and known:
                 step = replace(step, format_of=_bytes(sources[0][1:]))
 
@@ -386,7 +386,7 @@ class _Interpreter:
             if call.where != "deleted":
                 self._leave_out(call, f"works on {place}")
             return
-        if base in self._recording.fakes:
+        if base in self._recording.moving:
             self._base_patches.append(_bytes(name))
             return
         self._steps.append(replace(step, patch=_bytes(name), number=self._numbers.get(name)))

@@ -6,9 +6,10 @@ most of a plan's time.
 
 from __future__ import annotations
 
-# In the top directory of each unpacked archive; its name is in the file "archive", and each call
-# that works there leaves a file called by its number. Copies take that with them, so the tree
-# itself tells what was done to it, whatever was copied, renamed, deleted or unpacked again.
+# In the top directory of each unpacked archive. Its name is that of an empty file (archive.0.NAME
+# the main one, archive.1.NAME any other), and each call that works there leaves a file called by
+# its number. Copies take that with them, so the tree itself tells what was done to it, whatever was
+# copied, renamed, deleted or unpacked again.
 MARKER = "srcgit.tree"
 STANDIN_SHELL = "/srcgit/sh"  # where bash takes the place of sh, this is the quicker one
 STANDINS = ("patch", "git", "quilt", "hg", "make")
@@ -39,18 +40,14 @@ done
 top=$place archive= call=$$
 while [ -n "$top" ] && [ ! -e "$top/{MARKER}" ]; do top=${{top%/*}}; done
 if [ -n "$top" ]; then
-    read -r archive < "$top/{MARKER}/archive"
+    for archive in "$top/{MARKER}"/archive.*; do break; done
+    archive=${{archive##*/archive.?.}}
     printf '' 2>/dev/null > "$top/{MARKER}/$call" || call=0
 fi
-directory=${{place#"$top"}}
 repository=
 if [ "$tool" = git ]; then
     repository=$place
     while [ -n "$repository" ] && [ ! -e "$repository/.git" ]; do repository=${{repository%/*}}; done
-    case $repository/ in
-    "$top"/*) repository=./${{repository#"$top"}} ;;
-    *) repository= ;;
-    esac
 fi
 input=
 reads=
@@ -74,7 +71,7 @@ if [ -n "$reads" ]; then
         ;;
     esac
 fi
-printf '%s\0' "$tool" "$call" "$archive" "$directory" "$repository" "$input" "$#" "$@" >> @ROOT@/record
+printf '%s\0' "$tool" "$call" "$archive" "$top" "$place" "$repository" "$input" "$#" "$@" >> @ROOT@/record
 case $tool in
 git)
     case $word in init) cd "$place" && /usr/bin/mkdir -p .git ;; esac
@@ -94,8 +91,10 @@ exit 0
 
 
 def record(root: str) -> str:
-    """Return the file of the records. Fields end in NUL: tool, call, archive, directory,
-    repository, input, count, arguments... Directories are below the top of the archive's tree.
+    """Return the file of the records.
+
+    Fields end in NUL: tool, call, archive, the top of its tree, place, the top of git's work tree
+    ("" for none), input, count, arguments...
     """
     return f"{root}/record"
 

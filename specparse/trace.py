@@ -7,13 +7,14 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from specparse import interpret, macros, upstream
 from specparse.interpret import Call, Recording
+from specparse.places import Places, related, source_tree
 from specparse.plan import Meanwhile, Plan, SandboxError, SpecError
 from specparse.sandbox import Beside, Done, Limits, Sandbox
 from specparse.standin import STANDIN_SHELL
@@ -68,19 +69,20 @@ class SandboxedTracer:
                 for name, paths in archives.items()
             },
         }
+        known = frozenset(request["archives"])
         meanwhile = meanwhile or Meanwhile()
 
         def heard(line: bytes) -> bool:
             if not line.startswith(_EARLY):
                 return False
-            early = plan(_object(line) | _NO_END, package, spec, arch)
+            early = plan(_object(line) | _NO_END, package, spec, arch, known)
             if early.steps:
                 meanwhile.so_far(early)
             return True
 
         beside = Beside(meanwhile.starting, meanwhile.begun, heard)
         reply = self._ask(package, dist, request, beside)
-        return plan(reply, package, spec, arch)
+        return plan(reply, package, spec, arch, known)
 
     def _ask(
         self, package: Path, dist: str, request: dict[str, Any], beside: Beside
@@ -172,8 +174,13 @@ def _parts(sizes: Mapping[str, int], contents: bytes) -> dict[bytes, bytes]:
     return parts
 
 
-def plan(reply: dict[str, Any], package: Path, spec: bytes, arch: str) -> Plan:
-    """Return the plan that the worker's answer amounts to. Raises SpecError."""
+def plan(
+    reply: dict[str, Any], package: Path, spec: bytes, arch: str, known: Container[str]
+) -> Plan:
+    """Return the plan that the worker's answer amounts to; ``known`` archives were given to it.
+
+    Raises SpecError.
+    """
     calls = tuple(
         Call(
             r["tool"],
@@ -187,8 +194,13 @@ def plan(reply: dict[str, Any], package: Path, spec: bytes, arch: str) -> Plan:
         for r in reply["records"]
         for source in r["inputs"]
     )
-    fakes = frozenset(os.path.basename(name) for name in reply["fakes"])
-    archive = _main_archive(reply, calls, fakes)
+    archive = _main_archive(reply, calls)
+    exact = archive in known
+    # Where the archive itself is the base, what moves it is a patch like any other.
+    fakes = (os.path.basename(name) for name in reply["fakes"])
+    moving = frozenset(name for name in fakes if not exact and upstream.moves_base(name))
+    places = Places(archive, reply["trees"], reply["tops"], reply["buildsubdir"], exact)
+    seen, archives = source_tree(calls, places)
     ended = [command for status, command in reply["errors"] if status in _LIMIT_HIT]
     if ended or reply["signal"]:
         raise SpecError(
@@ -201,7 +213,8 @@ def plan(reply: dict[str, Any], package: Path, spec: bytes, arch: str) -> Plan:
             next_step="a file that it wants may be missing from the commit",
         )
     declared = [(name, number) for name, number, is_patch in reply["sources"] if is_patch]
-    recording = Recording(calls, tuple(declared), fakes, archive, tuple(reply["changes"]))
+    changes = tuple(c for c in reply["changes"] if not _unpacks(c, known))
+    recording = Recording(tuple(seen), tuple(declared), moving, archive, changes)
     meaning = interpret.interpret(recording)
     text = _read(package, spec)
     told = text.decode("utf-8", "replace")
@@ -223,6 +236,7 @@ def plan(reply: dict[str, Any], package: Path, spec: bytes, arch: str) -> Plan:
         spec=spec,
         arch=arch,
         base=base,
+        archives=tuple(archives),
         base_patches=meaning.base_patches,
         steps=meaning.steps,
         skipped=meaning.skipped,
@@ -234,16 +248,26 @@ def plan(reply: dict[str, Any], package: Path, spec: bytes, arch: str) -> Plan:
     )
 
 
-def _main_archive(reply: dict[str, Any], calls: tuple[Call, ...], fakes: frozenset[str]) -> str:
-    """Return the first archive that is declared: Source0, or the lowest that there is."""
-    archives = [
-        (number if number is not None else 0, os.path.basename(name))
-        for name, number, is_patch in reply["sources"]
+def _main_archive(reply: dict[str, Any], calls: tuple[Call, ...]) -> str:
+    """Return the archive whose tree is built: the first declared of those that could be it."""
+    declared = [
+        os.path.basename(name)
+        for name, number, is_patch in sorted(reply["sources"], key=lambda source: source[1] or 0)
         if not is_patch and _ARCHIVE.search(name)
     ]
-    used = {call.archive for call in calls}
-    known = [name for _, name in sorted(archives)]
-    return next((name for name in known if name in used), known[0] if known else "")
+    trees, used = reply["trees"], {call.archive for call in calls}
+    built = [
+        name for name in declared if name in trees and related(trees[name][0], reply["buildsubdir"])
+    ]
+    worked_on = [name for name in declared if name in used]
+    unpacked = [name for name in declared if name in trees]
+    return next(iter([*built, *worked_on, *unpacked, *declared]), "")
+
+
+def _unpacks(command: str, archives: Container[str]) -> bool:
+    """Tell whether ``command`` does nothing but unpack one of ``archives``."""
+    words = command.split()
+    return words[0] in ("tar", "unzip") and any(os.path.basename(w) in archives for w in words)
 
 
 def comments(spec: bytes, patches: list[str]) -> dict[bytes, str]:

@@ -27,6 +27,11 @@ _BASE_PATCH = re.compile(
 _CHANGELOG = re.compile(rf"\bv?\d+\.\d+[\w.]*(?:-rc\d+)?-\d+-g({_SHA})\b")
 
 
+def moves_base(patch: str) -> bool:
+    """Tell by its name whether a patch of the lookaside cache takes the kernel to another version."""
+    return _BASE_PATCH.fullmatch(patch) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """What a spec says of its upstream, macros expanded; ``url`` is the main archive's."""

@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -41,6 +42,10 @@ _ARCHIVE = re.compile(_SUFFIXES)
 INVENTED: set[str] = set()  # files that the spec wants, and that nothing lists
 COPIED: dict[str, str] = {}  # files of the source directory that are no links -> path in pkg-git
 REAL: dict[str, bytes] = {}  # files of the upstream base that %prep looks at
+KNOWN: dict[str, list[str]] = {}  # archive -> the paths in it, where that is known
+TOPS: dict[str, str] = {}  # archive -> its one directory, "" for none
+_SMALL = 4 << 20  # bytes of an archive in pkg-git that is read for what it holds
+_SMALL_UNPACKED = 64 << 20  # bytes
 _MOVES_BASE = re.compile(r"patch-\d.*\.(?:xz|bz2|gz)$")
 _CONFIGS_LIMIT = 64 << 20  # bytes
 _MOMENT = 20  # milliseconds
@@ -95,46 +100,106 @@ def populate(spec: str) -> None:
         for line in listed:
             found = re.search(r"\(([^)/]+)\) =", line) or re.match(r"\w{32,128}\s+([^\s/]+)$", line)
             if found:
-                fake(found[1], ())
+                fake(found[1])
 
 
-def fake(name: str, tops: tuple[str, ...]) -> None:
-    """Put something in the place of the lookaside file ``name``."""
+def fake(name: str, top: str | None = None, *, main: bool = False) -> None:
+    """Put something in the place of the lookaside file ``name``.
+
+    ``top`` is the one directory of an archive that is not known: "" for none, None for its name.
+    """
     path = os.path.join(SOURCES, name)
     if os.path.exists(path) or "/" in name:
         return
     if os.path.islink(path):
         os.unlink(path)  # it leads nowhere, in here
     if _ARCHIVE.search(name):
-        data = archive(name, tops)
+        data = archive(name, made_up(name, top, main))
     else:
         data = f"srcgit: in the place of {name}\n".encode()
     with open(path, "wb") as file:
         file.write(packed(name, data))
 
 
-def archive(name: str, tops: tuple[str, ...]) -> bytes:
-    files = {**_TREE, **REAL, f"{MARKER}/archive": f"{name}\n".encode()}
-    members = [
-        (f"{top}/{path}", data)
-        for top in tops or (_ARCHIVE.sub("", name),)
-        for path, data in files.items()
-    ]
+def made_up(name: str, top: str | None, main: bool) -> dict[str, bytes]:
+    """Return path -> content of what stands in an archive's place; directories end in a slash."""
+    if name in KNOWN:
+        TOPS[name] = one_top(KNOWN[name])
+        files = dict.fromkeys(KNOWN[name], b"")
+    else:
+        TOPS[name] = _ARCHIVE.sub("", name) if top is None else top
+        files = {os.path.join(TOPS[name], path): data for path, data in _TREE.items()}
+    if main:
+        files |= {os.path.join(TOPS[name], path): data for path, data in REAL.items()}
+    return {**files, marked(name, main): b""}
+
+
+def one_top(paths: list[str]) -> str:
+    """Return the one directory that all of an archive is in; "" where there is none."""
+    first = {path.split("/", 1)[0] for path in paths}
+    return first.pop() if len(first) == 1 and all("/" in path for path in paths) else ""
+
+
+def marked(name: str, main: bool) -> str:
+    return os.path.join(TOPS[name], MARKER, f"archive.{int(not main)}.{name}")
+
+
+def archive(name: str, files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     if name.endswith(".zip"):
-        import zipfile
-
         with zipfile.ZipFile(buffer, "w") as zipped:
-            for path, data in members:
+            for path, data in files.items():
                 zipped.writestr(path, data)
         return buffer.getvalue()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for path, data in members:
-            member = tarfile.TarInfo(path)
-            member.size = len(data)
-            member.mode = 0o755 if path.endswith((".pl", "/")) else 0o644
-            member.type = tarfile.DIRTYPE if path.endswith("/") else tarfile.REGTYPE
+        for path, data in files.items():
+            member = tarfile.TarInfo(path.rstrip("/"))
+            if path.endswith("/"):
+                member.type, member.mode = tarfile.DIRTYPE, 0o755
+            else:
+                member.size = len(data)
+                member.mode = 0o755 if path.endswith(".pl") else 0o644
             tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def mark(name: str, main: bool) -> bool:
+    """Give a small archive of pkg-git the marker, and tell whether that could be done."""
+    path = os.path.join(SOURCES, name)
+    data = read(path, _SMALL + 1)
+    if len(data) > _SMALL or name.endswith(".gem"):
+        return False
+    try:
+        if data.startswith(b"PK"):
+            buffer = io.BytesIO(data)
+            with zipfile.ZipFile(buffer, "a") as zipped:
+                TOPS[name] = one_top(zipped.namelist())
+                zipped.writestr(marked(name, main), b"")
+            data = buffer.getvalue()
+        else:
+            data = packed(name, tar_marked(name, data, main))
+    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, ValueError, lzma.LZMAError, zlib.error):  # fmt: skip
+        return False
+    os.unlink(path)
+    with open(path, "wb") as file:
+        file.write(data)
+    return True
+
+
+def tar_marked(name: str, data: bytes, main: bool) -> bytes:
+    buffer = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(data)) as old,
+        tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as new,
+    ):
+        members = old.getmembers()
+        if sum(member.size for member in members) > _SMALL_UNPACKED:
+            raise ValueError
+        paths = [m.name.removeprefix("./") + "/" * m.isdir() for m in members]
+        TOPS[name] = one_top([path for path in paths if path.strip("./")])
+        for member in members:
+            new.addfile(member, old.extractfile(member) if member.isreg() else None)
+        new.addfile(tarfile.TarInfo(marked(name, main)))
     return buffer.getvalue()
 
 
@@ -188,7 +253,7 @@ def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]
         if absent is not None and absent[1] not in missing:
             missing.add(absent[1])
             INVENTED.add(absent[1])
-            fake(absent[1], ())
+            fake(absent[1])
             continue
         edited = edit(version, said)
         if edited is None:
@@ -259,6 +324,7 @@ srcgit_enter() {{
     case ${{!#}} in
     /* | -* | +* | "") ;;
     *)
+        case ${{!#}} in *..*) ;; *) at=$PWD/${{!#}} ;; esac
         while [ -n "$at" ] && [ ! -e "$at/{MARKER}" ]; do at=${{at%/*}}; done
         [ -d "${{!#}}" ] || [ -z "$at" ] || mkdir -p "${{!#}}"
         ;;
@@ -326,8 +392,9 @@ def run(prep: str, name: str, pause: Callable[[], None]) -> int:
     return process.wait()
 
 
-def setup_names(prep: str) -> dict[str, tuple[str, ...]]:
-    """Return archive -> the top directory that %setup -n expects of it, where that is not its own.
+def setup_names(prep: str) -> dict[str, str]:
+    """Return archive -> its one directory ("" for none), as far as %setup tells, where that is not
+    the archive's own name.
 
     %setup writes ``cd 'BUILD'``, ``rm -rf 'NAME'``, the unpacking, ``cd 'NAME'``; with -c it
     makes NAME itself (build/parsePrep.c, doSetupMacro).
@@ -338,9 +405,17 @@ def setup_names(prep: str) -> dict[str, tuple[str, ...]]:
     archives = [a for a in dict.fromkeys(archives) if _ARCHIVE.search(a)]
     stems = {_ARCHIVE.sub("", a) for a in archives}
     wanted = [n.split("/")[0] for n in dict.fromkeys(names) if n.split("/")[0] not in stems]
-    if not archives or not wanted or made:
+    if made and archives:
+        # What is to be unpacked in a directory of its own has none, unless %prep speaks of it.
+        rest = re.sub(
+            r"(?m)^(?:cd|rm -rf|(?:/bin/)?mkdir -p) '[^'\n]+'$|[^\n]*/rpmuncompress .*", "", prep
+        )
+        stem = _ARCHIVE.sub("", archives[0])
+        known = re.search(rf"(?<![\w.+-]){re.escape(stem)}(?![\w+-]|\.\w)", rest)
+        return {} if known else {archives[0]: ""}
+    if not archives or not wanted:
         return {}
-    return {archives[0]: (wanted[0],)}
+    return {archives[0]: wanted[0]}
 
 
 # -- the answer ----------------------------------------------------------------------------
@@ -353,11 +428,11 @@ def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
     known: dict[bytes, str] = {}
     living = trees(buildsubdir)
     position = 0
-    while position + 7 <= len(fields):
-        tool, call, archive_, directory, repository, source, count = (
-            field.decode("utf-8", "surrogateescape") for field in fields[position : position + 7]
+    while position + 8 <= len(fields):
+        tool, call, archive_, top, place, repository, source, count = (
+            field.decode("utf-8", "surrogateescape") for field in fields[position : position + 8]
         )
-        position += 7
+        position += 8
         argv = fields[position : position + int(count)]
         position += int(count)
         if position > len(fields):
@@ -372,11 +447,11 @@ def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
             {
                 "tool": tool,
                 "archive": archive_,
-                "directory": directory.strip("/"),
-                "repository": repository,
+                "directory": below(place, top),
+                "repository": below(repository, top) if repository else "",
                 "where": whereabouts(call, living.get(archive_, []))
                 if archive_
-                else "moved" * f"{directory}/".startswith(f"{BUILD}/BUILD/{buildsubdir}/"),
+                else "moved" * f"{place}/".startswith(f"{BUILD}/BUILD/{buildsubdir}/"),
                 "inputs": [relative(i) for i in inputs],
                 "argv": [relative(a.decode("utf-8", "surrogateescape")) for a in argv],
             }
@@ -413,23 +488,35 @@ def piped(data: bytes, known: dict[bytes, str], start: bytes) -> list[str]:
     return found or ["empty" if _UNDEFINED.search(read(f"{ROOT}/prep.out")) else "pipe"]
 
 
+def below(path: str, top: str) -> str:
+    """Return ``path`` as seen from ``top``, the build directory where that is ""."""
+    return os.path.relpath(path, top or f"{BUILD}/BUILD")
+
+
 def trees(buildsubdir: str) -> dict[str, list[tuple[str, set[str]]]]:
     """Return archive -> (directory, calls that worked on it) of each tree that is there now.
 
-    The one that is built comes first: in the directory that %build starts in, and the one that
-    most was done to.
+    Archives are in order of unpacking. The tree that is built comes first: in the directory that
+    %build starts in, and the one that most was done to.
     """
     found: dict[str, list[tuple[str, set[str]]]] = {}
+    when: dict[str, int] = {}
     for parent, directories, _ in os.walk(f"{BUILD}/BUILD"):
-        if MARKER in directories:
-            directories.remove(MARKER)
-            archive_ = read(f"{parent}/{MARKER}/archive").decode("utf-8", "surrogateescape")
-            calls = set(os.listdir(f"{parent}/{MARKER}"))
-            found.setdefault(archive_.rstrip("\n"), []).append((parent, calls))
+        if MARKER not in directories:
+            continue
+        directories.remove(MARKER)
+        there = os.listdir(f"{parent}/{MARKER}")
+        calls = {name for name in there if not name.startswith("archive.")}
+        for name in sorted(set(there) - calls):
+            archive_ = name[len("archive.0.") :]
+            found.setdefault(archive_, []).append((parent, calls))
+            with contextlib.suppress(FileNotFoundError):  # %prep may still be running
+                changed = os.lstat(f"{parent}/{MARKER}/{name}").st_ctime_ns  # tar sets the others
+                when[archive_] = min(when.get(archive_, changed), changed)
     built = os.path.normpath(f"{BUILD}/BUILD/{buildsubdir}")
     for made in found.values():
         made.sort(key=lambda tree: (not f"{tree[0]}/".startswith(f"{built}/"), -len(tree[1]), tree))
-    return found
+    return {archive_: found[archive_] for archive_ in sorted(found, key=lambda name: when.get(name, 0))}
 
 
 def whereabouts(call: str, living: list[tuple[str, set[str]]]) -> str:
@@ -604,6 +691,7 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
         os.makedirs(f"{BUILD}/{directory}")
     path = os.path.join(PACKAGE, request["spec"])
     REAL.update((name, base64.b64decode(data)) for name, data in request["tree"].items())
+    KNOWN.update(request["archives"])
     populate(path)
     readable = os.path.join(SOURCES, os.path.basename(path))
     if not os.path.isfile(path):
@@ -629,20 +717,27 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
     missing_patch(read(path), sources)
     patches = [name for name, _, is_patch in sources if is_patch]
     prep = parsed.prep or ""
-    for source, tops in setup_names(prep).items():
+    tops = setup_names(prep)
+    declared = sorted((s for s in sources if not s[2]), key=lambda source: source[1] or 0)
+    archives = [name for name, _, _ in declared if _ARCHIVE.search(name)]
+    for name in archives:
+        main = name == archives[0]
+        there = f"{SOURCES}/{name}"
+        held = name in COPIED or (os.path.islink(there) and os.path.exists(there))
+        if held and (mark(name, main) or not (main or name in KNOWN)):
+            continue
         with contextlib.suppress(OSError):
-            if not os.path.islink(f"{SOURCES}/{source}"):
-                os.unlink(f"{SOURCES}/{source}")
-        fake(source, tops)
+            os.unlink(there)
+        fake(name, tops.get(name), main=main)
     for name, _, is_patch in sources:
         if not is_patch or _MOVES_BASE.match(name):
-            fake(name, ())
+            fake(name)
     buildsubdir = rpm.expandMacro("%{?buildsubdir}")
 
     def recorded() -> dict[str, Any]:
         # The fakes: whatever is there and no file of pkg-git, listed by the spec or not.
-        there = os.listdir(SOURCES)
-        others = [n for n in there if os.path.islink(f"{SOURCES}/{n}") or n in COPIED]
+        present = os.listdir(SOURCES)
+        others = [n for n in present if os.path.islink(f"{SOURCES}/{n}") or n in COPIED]
         return {
             "name": tag("name"),
             "epoch": header["epoch"],
@@ -655,7 +750,13 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
             "urls": {
                 os.path.basename(full): full for full, _, _ in parsed.sources if "://" in full
             },
-            "fakes": list(set(there) - set(others)),
+            "fakes": list(set(present) - set(others)),
+            "trees": {
+                name: [below(directory, "") for directory, _ in found]
+                for name, found in trees(buildsubdir).items()
+            },
+            "tops": TOPS,
+            "buildsubdir": buildsubdir,
             "records": records(
                 [n for n in [*patches, *others] if "patch" in n or "diff" in n or n in patches],
                 buildsubdir,

@@ -138,16 +138,6 @@ def test_what_is_no_patch_is_listed(traced: Traced) -> None:
     assert plan.skipped[0].patch == OTHER
 
 
-def test_a_second_archive_is_not_the_tree(traced: Traced) -> None:
-    plan = traced(
-        TWO + "Source1: extra-3.tar.gz\n",
-        "%setup -q -a 1\ncd extra-3\npatch -p1 < %{PATCH1}\ncd ..\npatch -p1 < %{PATCH2}",
-        FILES,
-    )
-    assert list(plan.steps) == [patch(OTHER, 2)]
-    assert "extra-3.tar.gz" in plan.skipped[0].why
-
-
 def test_names_comments_and_macros(traced: Traced) -> None:
     plan = traced(
         "# rhbz 12345: fixes\n# a thing\nPatch1: one.patch\nPatch2: two.patch\n",

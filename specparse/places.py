@@ -1,0 +1,117 @@
+"""Where in the build directory the archives came to lie, and what calls worked on (pure).
+
+Several archives may make one source tree. It is the main one's directory, or, where patches are
+applied around that, the directory that %build starts in.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from specparse.interpret import Call
+from specparse.plan import Archive
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What was found in the build directory; directories are below it, "" is itself.
+
+    ``trees`` are the directories of each archive, in order of unpacking, the one that is built
+    first; ``tops`` are the directories inside the archives that those stand for. ``exact`` tells
+    that the main archive's own files are the base, so that the tree may be larger than upstream's.
+    """
+
+    main: str
+    trees: Mapping[str, Sequence[str]]
+    tops: Mapping[str, str]
+    build: str
+    exact: bool = False
+
+
+def source_tree(calls: Sequence[Call], places: Places) -> tuple[list[Call], list[Archive]]:
+    """Return the calls as seen from the source tree, and the archives that lie in it.
+
+    What worked on one of these worked on the main archive's tree. The main archive comes first;
+    there are none where it is not in the build directory.
+    """
+    if not places.trees.get(places.main):
+        return list(calls), []
+    top = _top(calls, places)
+    archives = sorted(
+        _archives(top, places), key=lambda archive: _text(archive.file) != places.main
+    )
+    inside = {_text(archive.file) for archive in archives}
+    return [_seen(call, top, places, inside) for call in calls], archives
+
+
+def related(directory: str, other: str) -> bool:
+    """Tell whether one of two directories is, or is in, the other."""
+    return _below(directory, other) is not None or _below(other, directory) is not None
+
+
+def _top(calls: Iterable[Call], places: Places) -> str:
+    main, build = _plain(places.trees[places.main][0]), _plain(places.build)
+    if not main:  # it has no directory of its own: %setup chose one of those that it brought
+        return build
+    if not places.exact or main == build or _below(main, build) is None:
+        return main
+    applying = [call for call in calls if call.input or call.tool == "quilt"]
+    around = any(call.archive == "" and call.where == "moved" for call in applying)
+    return build if around or not applying else main
+
+
+def _archives(top: str, places: Places) -> Iterator[Archive]:
+    for name, (directory, *_) in places.trees.items():
+        inside = _below(directory, top)
+        if inside is not None:
+            yield Archive(_bytes(name), _bytes(places.tops[name]), _bytes(inside))
+        elif (deeper := _below(top, directory)) is not None:
+            yield Archive(_bytes(name), _bytes(posixpath.join(places.tops[name], deeper)))
+
+
+def _seen(call: Call, top: str, places: Places, inside: Iterable[str]) -> Call:
+    """Return ``call`` with directories below ``top``, if it worked on an archive that lies there."""
+    if call.archive in inside and not call.where:
+        tree = places.trees[call.archive][0]
+    elif not call.archive and call.where == "moved" and top == _plain(places.build):
+        tree = ""
+    else:
+        return call
+    directory = _below(_joined(tree, call.directory), top)
+    if directory is None:
+        return call
+    repository = call.repository and _below(_joined(tree, call.repository), top)
+    return replace(
+        call,
+        archive=places.main,
+        where="",
+        directory=directory,
+        repository="" if not call.repository or repository is None else f"./{repository}",
+    )
+
+
+def _joined(tree: str, path: str) -> str:
+    return _plain(posixpath.join(tree, path))
+
+
+def _plain(path: str) -> str:
+    normal = posixpath.normpath(path)
+    return "" if normal == "." else normal
+
+
+def _below(path: str, top: str) -> str | None:
+    """Return ``path`` as seen from ``top``; None where it is not at or below it."""
+    path, top = _plain(path), _plain(top)
+    if path == top or not top:
+        return path.removeprefix(top)
+    return path.removeprefix(top + "/") if path.startswith(top + "/") else None
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
