@@ -69,6 +69,11 @@ class Request:
     loose: bool = False  # pkg_git was made from loose files: its commit says nothing of them
     committer: tuple[bytes, bytes] = (b"srcgit", b"srcgit@localhost")
 
+    @property
+    def wanted(self) -> Wanted:
+        """Where to look for the base."""
+        return Wanted(self.upstreams, self.base, self.tags, self.archives)
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -454,9 +459,10 @@ class _Ahead:
     def start(self, planned: Planned, retrace: Retrace) -> Start:
         """Return where the series starts."""
         request = self._request
-        wanted = Wanted(request.upstreams, request.base, request.tags, request.archives)
         originals = planned.originals(request, self._scratch, self._progress)
-        return start.find(self._repo, planned.plan, wanted, originals, request.committer, retrace)
+        return start.find(
+            self._repo, planned.plan, request.wanted, originals, request.committer, retrace
+        )
 
     def replay(self, planned: Planned, base: Start) -> Replay:
         """Return the series of ``planned`` on ``base``, applied; most of it may have been before."""
@@ -632,6 +638,10 @@ def plan_json(planned: Planned, found: Found | str = "") -> dict[str, Any]:
             "guess": base.guess,
             **resolved,
         },
+        "archives": [
+            {"archive": text(a.file), "top": text(a.top), "directory": text(a.directory)}
+            for a in made.archives
+        ],
         "base_patches": [text(patch) for patch in made.base_patches],
         "steps": [top.step_json(step) for step in made.steps],
         "skipped": [{"patch": text(s.patch), "why": s.why} for s in made.skipped],

@@ -39,6 +39,11 @@ class Wanted:
     tags: tuple[str, ...] = ()
     archives: Use = "touched"
 
+    def whole(self, plan: Plan) -> bool:
+        """Tell whether the main archive is the base."""
+        nowhere = not self.upstreams and not self.rev and bool(plan.archives)
+        return self.archives == "whole" or (nowhere and self.archives != "none")
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -81,12 +86,7 @@ def find(
     Archives are fetched only where they make the base. What they hold decides what %prep does, so
     the plan is traced anew with that. Raises SrcgitError of every kind.
     """
-    whole = wanted.archives == "whole" or (
-        wanted.archives != "none"
-        and not wanted.upstreams
-        and not wanted.rev
-        and bool(plan.archives)
-    )
+    whole = wanted.whole(plan)
     if wanted.archives == "none":
         plan = _without(plan, plan.archives[1:])
     unpacked: dict[bytes, Unpacked] = {}

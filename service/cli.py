@@ -92,6 +92,21 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
             help="Where upstream's tags are (repeatable); else as configured.",
         ),
         click.option(
+            "--archive",
+            is_flag=True,
+            help="Start from the archives that are built, on top of upstream's tag if it has one.",
+        ),
+        click.option(
+            "--no-archives",
+            is_flag=True,
+            help="Fetch no archive; what is applied to one besides the main one is left out.",
+        ),
+        click.option(
+            "--lookaside",
+            metavar="URL|DIR",
+            help="Where archives are fetched from, or a directory of them; else as configured.",
+        ),
+        click.option(
             "--explode-from",
             metavar="URL|PATH",
             help="A kernel-ark mirror: take the monolithic patch apart into its commits.",
@@ -144,10 +159,11 @@ def plan(**options: Any) -> None:
         asked = _asked(options)
         planned = pipeline.plan(asked.request, asked.trace, progress)
         found = pipeline.at_hand(planned, asked.request)
+        whole = asked.request.wanted.whole(planned.plan)
     if options["as_json"]:
         _print_json(pipeline.plan_json(planned, found))
     else:
-        _print_plan(planned, found)
+        _print_plan(planned, found, whole=whole)
 
 
 @cli.command(short_help="Make a build's commits, branch and tag; publish them.")
@@ -393,6 +409,7 @@ class _Asked:
 def _asked(options: dict[str, Any]) -> _Asked:
     """Read BUILD or --series, and the options; asks Koji when BUILD is an NVR or an id."""
     from converter.build import Nvr
+    from converter.lookaside import Lookaside
     from converter.mirror import Mirror
     from service import config as configuration
 
@@ -406,8 +423,12 @@ def _asked(options: dict[str, Any]) -> _Asked:
     _check_branch(options["branch"])
     if bool(options["build"]) == bool(options["series"]):
         raise WrongUsage("give either BUILD or --series DIR", next_step="see srcgit convert --help")
+    if options["archive"] and options["no_archives"]:
+        raise WrongUsage("--archive and --no-archives exclude each other")
     cache = settings.state / "mirrors"
     name, email = settings.committer
+    archives = "whole" if options["archive"] else "none" if options["no_archives"] else "touched"
+    lookaside = options["lookaside"] or settings.lookaside
     shared = {
         "nvr": nvr,
         "dist": f".{dist.lstrip('.')}" if dist else None,
@@ -415,6 +436,8 @@ def _asked(options: dict[str, Any]) -> _Asked:
         "arch": options["arch"],
         "base": options["base"],
         "upstreams": tuple(Mirror(url, cache) for url in options["upstreams"]),
+        "archives": archives,
+        "lookaside": Lookaside(lookaside, settings.state / "lookaside"),
         "explode_from": Mirror(options["explode_from"], cache) if options["explode_from"] else None,
         "committer": (name.encode(), email.encode()),
     }
@@ -457,6 +480,8 @@ def _ask_build(
         shared["upstreams"] = tuple(Mirror(url, cache) for url in package.upstreams)
     if package:
         shared["tags"] = package.tags
+    if package and package.archive and shared["archives"] == "touched":
+        shared["archives"] = "whole"
     if package and package.explode_from and not shared["explode_from"]:
         shared["explode_from"] = Mirror(package.explode_from, cache)
     return _Asked(
@@ -501,9 +526,13 @@ def _print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def _print_plan(planned: Planned, found: Found | str) -> None:
+def _print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
     made = planned.plan
     click.echo(f"{planned.nvr}  pkg-git {planned.package.commit.id[:12]}")
+    if whole and made.archives:
+        click.echo(f"base  {text(made.archives[0].file)}, the archive itself")
+    for archive in made.archives[1:]:
+        click.echo(f"      {text(archive.file)} is unpacked in the tree")
     if isinstance(found, str):
         guess = ", or as upstream spells it" if made.base.guess else ""
         click.echo(f"base  {made.base.rev or 'unknown'}{guess}  ({made.base.how})")
@@ -541,6 +570,11 @@ def _print_conversion(done: Conversion, repo: Path) -> None:
         f"{done.build.nvr}: {len(patches)} patches, {commits} commits on {base['rev']} "
         f"({base['commit'][:12]})"
     )
+    for held in base.get("archives", ()):
+        where = f" in {held['directory']}/" if held["directory"] else ""
+        kinds = [f"{held[k]} {k}" for k in ("added", "changed", "removed") if held.get(k)]
+        differs = ", ".join(kinds) if held["commit"] else "as upstream has it"
+        click.echo(f"       {held['archive']}{where}" + (f"  ({differs})" if differs else ""))
     for patch in patches:
         if told := patch.get("exploded"):
             made = sum("source" in commit for commit in patch["commits"])

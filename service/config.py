@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from converter.errors import WrongUsage
+from converter.lookaside import FEDORA as FEDORA_LOOKASIDE
+from converter.lookaside import Lookaside
 
 T = TypeVar("T")
 
@@ -45,7 +47,8 @@ class Package:
     """One package to convert.
 
     ``pkg_git`` is where to fetch from (a URL, or a local mirror's path) and ``source`` the address
-    that Koji builds from: the only one that a message may name.
+    that Koji builds from: the only one that a message may name. Without ``upstreams`` the archives
+    of the lookaside cache are what series start from.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Package:
     repo: Path  # the repository that receives the result
     push: tuple[str, ...] = ()
     verify: bool = False
+    archive: bool = False  # start from the archives that are built, on top of upstream's tag
     explode_from: str = ""  # kernel-ark, to take the kernel's monolithic patch apart; "": do not
 
 
@@ -67,6 +71,7 @@ class Config:
     state: Path
     journal: str  # an SQLAlchemy URL
     koji: str = FEDORA_KOJI
+    lookaside: str = FEDORA_LOOKASIDE  # a template of URLs, or a directory
     web: str = ""  # where the public finds `srcgit web`; announcements then lead there
     committer: tuple[str, str] = COMMITTER
     workers: int = 1
@@ -181,6 +186,7 @@ class _Section:
             state=state,
             journal=self.get("journal", str, f"sqlite:///{state}/journal.sqlite"),
             koji=self.checked("koji", _hub, FEDORA_KOJI),
+            lookaside=self.checked("lookaside", _lookaside, FEDORA_LOOKASIDE),
             web=self.checked("web", _pages, ""),
             committer=_committer(self),
             workers=int(self.get("workers", int, defaults.workers)),
@@ -218,10 +224,9 @@ def _package(name: str, section: _Section, state: Path) -> Package:
         repo=Path(section.get("repo", str, f"{state}/{name}.git")),
         push=section.addresses("push", ()),
         verify=section.get("verify", bool, False),
+        archive=section.get("archive", bool, False),
         explode_from=section.checked("explode_from", lambda text: text and address(text), ""),
     )
-    if not found.upstreams:
-        raise section.wrong("upstreams", "must name where the upstream tags are")
     if not found.repo.is_absolute():
         raise section.wrong("repo", "must be an absolute path")
     section.end()
@@ -266,6 +271,13 @@ def _hub(text: str) -> str:
     if not re.match(r"https?://[^/\s-]", text):
         raise ValueError("is no https or http URL")
     return text
+
+
+def _lookaside(text: str) -> str:
+    try:
+        return Lookaside(text, Path()).template
+    except WrongUsage as error:
+        raise ValueError(f"is {error.what}; {error.next_step}") from error
 
 
 def _pages(text: str) -> str:

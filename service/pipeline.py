@@ -18,6 +18,7 @@ from converter import pairs
 from converter.build import Evr, Nvr
 from converter.convert import Clock, Conversion, Request
 from converter.errors import CannotConvert, Fate, PkgGitInvalid, SrcgitError, TryAgain
+from converter.lookaside import Lookaside
 from converter.mirror import Mirror
 from converter.odb import Repository
 from converter.pkggit import PkgGit
@@ -148,6 +149,8 @@ class Pipeline:
             koji_id=build.id if build else None,
             upstreams=tuple(Mirror(url, cache) for url in package.upstreams),
             tags=package.tags,
+            archives="whole" if package.archive else "touched",
+            lookaside=Lookaside(self.config.lookaside, self.config.state / "lookaside"),
             explode_from=Mirror(package.explode_from, cache) if package.explode_from else None,
             committer=(name.encode(), email.encode()),
         )

@@ -516,7 +516,9 @@ def trees(buildsubdir: str) -> dict[str, list[tuple[str, set[str]]]]:
     built = os.path.normpath(f"{BUILD}/BUILD/{buildsubdir}")
     for made in found.values():
         made.sort(key=lambda tree: (not f"{tree[0]}/".startswith(f"{built}/"), -len(tree[1]), tree))
-    return {archive_: found[archive_] for archive_ in sorted(found, key=lambda name: when.get(name, 0))}
+    return {
+        archive_: found[archive_] for archive_ in sorted(found, key=lambda name: when.get(name, 0))
+    }
 
 
 def whereabouts(call: str, living: list[tuple[str, set[str]]]) -> str:

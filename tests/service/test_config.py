@@ -77,6 +77,25 @@ def test_every_setting_can_be_given_in_fedora_messagings_own_file(tmp_path: Path
     assert kernel.repo == Path("/srv/kernel.git")
 
 
+def test_a_package_may_start_from_its_archives(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+        [consumer_config]
+        lookaside = "/srv/lookaside"
+        [consumer_config.packages.bash]
+        [consumer_config.packages.hello]
+        upstreams = ["https://example.org/hello.git"]
+        archive = true
+        """,
+    )
+    config = load(path)
+    bash, hello = config.packages["bash"], config.packages["hello"]
+    assert (bash.upstreams, bash.archive, hello.archive) == ((), False, True)
+    assert config.lookaside == "/srv/lookaside"
+    assert load(None).lookaside.startswith("https://src.fedoraproject.org/repo/pkgs/")
+
+
 def test_tag_templates_may_be_several(tmp_path: Path) -> None:
     path = written(
         tmp_path,
@@ -101,7 +120,8 @@ def test_tag_templates_may_be_several(tmp_path: Path) -> None:
         ("[consumer_config.retry]\nfactor = 0.5", "consumer_config.retry.factor "),
         ("[consumer_config.packages.kernel]\nurl = 1", "consumer_config.packages.kernel.url "),
         ("[consumer_config.packages.'../x']\nverify = true", "consumer_config.packages.../x."),
-        ("[consumer_config.packages.bash]", "consumer_config.packages.bash.upstreams "),
+        ("[consumer_config]\nlookaside = 'ftp://h/%{filename}'", "consumer_config.lookaside "),
+        ("[consumer_config]\nlookaside = 'https://h/%{file}'", "consumer_config.lookaside "),
         ("[consumer_config.packages.kernel]\ntag = 'v1'", "consumer_config.packages.kernel.tag "),
         (
             "[consumer_config.packages.kernel]\ntag = ['v%{version}', 1]",
