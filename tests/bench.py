@@ -3,6 +3,7 @@
     python -m tests.bench [--quick] [--only NAME]... [--json]
                           [--upstream REPO --base REV --patches DIRECTORY]
     python -m tests.bench --only worker [--upstream REPO --pkg-git REPO --commit SHA...]
+    python -m tests.bench --only conversion [--upstream REPO --pkg-git REPO --commit SHA:.fcNN...]
 
 Everything is timed in this one run on this machine, as the median of several, on the clock and in
 processor time; the results of all contestants are compared before they count. srcgit is timed twice: the call itself, as in the
@@ -31,6 +32,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.conversion import Contest
 from tests.oracle.git_mail import SEALED
 from tests.upstreams import Upstream, series
 
@@ -327,7 +329,7 @@ class Bench:
         quick: bool,
         kernel: tuple[Path, Path, list[str]] | None = None,
     ) -> None:
-        """``kernel`` is an upstream, a pkg-git and commits of it, for a worker to convert."""
+        """``kernel`` is an upstream, a pkg-git and commits of it (COMMIT or COMMIT:.fcNN)."""
         self.builds = 5 if quick else 50
         self.kernel = kernel
         self.directory = directory
@@ -384,7 +386,11 @@ class Bench:
 
         sites = {"a model kernel": throughput.model(self.directory / "model", self.builds)}
         if self.kernel:
-            sites["the real kernel"] = throughput.real(self.directory / "kernel", *self.kernel)
+            upstream, pkg_git, builds = self.kernel
+            bare = [build.partition(":")[0] for build in builds]
+            sites["the real kernel"] = throughput.real(
+                self.directory / "kernel", upstream, pkg_git, bare
+            )
         each = {what: (throughput.seconds(*site), len(site[1])) for what, site in sites.items()}
         yield (
             "one worker of the daemon",
@@ -438,8 +444,39 @@ class Bench:
                 yield Row(what, statistics.median(every))
         journal.close()
 
+    def conversion(self) -> Iterator[tuple[str, Iterator[Row]]]:
+        from tests.builders import sample
+
+        if self.kernel:
+            upstream, pkg_git, commits = self.kernel
+        else:
+            made = sample(self.directory)
+            upstream, pkg_git = made.linux.path, made.pkg_git.path
+            commits = [f"{made.git_am}:.fc28"]
+        for build in commits:
+            commit, _, dist = build.partition(":")
+            contest = Contest(self.directory, pkg_git.resolve(), commit, dist, upstream.resolve())
+            title = f"a whole conversion of {contest.plan['nvr']}, as a process of its own"
+            yield title, self._conversion(contest)
+
+    def _conversion(self, contest: Contest) -> Iterator[Row]:
+        runs = self.runs
+        contest.srcgit()  # warms the machine up
+        ours = [contest.srcgit() for _ in range(runs)]
+        seconds = statistics.median(one.seconds for one in ours)
+        yield Row("srcgit convert", seconds, 1, python_mb=max(one.peak for one in ours))
+        console.print("  filling a work tree")
+        contest.check_out()
+        theirs = [contest.tools() for _ in range(runs)]
+        if {tree for _, tree in theirs} != {one.answer["series"]["tree"] for one in ours}:
+            raise SystemExit(f"trees differ: {theirs} {ours[0].answer['series']['tree']}")
+        tools = " and ".join(dict.fromkeys(step["tool"] for step in contest.plan["steps"]))
+        taken = statistics.median(seconds for seconds, _ in theirs)
+        yield Row(f"{tools} alone, on a full checkout", taken, taken / seconds)
+
 
 PARTS = {
+    "conversion": Bench.conversion,
     "tools": Bench.tools,
     "patches": Bench.patches,
     "sizes": Bench.sizes,
@@ -460,7 +497,7 @@ def show(title: str, rows: list[Row]) -> None:
         "cpu_ratio": ("times srcgit's", "{:.1f}"),
         "per_second": ("patches a second", "{:,.0f}"),
         "per_hour": ("builds an hour", "{:,.0f}"),
-        "python_mb": ("Python, MB", "{:.0f}"),
+        "python_mb": ("Python's peak, MB", "{:.0f}"),
         "git_mb": ("fast-import, MB", "{:.0f}"),
     }
     used = {
@@ -493,8 +530,8 @@ def main() -> None:
     parser.add_argument("--upstream", type=Path, help="a real upstream")
     parser.add_argument("--base", help="the revision of --upstream that --patches apply to")
     parser.add_argument("--patches", type=Path, help="mails, applied in the order of their names")
-    parser.add_argument("--pkg-git", type=Path, help="the kernel's, for --only worker")
-    parser.add_argument("--commit", action="append", metavar="SHA", help="of it (repeatable)")
+    parser.add_argument("--pkg-git", type=Path, help="the kernel's, for conversion and worker")
+    parser.add_argument("--commit", action="append", metavar="SHA[:.fcNN]", help="of it")
     parser.add_argument("--apply", nargs=4, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.apply:

@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from converter.odb import Repository
 from service.journal import Journal
+from tests.builders import sample
+from tests.conversion import Contest
 from tests.throughput import model, seconds
 from tests.upstreams import BIG, BIG_LINES, Upstream, series
 
@@ -37,6 +41,22 @@ def test_the_tools_agree_with_srcgit() -> None:
     names = {row["what"] for row in rows}
     assert {"srcgit", "git am", "git quiltimport", "floor: git fast-import"} <= names
     assert all(row["seconds"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("build", ["apply_patch", "git_am", "today"])
+def test_a_whole_conversion_is_held_to_the_tools_on_a_full_checkout(
+    tmp_path: Path, build: str
+) -> None:
+    made = sample(tmp_path)
+    commit = getattr(made, build)
+    contest = Contest(tmp_path, made.pkg_git.path, commit, "", made.linux.path)
+    done = contest.srcgit()
+    assert 10 < done.peak < 150 and done.seconds > 0.01
+    contest.check_out()
+    for _ in range(2):  # the second starts where the first did
+        seconds, tree = contest.tools()
+        assert tree == done.answer["series"]["tree"] and seconds > 0
+    assert (tmp_path / "work" / "mm" / "slab.c").exists()
 
 
 def test_a_workers_throughput_is_that_of_the_whole_pipeline(tmp_path: Path) -> None:
