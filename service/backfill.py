@@ -98,7 +98,12 @@ Name = Callable[[str, str], Nvr | None]  # (commit, dist) -> the NVR that it wou
 
 
 def from_pkg_git(
-    package: Package, pkg_git: PkgGit, name: Name, since: datetime, limit: int | None = None
+    package: Package,
+    pkg_git: PkgGit,
+    name: Name,
+    since: datetime,
+    limit: int | None = None,
+    progress: Callable[[str], None] = lambda stage: None,
 ) -> Iterator[Found]:
     """Yield what pkg-git's history tells to have been built after ``since``, oldest first.
 
@@ -109,7 +114,7 @@ def from_pkg_git(
     there = published(package)
     found: dict[str, tuple[int, str]] = {}
     for branch in _branches(pkg_git):
-        for nvr, moment, commit in _last_of_each(pkg_git, branch, name, since):
+        for nvr, moment, commit in _last_of_each(pkg_git, branch, name, since, progress):
             found.setdefault(nvr, (moment, commit))
     rows = 0
     for nvr, (_, commit) in sorted(found.items(), key=lambda item: item[1]):
@@ -143,7 +148,11 @@ def _branches(pkg_git: PkgGit) -> list[str]:
 
 
 def _last_of_each(
-    pkg_git: PkgGit, branch: str, name: Name, since: datetime
+    pkg_git: PkgGit,
+    branch: str,
+    name: Name,
+    since: datetime,
+    progress: Callable[[str], None],
 ) -> Iterator[tuple[str, int, str]]:
     """Yield (NVR, seconds since the epoch, commit) of the last commit of each NVR on a branch."""
     log_ = pkg_git.repository.git.run(
@@ -156,8 +165,10 @@ def _last_of_each(
     ).stdout.decode("ascii")
     seen: dict[tuple[bytes, str], Nvr | None] = {}
     newer = None
-    for line in log_.splitlines():
+    lines = log_.splitlines()
+    for number, line in enumerate(lines, 1):
         commit, moment = line.split()
+        progress(f"{branch}: {number} of {len(lines)} commits")
         try:
             package = pkg_git.at(commit)
             spec = package.spec(None)

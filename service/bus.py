@@ -25,7 +25,8 @@ from twisted.python.failure import Failure
 from converter.errors import CannotWork, WrongUsage
 from service import logs
 from service.consumer import LARGEST, Intake
-from service.journal import Journal, JournalUnusable, Row
+from service.database import JournalUnusable
+from service.journal import Journal, Row
 from service.messages import announcement
 from service.systemd import notify, watchdog
 

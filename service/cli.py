@@ -21,10 +21,9 @@ import click
 from converter.errors import CannotConvert, SrcgitError, WrongUsage
 from converter.text import text
 from service import commands
+from service.progress import Progress
 
 if TYPE_CHECKING:
-    from rich.status import Status
-
     from converter.convert import Conversion, Planned, Request
     from converter.upstream import Found
     from service.config import Config, Package
@@ -155,7 +154,7 @@ def plan(**options: Any) -> None:
     """
     from converter import convert as pipeline
 
-    with _Progress(options) as progress:
+    with Progress(options["verbose"]) as progress:
         asked = _asked(options)
         planned = pipeline.plan(asked.request, asked.trace, progress)
         found = pipeline.at_hand(planned, asked.request)
@@ -184,7 +183,7 @@ def convert(**options: Any) -> None:
     if options["queue"]:
         click.echo(_queue(_asked(options), options["config"]))
         return
-    with _Progress(options) as progress:
+    with Progress(options["verbose"]) as progress:
         prepare = _preparer(options) if options["verify"] else None
         asked = _asked(options)
         path = options["repo"] or (asked.package.repo if asked.package else None)
@@ -260,7 +259,7 @@ def verify(**options: Any) -> None:
     from converter import convert as pipeline
     from converter.odb import Repository
 
-    with _Progress(options) as progress:
+    with Progress(options["verbose"]) as progress:
         prepare = _preparer(options)
         asked = _asked(options)
         if options["repo"]:
@@ -586,37 +585,6 @@ def _print_conversion(done: Conversion, repo: Path) -> None:
     if done.verdict:
         click.echo(done.verdict.report(done.build.tag), nl=False)
     click.echo(f"in     {repo}")
-
-
-class _Progress:
-    """A line on a terminal that says what goes on; nothing elsewhere, unless verbose."""
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self._status: Status | None = None
-        self._verbose = options["verbose"]
-        if self._verbose:
-            logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-        elif sys.stderr.isatty():
-            from rich.console import Console
-
-            self._status = Console(stderr=True).status("")
-
-    def __enter__(self) -> _Progress:
-        if self._status:
-            self._status.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._status:
-            self._status.stop()
-
-    def __call__(self, stage: str) -> None:
-        if self._status:
-            from rich.markup import escape
-
-            self._status.update(escape(stage))
-        elif self._verbose:
-            click.echo(stage, err=True)
 
 
 def _fail(error: SrcgitError, as_json: bool) -> int:

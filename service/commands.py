@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from converter.errors import WrongUsage
+from service.progress import Progress
 
 if TYPE_CHECKING:
     from service.backfill import Found
@@ -98,13 +99,18 @@ def backfill(
         raise WrongUsage(
             f"{package} is not configured", next_step="add it to [consumer_config.packages]"
         )
-    found = _found(settings, settings.packages[package], moment(since), limit, from_pkg_git)
+    asked, start = settings.packages[package], moment(since)
+    look = _from_pkg_git if from_pkg_git else _from_koji
     if dry_run:
-        _tell(list(_progress(found, as_json)), [], as_json)
+        with Progress() as progress:
+            found = look(settings, asked, start, limit, progress)
+            _tell(list(_told(found, as_json)), [], as_json)
         return 0
     journal = Journal(settings.journal)
     try:
-        added = list(_progress(enqueue(found, journal), as_json))
+        with Progress() as progress:
+            found = look(settings, asked, start, limit, progress)
+            added = list(_told(enqueue(found, journal), as_json))
         if not queue:
             _work(settings, journal, as_json)
         rows = [journal.find(each.nvr) for each in added if each.row]
@@ -115,32 +121,37 @@ def backfill(
     return 1 if any(state in ("failed", "parked") for _, state, _ in results) else 0
 
 
-def _found(
-    config: Config, package: Package, since: datetime, limit: int | None, from_pkg_git: bool
+def _from_koji(
+    config: Config, package: Package, since: datetime, limit: int | None, progress: Progress
 ) -> Iterator[Found]:
-    from service import backfill as source
+    from service.backfill import from_koji
+    from service.koji import Koji
 
-    if not from_pkg_git:
-        from service.koji import Koji
+    progress("asking Koji")
+    return from_koji(package, Koji(config.koji), since, limit)
 
-        return source.from_koji(package, Koji(config.koji), since, limit)
+
+def _from_pkg_git(
+    config: Config, package: Package, since: datetime, limit: int | None, progress: Progress
+) -> Iterator[Found]:
     from converter.build import Nvr
     from converter.convert import Request, plan
     from converter.mirror import Mirror
     from converter.pkggit import PkgGit
+    from service.backfill import from_pkg_git, spec_reader
     from service.pipeline import pipeline
 
+    progress("looking at pkg-git")
     mirror = Mirror(package.pkg_git, config.state / "mirrors")
     mirror.fetch()
 
     def name(commit: str, dist: str) -> Nvr:
         return plan(Request(mirror, commit, dist=dist), pipeline(config).trace).nvr
 
-    reader = source.spec_reader(name)
-    return source.from_pkg_git(package, PkgGit(mirror), reader, since, limit)
+    return from_pkg_git(package, PkgGit(mirror), spec_reader(name), since, limit, progress)
 
 
-def _progress(found: Iterator[Found], as_json: bool) -> Iterator[Found]:
+def _told(found: Iterator[Found], as_json: bool) -> Iterator[Found]:
     for each in found:
         if not as_json:
             click.echo(f"{each.nvr}: {each.why}")

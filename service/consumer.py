@@ -19,7 +19,8 @@ from koji_fedoramessaging_messages.build import BuildStateChangeV1
 from converter.build import Nvr
 from converter.errors import WrongUsage
 from service.config import Package
-from service.journal import Journal, JournalUnusable, Row
+from service.database import JournalUnusable
+from service.journal import Journal, Row
 from service.kinds import elsewhere, key, uploaded, why
 from service.koji import COMPLETE, commit_of, same_repository
 

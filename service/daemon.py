@@ -19,7 +19,8 @@ from service import worker
 from service.bus import SIGN, Bus, configure
 from service.config import Config
 from service.consumer import Intake
-from service.journal import Journal, JournalUnusable
+from service.database import JournalUnusable
+from service.journal import Journal
 from service.status import PREPARING
 from service.worker import Convert, Worker
 

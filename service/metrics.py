@@ -21,7 +21,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from service.config import Config
-from service.journal import BUCKETS, Journal, JournalUnusable, State
+from service.database import JournalUnusable
+from service.journal import BUCKETS, Journal, State
 from service.koji import Koji
 from service.shelf import Shelf
 from service.status import Freshness, status

@@ -20,7 +20,8 @@ from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
 from service.config import Config
-from service.journal import Journal, JournalUnusable
+from service.database import JournalUnusable
+from service.journal import Journal
 from service.koji import Koji
 from service.metrics import Finished, Metrics
 from service.shelf import Shelf

@@ -25,7 +25,8 @@ from typing import Any, Protocol
 from converter.errors import CannotWork, Fate, SrcgitError
 from service import logs
 from service.config import Retry
-from service.journal import Journal, JournalUnusable, Row, State
+from service.database import JournalUnusable
+from service.journal import Journal, Row, State
 
 log = logging.getLogger(__name__)
 
@@ -227,7 +228,8 @@ class Worker:
             outcome = Outcome(Fate.FAILED, f"given up after {days:.1f} days: {outcome.reason}")
             rule, due = FATES[outcome.fate], None
         if not rule.counts:
-            self._journal.release(row)
+            # Last in the queue: if it was this build after all, the others need not wait for it.
+            self._journal.release(row, now)
         elif not self._journal.settle(
             row, rule.state, outcome.reason, evidence, due=due, announce=rule.announce
         ):

@@ -30,7 +30,7 @@ DOORS = {
     "fedora_messaging": {"service/bus.py", "service/messages.py"},
     "twisted": {"service/bus.py"},
     "subprocess": {"converter/git.py", "specparse/sandbox.py", "specparse/worker.py"},
-    "sqlalchemy": {"service/journal.py"},
+    "sqlalchemy": {"service/database.py", "service/journal.py"},
     "requests": {"converter/download.py", "service/koji.py"},
     "urllib3": {"converter/download.py"},
 }

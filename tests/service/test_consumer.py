@@ -10,7 +10,8 @@ import pytest
 
 from service.config import load
 from service.consumer import Intake, NotTaken, decide
-from service.journal import Journal, JournalUnusable, Row
+from service.database import JournalUnusable
+from service.journal import Journal, Row
 from tests.broker import TOPIC
 from tests.hub import SHA, Hub
 

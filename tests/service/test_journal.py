@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from converter.errors import Fate, WrongUsage
-from service.journal import REFUSED_KEPT, Journal, JournalUnusable, Row
+from service.database import JournalUnusable
+from service.journal import REFUSED_KEPT, Journal, Row
 
 
 def row(number: int, key: str = "kernel.fc41") -> Row:
@@ -138,20 +139,11 @@ def claim_all(url: str, name: str, start: threading.Barrier, got: list[str]) -> 
         if held is None:
             misses += 1
             continue
-        with journal._transaction(reading=True) as connection:
-            running = [r.key for r in journal._rows(connection, _select_running())]
+        running = [row.key for row in journal.rows("running")]
         assert len(running) == len(set(running)), running
         got.append(held.nvr)
         assert journal.settle(held, "done", "", {})
     journal.close()
-
-
-def _select_running():  # type: ignore[no-untyped-def]
-    import sqlalchemy as sa
-
-    from service import journal
-
-    return sa.select(journal._builds).where(journal._builds.c.state == "running")
 
 
 def test_many_workers_get_each_build_once_and_never_two_of_a_branch(journal_url: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from converter.errors import Fate
+from converter.errors import CannotWork, Fate
 from converter.git import Git
 from service.config import Retry
 from service.journal import Journal, Row
@@ -193,6 +193,19 @@ def test_a_conversion_longer_than_the_lease_keeps_it(bench: Bench) -> None:
         thread.join()
     assert bench.attempts("kernel-1-slow.fc41") == 1
     assert bench.row("kernel-1-slow.fc41").attempts == 1
+
+
+def test_a_build_that_always_stops_the_machine_does_not_stand_in_the_others_way(
+    bench: Bench,
+) -> None:
+    bench.tagging.flag.touch()
+    bench.add("stop.fc41")
+    bench.add("1.fc42")
+    worker = bench.worker()
+    with pytest.raises(CannotWork):
+        worker.step(threading.Event())
+    assert worker.step(threading.Event())
+    assert bench.tags() == ["kernel-1-1.fc42"]
 
 
 def test_a_worker_told_to_stop_gives_its_build_back_at_once(bench: Bench) -> None:

@@ -1,0 +1,43 @@
+"""What goes on, told on standard error while it goes on."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+
+class Progress:
+    """A line on a terminal that says what goes on; nothing elsewhere, unless verbose."""
+
+    def __init__(self, verbose: bool = False) -> None:
+        self._status: Status | None = None
+        self._verbose = verbose
+        if self._verbose:
+            logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        elif sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status("")
+
+    def __enter__(self) -> Progress:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def __call__(self, stage: str) -> None:
+        if self._status:
+            from rich.markup import escape
+
+            self._status.update(escape(stage))
+        elif self._verbose:
+            click.echo(stage, err=True)
