@@ -116,7 +116,7 @@ class World:
                 "PIP_FIND_LINKS": f"{CACHE / 'wheels'} /opt/srcgit/wheels",
             },
             "srcgit_server_name": "localhost",
-            "srcgit_listen": ["80", "443 ssl"],
+            "srcgit_listen": ["80", "[::]:80", "443 ssl"],
             "srcgit_tls_cert": self._site.certificate,
             "srcgit_tls_key": self._site.key,
             "srcgit_workers": 2,
