@@ -422,6 +422,7 @@ def test_a_second_host_works_and_pushes_over_ssh(world: World) -> None:
             world.published(build)
         except AssertionError as error:
             raise AssertionError(beside.run("journalctl", "-o", "cat", "-n200")) from error
+        assert "kernel-3.17.0-300.fc21" in world.fetch("/")  # the pages know what others pushed
         # What only looks at the published tree reaches it as well.
         for unit in ("srcgit-backfill@kernel.service", "srcgit-health.service"):
             beside.run("systemctl", "start", unit, ok=True)
@@ -451,6 +452,30 @@ def test_the_published_tree_is_all_the_state_there_is(world: World) -> None:
     done = f"{build['nvr']}|done"
     until(lambda: done in sql(world.machine, ROWS, "srcgit").splitlines(), 20)
     assert sql(world.machine, ROWS, "srcgit").count("|done") == 1
+
+
+def test_what_an_operator_types(world: World) -> None:
+    """The commands of ansible/README.md, "Day to day"."""
+
+    def srcgit(*words: str, ok: bool = True) -> str:
+        command = ["runuser", "-u", "srcgit", "--", "srcgit", *words]
+        return world.machine.run(*command, "--config", "/etc/srcgit/srcgit.toml", ok=ok)
+
+    broken = "kernel-6.12.9-1.fc41"  # Koji names a commit that builds something else
+    until(lambda: f"{broken}|failed" in sql(world.machine, ROWS, "srcgit"), 30)
+    told = srcgit("status", ok=False)
+    assert "newest published  kernel-6.12.8-202.fc41" in told and f"failed: {broken}" in told
+    assert f"{broken}: due again" in srcgit("convert", broken, "--queue")
+    assert f"{broken}: " in srcgit("backfill", "kernel", "--since", "9999d", "--dry-run")
+    lock = "/srv/srcgit/kernel.git/refs/heads/f99.lock"
+    world.machine.run("touch", "-d", "1 hour ago", lock, ok=True)
+    repair = ["runuser", "-u", "srcgit", "--", "srcgit", "repair", "/srv/srcgit/kernel.git"]
+    assert world.machine.run(*repair, ok=True) == f"removed {lock}\n"
+    options = ["-g", "nvr=kernel-6.12.8-202.fc41", "--no-pager", "-o", "cat"]
+    lines = world.machine.run("journalctl", "-u", "srcgit-listen@*", *options, ok=True).splitlines()
+    assert any("event=done" in line for line in lines), lines
+    worse = world.machine.run("journalctl", "-u", "srcgit-*", "-p", "warning", "-o", "cat")
+    assert f"event=failed nvr={broken}" in worse and "event=done" not in worse
 
 
 def test_upkeep_of_the_published_tree(world: World) -> None:

@@ -13,6 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
+from service.koji import Koji
+from service.metrics import Finished, Metrics
+from service.shelf import Shelf
+from tests.hub import Hub
+from tests.pages import site
+
 ANSIBLE = Path(__file__).parents[2] / "ansible"
 MONITORING = ANSIBLE / "monitoring"
 DOCUMENTED = set(
@@ -40,6 +46,16 @@ def expressions() -> Iterator[str]:
 def test_expressions_use_documented_metrics(expr: str) -> None:
     used = {re.sub(r"_bucket$", "", name) for name in re.findall(r"\bsrcgit_\w+", expr)}
     assert used <= DOCUMENTED
+
+
+def test_the_documented_metrics_are_those_that_are_served(tmp_path: Path) -> None:
+    config, journal = site(tmp_path)
+    with Hub() as hub:
+        finished = Finished(config, journal, Koji(hub.url))
+        finished.ask()
+        told = Metrics(config, journal, Shelf(config, journal), finished).text().decode()
+    journal.close()
+    assert set(re.findall(r"^# TYPE (srcgit_\w+)", told, re.MULTILINE)) == DOCUMENTED
 
 
 def test_every_documented_metric_is_watched() -> None:
