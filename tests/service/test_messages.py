@@ -72,6 +72,17 @@ def test_a_failed_build_says_why_where_and_what_next() -> None:
     assert message.agent_name is None and message.usernames == []
 
 
+def test_a_newer_or_an_older_sender_is_still_understood() -> None:
+    """Fields may come; those that are not required may be missing. Anything else is a V2."""
+    for message in (announcement(row()), announcement(row(state="failed", outcome="x"))):
+        required = message.body_schema["required"]
+        least = {name: message.body[name] for name in required} | {"new": {"unknown": 1}}
+        other = type(message)(body=least)
+        other.validate()
+        assert (other.summary, other.url) == (message.summary, message.url)
+        assert str(other).startswith(message.summary)
+
+
 def test_the_same_outcome_has_the_same_id_and_another_has_another() -> None:
     assert announcement(row()).id == announcement(row()).id
     assert announcement(row()).id != announcement(row(state="failed", outcome="x")).id
