@@ -91,6 +91,12 @@ def _without_macro(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
     return made, f"%{found[1]} is not known here, its lines left out"
 
 
+def _without_empty(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
+    """What a macro that nobody defines left empty."""
+    line = re.compile(rb"^[ \t]*" + found[1].encode() + rb"[ \t]*:.*$", re.MULTILINE)
+    return line.sub(_blank, spec), f"{found[1]} is empty here, left out"
+
+
 def _as_zero(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
     """A macro that nobody defines cannot be a condition."""
     macro = re.compile(rb"^(\s*%(?:el)?if\b.*?)%\{?" + found[1].encode() + rb"\b\}?", re.MULTILINE)
@@ -112,6 +118,7 @@ _RULES: tuple[tuple[str, _Change], ...] = (
     (r"parametric macro .* not defined for buildsystem", _declared),
     (r"second %(\w+)", _without_second),
     (r"Unknown tag: %\{?[?!]*(\w+)", _without_macro),
+    (r"Empty tag: ((?:Exclusive|Exclude|Build)(?:Arch|OS)|Url|URL|Group|BugUrl)\b", _without_empty),
     (r"(?:parse error in|bad) expression.*?%\{?(\w+)", _as_zero),
     (r"unexpected symbol near '<'", _without_attributes),
     (r"", _without_dependencies),

@@ -734,7 +734,9 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
     for name, _, is_patch in sources:
         if not is_patch or _MOVES_BASE.match(name):
             fake(name)
-    buildsubdir = rpm.expandMacro("%{?buildsubdir}")
+    buildsubdir = ""
+    with contextlib.suppress(rpm.error):
+        buildsubdir = rpm.expandMacro("%{?buildsubdir}")
 
     def recorded() -> dict[str, Any]:
         # The fakes: whatever is there and no file of pkg-git, listed by the spec or not.
