@@ -27,7 +27,7 @@ _MERGED = ("bin", "lib", "lib32", "lib64", "sbin")
 class Limits:
     """What a program may use: seconds, bytes, processes."""
 
-    wall: float = 20  # seconds; the largest kernel spec takes one
+    wall: float = 60  # seconds; the largest kernel spec takes one, more on a busy machine
     cpu: int = 60  # seconds of one process
     memory: int = 2 << 30  # bytes of address space of one process
     file: int = 512 << 20  # bytes of one file

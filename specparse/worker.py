@@ -47,6 +47,7 @@ TOPS: dict[str, str] = {}  # archive -> its one directory, "" for none
 _SMALL = 4 << 20  # bytes of an archive in pkg-git that is read for what it holds
 _SMALL_UNPACKED = 64 << 20  # bytes
 _MOVES_BASE = re.compile(r"patch-\d.*\.(?:xz|bz2|gz)$")
+_POINTER = b"version https://git-lfs.github.com/spec/"  # git-lfs-pointer(5)
 _CONFIGS_LIMIT = 64 << 20  # bytes
 _MOMENT = 20  # milliseconds
 
@@ -90,6 +91,8 @@ def populate(spec: str) -> None:
         for name in names:
             target = os.path.join(SOURCES, name)
             if (parent in flat or os.fsencode(name) in words) and not os.path.lexists(target):
+                if _ARCHIVE.search(name) and read(f"{parent}/{name}", 100).startswith(_POINTER):
+                    continue  # it is elsewhere, as a lookaside file
                 if name.endswith(".zst"):  # zstd(1) passes over links
                     with contextlib.suppress(OSError):
                         shutil.copyfile(os.path.join(parent, name), target)
@@ -315,6 +318,8 @@ def line_of(what: str, text: bytes) -> str:
 _SETUP = re.compile(r"^cd '([^'\n]+)'$", re.MULTILINE)
 # rpm has RubyGems unpack these (rpm 4.18, tools/rpmuncompress.c); ours are plain archives.
 _GEM = re.compile(r"^\S*/rpmuncompress -x(?: -v)? (\S+/(\S+)\.gem)$", re.MULTILINE)
+# A patch through rpm's pipe is the same from its file, with half as many processes.
+_PIPED = re.compile(r"^/\S*/rpmuncompress (\S+) \| *\n((?:patch|git) .*)$", re.MULTILINE)
 _TOOL_PATH = re.compile(r"(?<![\w/.-])/usr/bin/(" + "|".join(STANDINS) + r")\b")
 
 # What is not in the place of an archive may be a directory of the real one.
@@ -358,6 +363,7 @@ def run(prep: str, name: str, pause: Callable[[], None]) -> int:
             )
         os.chmod(f"{ROOT}/standin/{tool}", 0o755)
     prep = _GEM.sub(r"tar -xf \1; : > '\2.gemspec'", _TOOL_PATH.sub(r"\1", prep))
+    prep = _PIPED.sub(r"\2 < \1", prep)
     prepared = f"{BUILD}/prep.sh"
     with open(prepared, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(_PREAMBLE + prep + f"\nprintf end > {END}\ntrap - EXIT\n")

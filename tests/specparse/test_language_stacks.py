@@ -96,13 +96,14 @@ def test_gometa_names_the_package(traced: Traced, path: str, name: str) -> None:
         ("", "%{pypi_source}", "demo-1.2", ("demo",)),
         ("%global pypi_name Real", "%{pypi_source}", "Real-1.2", ("Real", "demo")),
         ("", "%{pypi_source Other 1.2 zip}", "Other-1.2", ("Other", "demo")),
+        ("%global canonical %{py_dist_name A_b.C}", "%{pypi_source %{canonical}}", "a-b-c-1.2", ("a-b-c", "demo")),
         ("%global crate serde", "%{crates_source}", "serde-1.2", ("serde", "demo")),
         ("", "https://example.org/demo-%{version_no_tilde}.tar.gz", "demo-1.2", ("demo",)),
         ("", "https://rubygems.org/gems/demo-%{version}.gem", "demo-1.2", ("demo",)),
         ("", "demo-%{version}.tar.zst", "demo-1.2", ("demo",)),
         ("", "demo-%{version}.tar.lz", "demo-1.2", ("demo",)),
     ],
-)
+)  # fmt: skip
 def test_archives_of_languages(
     traced: Traced, head: str, source: str, unpacked: str, names: tuple[str, ...]
 ) -> None:
@@ -143,6 +144,19 @@ def test_setup_strips_the_top_directory(traced: Traced) -> None:
     for prep in ("%autosetup -C -p1", "%autosetup -p1 -C", "%setup -q -C -n other\n%autopatch -p1"):
         plan = planned(traced, spec("", f"%prep\n{prep}", source="Source: odd.tar.gz"))
         assert plan.steps == (APPLIED,)
+
+
+def test_versions_of_forges(traced: Traced) -> None:
+    head = f"%global forgeurl https://github.com/owner/repo\n%global version0 4.32.0\n%global commit {SHA}\n%global date 20250517\n%forgemeta"
+    text = spec(head, "%prep\n%forgeautosetup -p1", source="Source: %{forgesource}", version="%forgeversion")  # fmt: skip
+    plan = planned(traced, text)
+    assert (plan.version, plan.base.rev) == ("4.32.0^20250517git0123456", SHA)
+
+
+def test_an_empty_tag_of_an_unknown_macro(traced: Traced) -> None:
+    text = spec("ExclusiveArch: %{?grafana_arches}", "%prep\n%autosetup -p1", source="Source: demo-1.2.tar.gz")  # fmt: skip
+    plan = planned(traced, text)
+    assert plan.warnings == ("ExclusiveArch is empty here, left out",)
 
 
 def test_functions_of_strings(traced: Traced) -> None:
@@ -251,3 +265,12 @@ def test_an_edit_keeps_the_lines(before: bytes, said: str, after: bytes) -> None
 def test_nothing_is_left_to_try() -> None:
     assert edit(b"Name: x\n", "error: line 1: Unknown tag: %foo") is None
     assert edit(b"Name: x\n", "") is None
+
+
+def test_an_archive_that_is_a_pointer(traced: Traced) -> None:
+    """XCP-ng keeps archives in pkg-git by git-lfs, in SOURCES/; what is left is not an archive."""
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 161046676\n"
+    text = spec("", "%prep\n%autosetup -p1", source="Source: demo-1.2.tar.gz")
+    files = {"SOURCES/one.patch": PATCH, "SOURCES/demo-1.2.tar.gz": pointer}
+    plan = traced("", whole=text, files=files, spec="SPECS/demo.spec")
+    assert [step.patch for step in plan.steps] == [b"SOURCES/one.patch"]
