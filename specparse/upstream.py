@@ -158,7 +158,9 @@ def _of_package(archive: str, spec: Spec) -> tuple[Base, list[str]]:
     name, version = _split(stem, spec.version)
     commits = _commits(spec.text)
     repository = _repository(spec.url)
-    versions = tuple(dict.fromkeys(v for v in (version, _plain(spec.version)) if v))
+    plain = _plain(spec.version)
+    # An archive of another version than the package's is what it says: patches make the rest.
+    versions = tuple(dict.fromkeys(v for v in (version, plain) if v and _agree(v, version)))
     names = tuple(dict.fromkeys(n for n in (name, spec.name, repository) if n))
 
     if told := _XEN_SOURCE.search(spec.text):
@@ -175,12 +177,12 @@ def _of_package(archive: str, spec: Spec) -> tuple[Base, list[str]]:
     if told := _SNAPSHOT_SHA.search(spec.version) or _SNAPSHOT_SHA.search(spec.release):
         made = Base("commit", _whole(told[1], commits), f"the snapshot {edition}")
         doubt = [f"{archive} has the name of a release, {edition} that of a snapshot"]
-        return made, doubt if version == _plain(spec.version) else []
-    if commits and version != _plain(spec.version):
+        return made, doubt if version == plain else []
+    if commits and version != plain:
         [sha, *others] = dict.fromkeys(commits.values())
         if not others:
             return Base("commit", sha, f"the macro {next(iter(commits))}"), []
-    if _SNAPSHOT.search(edition) and version != _plain(spec.version):
+    if _SNAPSHOT.search(edition) and version != plain:
         return Base("unknown", "", f"{edition} is a snapshot of a commit that nothing names"), []
     if not archive or not versions:
         return Base("unknown", "", f"no version in the name of {archive or 'any archive'}"), []
@@ -234,10 +236,18 @@ def _ref_of_url(spec: Spec) -> str:
 
 
 def _has(numbers: list[str], ref: str) -> bool:
-    found = re.findall(r"\d+", ref)
-    return bool(numbers) and any(
-        found[at : at + len(numbers)] == numbers for at in range(len(found) - len(numbers) + 1)
-    )
+    return bool(numbers) and _within(numbers, re.findall(r"\d+", ref))
+
+
+def _within(some: list[str], numbers: list[str]) -> bool:
+    length = len(some)
+    return any(numbers[at : at + length] == some for at in range(len(numbers) - length + 1))
+
+
+def _agree(version: str, archive: str) -> bool:
+    """Tell whether the archive's version may be another spelling: 72_1-src of 72.1, 366 of 3.6.6."""
+    one, other = re.findall(r"\d+", version), re.findall(r"\d+", archive)
+    return not other or _within(one, other) or _within(other, one) or "".join(one) == "".join(other)
 
 
 def _repository(url: str) -> str:

@@ -94,6 +94,11 @@ def of(
         ("Foo-Bar-1.02.tar.gz", "1.02", ("1.02",), ("Foo-Bar", "demo")),
         ("serde-1.0.200.crate", "1.0.200", ("1.0.200",), ("serde", "demo")),
         ("demo-1.2.tar.gz", "1.2^20240101", ("1.2",), ("demo",)),
+        ("demo-366-src.tgz", "3.6.6", ("366-src", "3.6.6"), ("demo",)),
+        # patches make the rest: perl-Carp, libpq, lxsession
+        ("demo-1.50.tar.gz", "1.54", ("1.50",), ("demo",)),
+        ("demo-18beta1.tar.bz2", "18.0", ("18beta1",), ("demo",)),
+        ("demo-20250403T1600.tar.gz", "0.5.6", ("20250403T1600",), ("demo",)),
     ],
 )
 def test_a_release_is_a_tag_to_be_found(
