@@ -84,11 +84,13 @@ def _named(repo: Repository, wanted: str) -> tuple[Published, str]:
             next_step="give a build's tag, TAG..BRANCH, or a branch made from a build",
         )
     if dots or repo.ref(f"refs/tags/{start}"):
-        return published(repo, Nvr.of_ref(start)), tip
+        name, _, variant = start.partition("@")
+        return published(repo, Nvr.of_ref(name), variant), tip
     try:
         # The git program and not libgit2: it fetches what a blobless clone lacks.
         data = repo.git.run("cat-file", "blob", f"{tip}:{text(SERIES_JSON)}").stdout
-        return published(repo, Nvr.parse(json.loads(data)["nvr"])), tip
+        record = json.loads(data)
+        return published(repo, Nvr.parse(record["nvr"]), record.get("variant", "")), tip
     except (GitFailed, ValueError, KeyError, TypeError):
         raise WrongUsage(
             f"{wanted} does not tell from which build it was made",

@@ -113,6 +113,11 @@ def vercmp(a: str, b: str) -> int:
     return 0
 
 
+def tag_name(nvr: Nvr, variant: str = "") -> str:
+    """Return the name of a build's tag. No NVR has an ``@``: a variant is nobody's newest build."""
+    return nvr.ref_name + (f"@{variant}" if variant else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Build:
     """One build of a package: what was built, from which commit, for which branch."""
@@ -123,6 +128,7 @@ class Build:
     commit: str  # full id
     branch: str
     koji_id: int | None = None
+    variant: str = ""  # another architecture than x86_64, other options of rpmbuild
 
     @property
     def evr(self) -> Evr:
@@ -130,11 +136,11 @@ class Build:
 
     @property
     def tag(self) -> str:
-        return self.nvr.ref_name
+        return tag_name(self.nvr, self.variant)
 
     @property
     def tag_ref(self) -> str:
-        return f"refs/tags/{self.nvr.ref_name}"
+        return f"refs/tags/{self.tag}"
 
     @property
     def branch_ref(self) -> str:
@@ -147,4 +153,4 @@ class Build:
     @property
     def failed_ref(self) -> str:
         """What applied of a series that failed stays reachable here."""
-        return f"refs/srcgit/failed/{self.nvr.ref_name}"
+        return f"refs/srcgit/failed/{self.tag}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from converter import configs, pairs
-from converter.build import Nvr
+from converter.build import Nvr, tag_name
 from converter.comparison import (
     BaseStep,
     Comparison,
@@ -93,15 +93,16 @@ def compare(repo: Repository, old: Nvr, new: Nvr) -> Comparison:
     )
 
 
-def published(repo: Repository, nvr: Nvr) -> Published:
+def published(repo: Repository, nvr: Nvr, variant: str = "") -> Published:
     """Read the build that the tag of ``nvr`` stands for.
 
     Raises WrongUsage when there is no such tag, or when it is not srcgit's.
     """
-    tag = repo.ref(f"refs/tags/{nvr.ref_name}")
+    name = tag_name(nvr, variant)
+    tag = repo.ref(f"refs/tags/{name}")
     if tag is None:
         raise WrongUsage(
-            f"no tag {nvr.ref_name}",
+            f"no tag {name}",
             where=str(repo.path),
             next_step="fetch the published tags, convert the build, or name another --repo",
         )
@@ -109,7 +110,7 @@ def published(repo: Repository, nvr: Nvr) -> Published:
     record = _record(repo, commit) if commit else None
     if commit is None or record is None:
         raise WrongUsage(
-            f"the tag {nvr.ref_name} is not srcgit's: no {SERIES_JSON} in it that can be read",
+            f"the tag {name} is not srcgit's: no {SERIES_JSON} in it that can be read",
             where=str(repo.path),
             next_step="name two builds that srcgit converted",
         )

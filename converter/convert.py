@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from converter import VERSION, start, top, upstream
-from converter.build import Build, Nvr
+from converter.build import Build, Nvr, tag_name
 from converter.errors import (
     BaseMissing,
     BaseUnknown,
@@ -45,6 +45,9 @@ from specparse.plan import Meanwhile, Plan, Preparer, SandboxError, SpecError, T
 Progress = Callable[[str], None]
 
 
+_ARCH = "x86_64"  # of what is published
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What to convert, and how. Only the first two are needed."""
@@ -57,7 +60,8 @@ class Request:
     branch: str | None = None
     target: str | None = None  # Koji's build target, for the branch
     koji_id: int | None = None
-    arch: str = "x86_64"
+    arch: str = _ARCH
+    options: tuple[str, ...] = ()  # of rpmbuild, as words of a tag: with-NAME, MACRO=BODY
     base: str | None = None
     upstreams: tuple[Mirror, ...] = ()
     tags: tuple[
@@ -73,6 +77,12 @@ class Request:
     def wanted(self) -> Wanted:
         """Where to look for the base."""
         return Wanted(self.upstreams, self.base, self.tags, self.archives)
+
+    @property
+    def variant(self) -> str:
+        """What the tag says of a build that is not Fedora's own on x86_64."""
+        arch = () if self.arch == _ARCH else (self.arch,)
+        return "+".join((*arch, *self.options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +100,12 @@ class Planned:
         """Return the build, its branch derived where the request names none."""
         commit = self.package.commit.id
         branch = request.branch or self.pkg_git.branch_of(commit, self.dist, request.target)
-        return Build(self.nvr, self.plan.epoch, self.pkg_git.url, commit, branch, request.koji_id)
+        if request.variant and not request.branch:
+            branch += "-" + re.sub(r"[^A-Za-z0-9._-]", "-", request.variant)
+        url = self.pkg_git.url
+        return Build(
+            self.nvr, self.plan.epoch, url, commit, branch, request.koji_id, request.variant
+        )
 
     def again(self, plan: Plan) -> Planned:
         """Return the same with another plan, which may apply other patches."""
@@ -317,11 +332,11 @@ def _convert(
     with ExitStack() as stages:
         ahead = _Ahead(request, repo, scratch, progress, clock, stages)
         with clock("plan"):
-            if request.nvr and (done := find(repo, request.nvr)):
+            if request.nvr and (done := find(repo, request.nvr, request.variant)):
                 return _checked(done, PkgGit(request.pkg_git).resolve(request.rev), repo)
             planned = plan(request, trace, progress, ahead.so_far)
         build = planned.build(request)
-        if done := find(repo, build.nvr):
+        if done := find(repo, build.nvr, build.variant):
             ahead.drop()
             return _checked(done, build.commit, repo)
         with clock("base"):
@@ -379,7 +394,7 @@ def verify(
     Raises WrongUsage where there is no tag, and SrcgitError of every kind.
     """
     planned = plan(request, trace, progress)
-    done = find(repo, planned.nvr)
+    done = find(repo, planned.nvr, request.variant)
     if done is None:
         raise WrongUsage(
             f"{planned.nvr} is not converted yet",
@@ -443,7 +458,8 @@ class _Ahead:
         self._replay: Replay | None = None
 
     def so_far(self, planned: Planned) -> None:
-        done = self._repo.ref(f"refs/tags/{planned.nvr.ref_name}") is not None
+        tag = tag_name(planned.nvr, self._request.variant)
+        done = self._repo.ref(f"refs/tags/{tag}") is not None
         upstream_only = self._request.upstreams and not planned.plan.archives[1:]
         if done or not upstream_only or self._request.archives == "whole":
             return  # nothing to do, or archives to fetch
@@ -502,16 +518,16 @@ def _top(
     return commit
 
 
-def find(repo: Repository, nvr: Nvr) -> Conversion | None:
+def find(repo: Repository, nvr: Nvr, variant: str = "") -> Conversion | None:
     """Return the conversion that the tag of ``nvr`` stands for, read from the tree itself."""
-    tag = repo.ref(f"refs/tags/{nvr.ref_name}")
+    tag = repo.ref(f"refs/tags/{tag_name(nvr, variant)}")
     message = repo.tag_message(tag) if tag else None
     commit = repo.commit_id(tag) if tag else None
     file = repo.tree(commit).get(top.SERIES_JSON) if commit else None
     if tag is None or commit is None or message is None or file is None:
         if tag is not None:
             raise CannotConvert(
-                f"the tag {nvr.ref_name} exists and is not srcgit's",
+                f"the tag {tag_name(nvr, variant)} exists and is not srcgit's",
                 where=str(repo.path),
                 next_step="choose another --repo; srcgit never moves a tag",
             )
@@ -525,6 +541,7 @@ def find(repo: Repository, nvr: Nvr) -> Conversion | None:
         record["pkg_git"]["commit"],
         record["branch"],
         int(koji_id) if koji_id else None,
+        variant,
     )
     return Conversion(build, record, commit, repo.commit(commit).tree, tag)
 

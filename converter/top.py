@@ -40,6 +40,7 @@ def series_json(
         "pkg_git": {"url": build.pkg_git, "commit": build.commit},
         "spec": text(plan.spec),
         "arch": plan.arch,
+        **({"variant": build.variant} if build.variant else {}),
         "base": base,
         "base_patches": [text(patch) for patch in plan.base_patches],
         "series": {"commit": commits[-1] if commits else base["commit"], "tree": tree},
@@ -129,7 +130,8 @@ def files(package: Package, plan: Plan, series: Mapping[str, Any]) -> dict[bytes
 
 def commit_message(build: Build, pkg_git_commit: Commit) -> bytes:
     """Return the NVR as subject, the pkg-git commit's text as body."""
-    return f"{build.nvr}\n\n".encode() + pkg_git_commit.message
+    title = f"{build.nvr} ({build.variant})" if build.variant else str(build.nvr)
+    return f"{title}\n\n".encode() + pkg_git_commit.message
 
 
 def tag_message(
@@ -145,6 +147,7 @@ def tag_message(
             if a["commit"]
         ),
         *([f"Koji-Build: {build.koji_id}"] if build.koji_id is not None else []),
+        *([f"Variant: {build.variant}"] if build.variant else []),
         f"Patches: {patches}",
         f"Series-Tree: {tree}",
         f"Verified: {verified}",

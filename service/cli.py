@@ -129,6 +129,27 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
             help="As which architecture the spec is read.",
         ),
         click.option(
+            "--with",
+            "having",
+            metavar="NAME",
+            multiple=True,
+            help="As rpmbuild has it (repeatable).",
+        ),
+        click.option(
+            "--without",
+            "lacking",
+            metavar="NAME",
+            multiple=True,
+            help="As rpmbuild has it (repeatable).",
+        ),
+        click.option(
+            "--define",
+            "defines",
+            metavar="'MACRO BODY'",
+            multiple=True,
+            help="As rpmbuild has it (repeatable).",
+        ),
+        click.option(
             "--push", "pushes", metavar="URL", multiple=True, help="Publish there (repeatable)."
         ),
         commands.CONFIG,
@@ -147,6 +168,11 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
 
 @cli.command(short_help="Show what %prep would apply, and on what base.")
 @_shared
+@click.option(
+    "--variants",
+    is_flag=True,
+    help="Which patch applies where: each architecture, each build condition, RHEL.",
+)
 def plan(**options: Any) -> None:
     """Show what %prep would apply, and on what base. Needs no upstream.
 
@@ -159,6 +185,9 @@ def plan(**options: Any) -> None:
         planned = pipeline.plan(asked.request, asked.trace, progress)
         found = pipeline.at_hand(planned, asked.request)
         whole = asked.request.wanted.whole(planned.plan)
+        if options["variants"]:
+            _print_variants(options, asked, planned, progress)
+            return
     if options["as_json"]:
         _print_json(pipeline.plan_json(planned, found))
     else:
@@ -227,6 +256,10 @@ def _queue(asked: _Asked, config: Path | None) -> str:
     from service.kinds import key
 
     request = asked.request
+    if request.variant:
+        raise WrongUsage(
+            f"the daemon converts no variants ({request.variant})", next_step="leave --queue out"
+        )
     if request.nvr is None or asked.package is None:
         raise WrongUsage(
             "only builds of configured packages can be queued, by their NVR",
@@ -289,7 +322,37 @@ def _preparer(options: dict[str, Any]) -> Preparer:
         raise WrongUsage("%prep itself runs only in the sandbox", next_step="drop --no-sandbox")
     if options["series"]:
         raise WrongUsage("a plain series has no %prep", next_step="name a BUILD to verify")
-    return SandboxedPreparer()
+    return SandboxedPreparer(defined=_defined(options)[0])
+
+
+def _defined(options: dict[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return rpmbuild's options as macros, and as words of the tag."""
+    from service import variants
+
+    if not (options["having"] or options["lacking"] or options["defines"]):
+        return {}, ()
+    return variants.options(options["having"], options["lacking"], options["defines"])
+
+
+def _print_variants(
+    options: dict[str, Any], asked: _Asked, planned: Planned, progress: Callable[[str], None]
+) -> None:
+    from service import variants
+    from specparse.trace import SandboxedTracer
+
+    if not isinstance(asked.trace, SandboxedTracer):
+        raise WrongUsage("a plain series has no variants", next_step="--guard defines its symbols")
+    trace = asked.trace
+    told = variants.variants(
+        asked.request,
+        planned,
+        lambda macros: replace(trace, defined={**trace.defined, **macros}),
+        progress,
+    )
+    if options["as_json"]:
+        _print_json(told.as_json())
+    else:
+        click.echo(told.show(), nl=False)
 
 
 @cli.command(short_help="Show what changed between two converted builds.")
@@ -433,6 +496,7 @@ def _asked(options: dict[str, Any]) -> _Asked:
         "dist": f".{dist.lstrip('.')}" if dist else None,
         "branch": options["branch"],
         "arch": options["arch"],
+        "options": _defined(options)[1],
         "base": options["base"],
         "upstreams": tuple(Mirror(url, cache) for url in options["upstreams"]),
         "archives": archives,
@@ -445,12 +509,22 @@ def _asked(options: dict[str, Any]) -> _Asked:
 
         return _Asked(*inputs.queue(options["series"], options["guards"], shared), None)
     return _ask_build(
-        options["build"], settings, cache, shared, sandboxed=not options["no_sandbox"]
+        options["build"],
+        settings,
+        cache,
+        shared,
+        sandboxed=not options["no_sandbox"],
+        defined=_defined(options)[0],
     )
 
 
 def _ask_build(
-    build: str, settings: Config, cache: Path, shared: dict[str, Any], sandboxed: bool
+    build: str,
+    settings: Config,
+    cache: Path,
+    shared: dict[str, Any],
+    sandboxed: bool,
+    defined: dict[str, str],
 ) -> _Asked:
     from converter.build import Nvr
     from converter.convert import Request
@@ -485,7 +559,7 @@ def _ask_build(
         shared["explode_from"] = Mirror(package.explode_from, cache)
     return _Asked(
         Request(Mirror(location, cache, known_as=public), rev, **shared),
-        SandboxedTracer(sandboxed=sandboxed),
+        SandboxedTracer(sandboxed=sandboxed, defined=defined),
         package,
     )
 

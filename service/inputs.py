@@ -65,7 +65,13 @@ def queue(path: Path, guards: Iterable[str], shared: dict[str, Any]) -> tuple[Re
         when = base.repository.commit(base.commit).author.date
     author = Identity(shared["committer"][0], shared["committer"][1], when)
     mirror, commit = _pkg_git(str(path), files, author, f"The series {name}\n".encode())
-    shared |= {"nvr": nvr, "dist": "", "branch": shared["branch"] or name, "loose": True}
+    shared |= {
+        "nvr": nvr,
+        "dist": "",
+        "arch": "x86_64",
+        "branch": shared["branch"] or name,
+        "loose": True,
+    }
     return Request(mirror, commit, spec=plan.spec, **shared), Queue(plan)
 
 

@@ -9,7 +9,7 @@ import functools
 import os
 import shlex
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,15 +90,16 @@ exit 0
 class SandboxedPreparer:
     """A specparse.plan.Preparer that works in bubblewrap; without it, sh could not be bash."""
 
-    def __init__(self, *, limits: Limits = LIMITS) -> None:
+    def __init__(self, *, limits: Limits = LIMITS, defined: Mapping[str, str] = {}) -> None:
         self._limits = limits
+        self._defined = defined
 
     def declared(self, package: Path, spec: bytes, *, dist: str, arch: str) -> tuple[bytes, ...]:
         """Return the base names of the spec's sources and patches, as declared. Raises PlanError."""
         query = ("rpmspec", "-q", "--srpm", "--qf", "[%{SOURCE}\\n]\\t[%{PATCH}\\n]")
         done, _, _ = _accepted(
             Sandbox(read_only=_mounts(package), environment={"HOME": "/tmp"}),
-            (*query, *_options(dist, arch)),
+            (*query, *_options(dist, arch, self._defined)),
             package,
             spec,
             lambda done: done.status == 0,
@@ -127,7 +128,7 @@ class SandboxedPreparer:
             )
             done, words, notes = _accepted(
                 box,
-                ("rpmbuild", "-bp", "--nodeps", *_options(dist, arch)),
+                ("rpmbuild", "-bp", "--nodeps", *_options(dist, arch, self._defined)),
                 package,
                 spec,
                 lambda done: b"Executing(%prep)" in done.stdout,
@@ -183,9 +184,9 @@ def _stand_ins(scratch: Path) -> tuple[tuple[Path, str], ...]:
     return tuple(mounts)
 
 
-def _options(dist: str, arch: str) -> tuple[str, ...]:
+def _options(dist: str, arch: str, defined: Mapping[str, str]) -> tuple[str, ...]:
     words = ["--target", f"{arch}-linux"]
-    for name, body in {**macros(dist, arch), "_dbpath": "/tmp/rpmdb"}.items():
+    for name, body in {**macros(dist, arch), **defined, "_dbpath": "/tmp/rpmdb"}.items():
         words += ["--define", f"{name} {body}"]
     return tuple(words)
 

@@ -44,6 +44,7 @@ class SandboxedTracer:
 
     sandboxed: bool = True
     limits: Limits = field(default_factory=Limits)
+    defined: Mapping[str, str] = field(default_factory=dict)  # by a person: macro -> body
 
     def __call__(
         self,
@@ -88,10 +89,10 @@ class SandboxedTracer:
         self, package: Path, dist: str, request: dict[str, Any], beside: Beside
     ) -> dict[str, Any]:
         if self.sandboxed:
-            table = macros.macros(dist, request["arch"])
+            table = macros.macros(dist, request["arch"]) | dict(self.defined)
             return _reply(self._confined(package, request | {"macros": table}, beside))
         with tempfile.TemporaryDirectory(prefix="srcgit-") as root:
-            table = macros.macros(dist, request["arch"], build=f"{root}/build")
+            table = macros.macros(dist, request["arch"], build=f"{root}/build") | dict(self.defined)
             return _reply(self._free(package, root, request | {"macros": table}, beside))
 
     def _confined(self, package: Path, request: dict[str, Any], beside: Beside) -> Done:
