@@ -43,6 +43,7 @@ INVENTED: set[str] = set()  # files that the spec wants, and that nothing lists
 COPIED: dict[str, str] = {}  # files of the source directory that are no links -> path in pkg-git
 REAL: dict[str, bytes] = {}  # files of the upstream base that %prep looks at
 KNOWN: dict[str, list[str]] = {}  # archive -> the paths in it, where that is known
+MADE: dict[str, dict[str, bytes]] = {}  # archive -> what stands in its place: path -> content
 TOPS: dict[str, str] = {}  # archive -> its one directory, "" for none
 _SMALL = 4 << 20  # bytes of an archive in pkg-git that is read for what it holds
 _SMALL_UNPACKED = 64 << 20  # bytes
@@ -134,6 +135,7 @@ def made_up(name: str, top: str | None, main: bool) -> dict[str, bytes]:
         files = {os.path.join(TOPS[name], path): data for path, data in _TREE.items()}
     if main:
         files |= {os.path.join(TOPS[name], path): data for path, data in REAL.items()}
+    MADE[name] = files
     return {**files, marked(name, main): b""}
 
 
@@ -606,11 +608,59 @@ def changes() -> list[str]:
             words = command.split()
         if not words or not _may_change(words[0]):
             continue
+        if words[0] == "xargs" and set(STANDINS) & set(words):
+            continue  # recorded by itself
         if not inside.setdefault(directory, bool(top_of(directory))):
             continue
         seen.setdefault(f"{line} {words[0]}", command)
     cleaned_ = (re.sub(rf"{SOURCES}/|{BUILD}/", "", command) for command in seen.values())
     return list(dict.fromkeys(c[:500] for c in cleaned_))
+
+
+_REDIRECTED = re.compile(r"(?<![\d&<>\\])>{1,2}\s*([A-Za-z_.][\w./+-]*)")
+_WRITTEN = 20  # commands
+
+
+def written(prep: str, buildsubdir: str, listed: list[str]) -> list[str]:
+    """Return what wrote the files of the tree that no ``listed`` command speaks of.
+
+    xtrace shows no redirections, and not what a script does. Where a redirection fails, the real
+    tree has the directory that it wants.
+    """
+    told = " ".join(listed)
+    paths = [
+        into[1]
+        for _, command in errors()
+        if (into := _REDIRECTED.search(command)) and "srcgit" not in command
+    ]
+    for archive_, found in trees(buildsubdir).items():
+        if archive_ in MADE:
+            paths += _new(found[0][0], TOPS[archive_], MADE[archive_])
+    lines = [line.strip() for line in prep.splitlines()]
+    seen: dict[str, None] = {}
+    for path in paths:
+        if not any(part in told for part in path.split("/") if part != "."):
+            base = os.path.basename(path)
+            spoken = [line for line in lines if base in line]
+            spoken.sort(key=lambda line: ">" in line)  # what comes last is what was left
+            line = spoken[-1] if spoken else f"writes {path}"
+            seen[re.sub(rf"{SOURCES}/|{BUILD}/", "", line)[:500]] = None
+    return list(seen)[:_WRITTEN]
+
+
+def _new(directory: str, top: str, made: dict[str, bytes]) -> list[str]:
+    """Return the files below ``directory`` that are not as the archive had them."""
+    found = []
+    for parent, directories, names in os.walk(directory):
+        if parent != directory and MARKER in directories:
+            directories.clear()
+            continue
+        directories[:] = sorted(set(directories) - {MARKER, ".git"})
+        for name in sorted(names):
+            path = os.path.relpath(os.path.join(parent, name), directory)
+            if made.get(os.path.join(top, path)) != read(os.path.join(parent, name)):
+                found.append(path)
+    return found
 
 
 def last() -> str:
@@ -776,6 +826,7 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
 
     status = run(prep, tag("name") or "", lambda: send({"early": True} | recorded()))
     made = configs()
+    changed = changes()
     send(
         recorded()
         | {
@@ -783,7 +834,7 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
             "signal": max(-status, 0),
             "errors": errors()[:200],
             "last": last(),
-            "changes": changes(),
+            "changes": [*changed, *written(prep, buildsubdir, changed)],
             "looks": looks(prep),
             "configs": {name: len(data) for name, data in made.items()},
         },

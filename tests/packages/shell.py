@@ -68,6 +68,7 @@ PACKAGES = [
     Package("a macro of one's own", "%global apply() patch -p1 -s < %{_sourcedir}/%1.patch\n%setup -q\n%apply one\n%apply two", BOTH),
     Package("a script of pkg-git", "%setup -q\nsh %{SOURCE1} %{_sourcedir}", {**BOTH, "apply.sh": "set -e\nfor p in one two; do patch -p1 < $1/$p.patch; done\n"}, "Patch1: one.patch\nPatch2: two.patch\nSource1: apply.sh\n"),
     Package("unless it is applied", "%setup -q\npatch -p1 -R --dry-run -s -f < %{PATCH1} || patch -p1 < %{PATCH1}", {"one.patch": ONE}),
+    Package("xargs", "%setup -q\necho %{patches} | xargs -n1 patch -p1 -i", BOTH),
     Package("git am of all", AM + "git am %{patches}", MAILS),
     Package("git am of one", AM + "git am %{P:1}\ngit am -q < %{PATCH2}", MAILS),
     Package("git am of a mailbox", AM + "git am %{PATCH1}", {"all.mbox": mail(MAIN, UTIL, MORE)}),
