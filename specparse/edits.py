@@ -40,10 +40,12 @@ def edit(spec: bytes, said: str) -> tuple[bytes, str] | None:
     return None
 
 
-def _without_c(spec: bytes, _: re.Match[str]) -> tuple[bytes, str]:
-    """``%setup -C``, since rpm 4.20: the top directory is named by -n or as without -C."""
-    pattern = re.compile(rb"^(\s*%\{?(?:auto)?setup\b.*?)[ \t]+-C(?=\s|\}|$)", re.MULTILINE)
-    return pattern.sub(rb"\1", spec), "%setup -C as without -C"
+def _without_option(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
+    """``%setup -C`` (the top directory is named by -n or as without) and ``%autopatch -q``: 4.20."""
+    option, macro = (found[1] or "C").encode(), (found[2] or "setup").encode()
+    macro = rb"(?:auto)?setup" if macro.endswith(b"setup") else macro
+    pattern = re.compile(rb"^(\s*%%\{?%b\b.*?)[ \t]+-%b(?=\s|\}|$)" % (macro, option), re.MULTILINE)
+    return pattern.sub(rb"\1", spec), f"%{found[2] or 'setup'} -{option.decode()} as without"
 
 
 def _declared(spec: bytes, _: re.Match[str]) -> tuple[bytes, str]:
@@ -73,6 +75,15 @@ def _as_macro(option: re.Match[bytes]) -> bytes:
     if option[1] == b"prep":
         return b"%global srcgit_prep %{?srcgit_prep} "
     return b"%define srcgit_option %{nil} "
+
+
+def _without_section(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
+    """What goes wrong in the macros of %build and the like is no matter of %prep."""
+    at = sum(map(len, spec.splitlines(keepends=True)[: int(found[1]) - 1]))
+    for section, _, start, end in _sections(spec):
+        if start <= at < end and section not in (b"", b"prep", b"package", b"description"):
+            return _blanked(spec, section), f"%{section.decode()} left out: {found[0]}"
+    return spec, ""
 
 
 def _without_second(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
@@ -113,7 +124,8 @@ def _without_dependencies(spec: bytes, _: re.Match[str]) -> tuple[bytes, str]:
 
 _Change = Callable[[bytes, re.Match[str]], tuple[bytes, str]]
 _RULES: tuple[tuple[str, _Change], ...] = (
-    (r"Unknown option C in (?:auto)?setup|Bad %setup option -C", _without_c),
+    (r"Unknown option ([Cq]) in (autosetup|setup|autopatch)|Bad %setup option -C", _without_option),
+    (r"line (\d+): (?:Too many levels of recursion|Unknown option)", _without_section),
     (r"Unknown (?:tag: Build(?:System|Option)\b|buildsystem)|second %prep\b", _declared),
     (r"parametric macro .* not defined for buildsystem", _declared),
     (r"second %(\w+)", _without_second),

@@ -11,6 +11,9 @@ from __future__ import annotations
 # its number. Copies take that with them, so the tree itself tells what was done to it, whatever was
 # copied, renamed, deleted or unpacked again.
 MARKER = "srcgit.tree"
+# what %setup unpacks (rpm 4.18, rpmio/rpmfileutil.c, rpmFileIsCompressed: by content; here by name)
+ARCHIVE = r"\.(?:tar(?:\.\w{1,4})?|tgz|tbz2?|txz|zip|jar|oxt|xpi|crate|gem)$"
+ZIPS = (".zip", ".jar", ".oxt", ".xpi")
 STANDIN_SHELL = "/srcgit/sh"  # where bash takes the place of sh, this is the quicker one
 STANDINS = ("patch", "git", "quilt", "hg", "make")
 

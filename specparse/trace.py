@@ -17,10 +17,10 @@ from specparse.interpret import Call, Recording
 from specparse.places import Places, related, source_tree
 from specparse.plan import Meanwhile, Plan, SandboxError, SpecError
 from specparse.sandbox import Beside, Done, Limits, Sandbox
-from specparse.standin import STANDIN_SHELL
+from specparse.standin import ARCHIVE, STANDIN_SHELL
 
 _PYTHON = "/usr/bin/python3"  # the system's: rpm's binding is a package of the system
-_ARCHIVE = re.compile(r"\.(?:tar(?:\.\w+)?|tgz|tbz2?|txz|zip|crate|gem)$")
+_ARCHIVE = re.compile(ARCHIVE)
 _COMPLAINT = re.compile(r"(?:/bin/)?(?:sh|bash|dash): |.*: (?:No such file|Cannot allocate memory)")
 _COMPLAINTS = 5
 _EARLY = b'{"early": true'  # what a worker's answer starts with that is not its last

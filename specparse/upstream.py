@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from specparse.plan import Base
+from specparse.standin import ARCHIVE
 
-_ENDING = r"\.(?:tar(?:\.\w+)?|tgz|tbz2?|txz|zip|crate|gem)"
+_ENDING = ARCHIVE.removesuffix("$")
 _ARCHIVE = re.compile(rf"(?P<name>.+?)-(?P<version>v?\d.*?){_ENDING}$")
 _SHA = r"[0-9a-f]{7,40}"
 _SHA_SNAPSHOT = re.compile(

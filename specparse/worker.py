@@ -29,7 +29,7 @@ from collections.abc import Callable
 from typing import Any
 
 from specparse.edits import edit
-from specparse.standin import MARKER, STANDIN_SHELL, STANDINS, record, script
+from specparse.standin import ARCHIVE, MARKER, STANDIN_SHELL, STANDINS, ZIPS, record, script
 
 # Where everything is: fixed in the sandbox, given where a person does without one.
 PACKAGE = os.environ.get("SRCGIT_PACKAGE", "/package")
@@ -37,8 +37,7 @@ ROOT = os.environ.get("SRCGIT_ROOT", "/tmp")
 BUILD = f"{ROOT}/build"
 SOURCES = f"{BUILD}/SOURCES"
 ERRORS, TRACE, END = f"{ROOT}/errors", f"{ROOT}/trace", f"{ROOT}/end"
-_SUFFIXES = r"\.(?:tar(?:\.\w{1,4})?|tgz|tbz2?|txz|zip|crate|gem)$"
-_ARCHIVE = re.compile(_SUFFIXES)
+_ARCHIVE = re.compile(ARCHIVE)
 INVENTED: set[str] = set()  # files that the spec wants, and that nothing lists
 COPIED: dict[str, str] = {}  # files of the source directory that are no links -> path in pkg-git
 REAL: dict[str, bytes] = {}  # files of the upstream base that %prep looks at
@@ -151,7 +150,7 @@ def marked(name: str, main: bool) -> str:
 
 def archive(name: str, files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
-    if name.endswith(".zip"):
+    if name.endswith(ZIPS):
         with zipfile.ZipFile(buffer, "w") as zipped:
             for path, data in files.items():
                 zipped.writestr(path, data)
@@ -322,6 +321,8 @@ _SETUP = re.compile(r"^cd '([^'\n]+)'$", re.MULTILINE)
 _GEM = re.compile(r"^\S*/rpmuncompress -x(?: -v)? (\S+/(\S+)\.gem)$", re.MULTILINE)
 # A patch through rpm's pipe is the same from its file, with half as many processes.
 _PIPED = re.compile(r"^/\S*/rpmuncompress (\S+) \| *\n((?:patch|git) .*)$", re.MULTILINE)
+# The arguments of a macro that nobody defined may be no shell: Dir.glob('bin/{windows,linux}/x')
+_UNKNOWN = re.compile(r"^[ \t]*(%\{?[A-Za-z_][^'\n]*[(][^\n]*)$", re.MULTILINE)
 _TOOL_PATH = re.compile(r"(?<![\w/.-])/usr/bin/(" + "|".join(STANDINS) + r")\b")
 
 # What is not in the place of an archive may be a directory of the real one.
@@ -365,7 +366,7 @@ def run(prep: str, name: str, pause: Callable[[], None]) -> int:
             )
         os.chmod(f"{ROOT}/standin/{tool}", 0o755)
     prep = _GEM.sub(r"tar -xf \1; : > '\2.gemspec'", _TOOL_PATH.sub(r"\1", prep))
-    prep = _PIPED.sub(r"\2 < \1", prep)
+    prep = _UNKNOWN.sub(as_one_word, _PIPED.sub(r"\2 < \1", prep))
     prepared = f"{BUILD}/prep.sh"
     with open(prepared, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(_PREAMBLE + prep + f"\nprintf end > {END}\ntrap - EXIT\n")
@@ -398,6 +399,13 @@ def run(prep: str, name: str, pause: Callable[[], None]) -> int:
                 told = size
             before = size
     return process.wait()
+
+
+def as_one_word(line: re.Match[str]) -> str:
+    with contextlib.suppress(ValueError):  # its quotes end on another line
+        shlex.split(line[1])
+        return shlex.quote(line[1])
+    return line[0]
 
 
 def setup_names(prep: str) -> dict[str, str]:
@@ -513,6 +521,8 @@ def trees(buildsubdir: str) -> dict[str, list[tuple[str, set[str]]]]:
         if MARKER not in directories:
             continue
         directories.remove(MARKER)
+        with contextlib.suppress(OSError):
+            os.chmod(f"{parent}/{MARKER}", 0o755)  # `chmod -x *` was there
         there = os.listdir(f"{parent}/{MARKER}")
         calls = {name for name in there if not name.startswith("archive.")}
         for name in sorted(set(there) - calls):

@@ -102,6 +102,7 @@ def test_gometa_names_the_package(traced: Traced, path: str, name: str) -> None:
         ("", "https://rubygems.org/gems/demo-%{version}.gem", "demo-1.2", ("demo",)),
         ("", "demo-%{version}.tar.zst", "demo-1.2", ("demo",)),
         ("", "demo-%{version}.tar.lz", "demo-1.2", ("demo",)),
+        ("", "https://example.org/demo-%{version}.jar", "demo-1.2", ("demo",)),
     ],
 )  # fmt: skip
 def test_archives_of_languages(
@@ -179,11 +180,17 @@ def test_a_line_that_is_an_unknown_macro(traced: Traced) -> None:
 
 
 def test_an_unknown_macro_in_prep_is_told(traced: Traced) -> None:
-    calls = "%cargo_prep\n%pom_remove_dep a:b sub/pom.xml\n%{__no_such} setup.py\n%pom_xpath_inject 'p:x' \\\n '<a>\n</a>'\n%gpgverify -k a -s b -d c\n%{gpgverify} --keyring=a\n%{?pyproject_nothing}"
+    calls = "%cargo_prep\n%pom_remove_dep a:b sub/pom.xml\n%{__no_such} setup.py\n%pom_xpath_inject 'p:x' \\\n '<a>\n</a>'\n%gpgverify -k a -s b -d c\n%{gpgverify} --keyring=a\n%gemspec_remove_file Dir.glob('bin/{windows,linux}/x{,.exe}')\n%{?pyproject_nothing}"
     plan = planned(traced, spec("", f"%prep\n%autosetup -p1\n{calls}", source="Source: demo-1.2.tar.gz"))  # fmt: skip
     assert plan.steps == (APPLIED,)
     told = [u.command.split()[0].strip("'") for u in plan.unrepresented if "macro" in u.why]
-    assert told == ["%cargo_prep", "%pom_remove_dep", "%{__no_such}", "%pom_xpath_inject"]
+    assert told == [
+        "%cargo_prep",
+        "%pom_remove_dep",
+        "%{__no_such}",
+        "%pom_xpath_inject",
+        "%gemspec_remove_file",
+    ]
 
 
 def test_an_unknown_macro_as_a_condition(traced: Traced) -> None:
@@ -252,6 +259,8 @@ def test_macros_from_a_file(traced: Traced) -> None:
         (b"%{autosetup -C}\n", "error: Unknown option C in autosetup()", b"%{autosetup}\n"),
         (b"%build\nx\n%if 1\n%build -a\ny\n%endif\n%install\n", "error: line 3: second %build", b"\n\n%if 1\n\n\n%endif\n%install\n"),
         (b"%if %{a} && %{b}\n%if %{ab}\n", "error: f.spec:1: parse error in expression: %{a}", b"%if 0 && %{b}\n%if %{ab}\n"),
+        (b"%autopatch -q -p1 -m 1\n", "error: f.spec: line 1: Unknown option q in autopatch(vp:m:M:)", b"%autopatch -p1 -m 1\n"),
+        (b"%prep\nx\n%build\n%y\n%if 1\n%files\n", "error: f.spec: line 4: Too many levels of recursion in macro", b"%prep\nx\n\n\n%if 1\n%files\n"),
         (b"a\n\nRequires: x\\\nBuildRequires(pre): z\n", "error: anything", b"a\n\n\\\n\n"),
     ],
 )  # fmt: skip
