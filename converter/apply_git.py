@@ -177,16 +177,15 @@ class _Work:
             mode = previous.mode
         else:
             file = self._tree.get(old)
-            if file is None:
-                if (
-                    patch.is_new is None
-                    and not self._below_file(old)
-                    and not (self._tree.is_dir(old) and not self._options.index)
-                ):
-                    patch.is_new, patch.is_delete, patch.old = True, False, None
-                    return b""
+            if file is not None:
+                mode = file.mode
+            elif not self._options.index and self._tree.is_dir(old):
+                mode = _SUBMODULE  # read-cache.c, ce_mode_from_stat: what git takes a directory for
+            elif patch.is_new is None and not self._below_file(old):
+                patch.is_new, patch.is_delete, patch.old = True, False, None
+                return b""
+            else:
                 raise Refused("FileDoesNotExist", old, "no such file in the tree")
-            mode = file.mode
         patch.is_new = bool(patch.is_new)
         patch.old_mode = patch.old_mode or mode
         if (mode ^ patch.old_mode) & _TYPE:
@@ -195,11 +194,11 @@ class _Work:
             patch.new_mode = mode
         if previous is not None:
             return previous.result
-        assert file is not None
-        if patch.old_mode & _TYPE != _SUBMODULE:
-            return file.data
-        if self._options.index:
+        if self._options.index and patch.old_mode & _TYPE == _SUBMODULE:
+            assert file is not None
             return b"Subproject commit " + file.data + b"\n"
+        if file is not None and patch.old_mode & _TYPE != _SUBMODULE:
+            return file.data
         patch.hunks = []  # "no way to apply subproject patch without looking at the index"
         return b""
 

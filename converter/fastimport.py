@@ -14,6 +14,10 @@ from converter.git import Git, Running
 NULL_ID = "0" * 40
 
 
+# glibc asks the kernel for 128 KiB at a time: a fifth of a short import's time.
+_MALLOC = {"MALLOC_TOP_PAD_": str(16 << 20)}
+
+
 class FastImport:
     """git-fast-import(1); objects are named by marks. Nothing is visible to others before its end."""
 
@@ -37,6 +41,7 @@ class FastImport:
             "--done",
             "--date-format=raw-permissive",
             f"--depth={self._depth}",
+            env=_MALLOC,
         )
         return self
 

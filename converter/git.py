@@ -168,9 +168,11 @@ class Git:
             raise failure(args, process.returncode, stderr)
         return Done(process.returncode, stdout, stderr)
 
-    def start(self, *args: str, stdin: IO[bytes] | None = None) -> Running:
+    def start(
+        self, *args: str, stdin: IO[bytes] | None = None, env: Mapping[str, str] | None = None
+    ) -> Running:
         """Start ``git ARGS``; the caller feeds it (or ``stdin`` does), and ends it with wait() or kill()."""
-        return Running(self._popen(args, False, None, stdin), args)
+        return Running(self._popen(args, False, env, stdin), args)
 
     def _popen(
         self,
