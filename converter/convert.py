@@ -28,7 +28,7 @@ from converter.errors import (
 )
 from converter.lookaside import Lookaside
 from converter.mirror import Mirror
-from converter.odb import Entry, Identity, Repository, Stage
+from converter.odb import Entry, GitTree, Identity, Repository, Stage
 from converter.originals import Originals
 from converter.pkggit import History, Package, PkgGit
 from converter.publish import evr_of, merge
@@ -270,6 +270,12 @@ def at_hand(planned: Planned, request: Request) -> Found | str:
         return f"{error.what} [{error.where}]"
 
 
+def seeing(planned: Planned, request: Request, trace: Tracer, base: GitTree) -> Planned:
+    """Return the plan of a %prep that sees the files of ``base`` which it looks at."""
+    retrace = _retrace(planned, request, trace)
+    return planned.again(start.seeing(planned.plan, base, lambda files: retrace({}, files)))
+
+
 # rpmautospec counts the release when a package is built, forgemeta puts a snapshot's date into it.
 _COUNTED = re.compile(
     rb"^Release\s*:.*%\{?\??autorelease|^\s*%\{?\??(?:forgemeta|gometa)\b", re.MULTILINE
@@ -403,9 +409,7 @@ def verify(
         )
     _checked(done, planned.package.commit.id, repo)
     base, series = done.series["base"]["commit"], done.series["series"]["commit"]
-    retrace = _retrace(planned, request, trace)
-    seen = start.seeing(planned.plan, repo.tree(base), lambda files: retrace({}, files))
-    planned = planned.again(seen)
+    planned = seeing(planned, request, trace, repo.tree(base))
     subject = _subject(planned, repo, base, series)
     return planned.nvr, against_prep(subject, prepare, progress=progress)
 

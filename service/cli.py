@@ -184,6 +184,9 @@ def plan(**options: Any) -> None:
         asked = _asked(options)
         planned = pipeline.plan(asked.request, asked.trace, progress)
         found = pipeline.at_hand(planned, asked.request)
+        if found and not isinstance(found, str):
+            base = found.repository.tree(found.commit)
+            planned = pipeline.seeing(planned, asked.request, asked.trace, base)
         whole = asked.request.wanted.whole(planned.plan)
         if options["variants"]:
             _print_variants(options, asked, planned, progress)
@@ -626,7 +629,14 @@ def _print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
     warnings = [*made.warnings, *([found] if found and isinstance(found, str) else [])]
     for title, rows in (
         ("not applied:", [(text(s.patch), s.why) for s in made.skipped]),
-        ("not represented by a commit:", [(u.command, u.why) for u in made.unrepresented]),
+        (
+            "applied in a way that cannot be told, so that convert refuses:",
+            [(u.command, u.why) for u in made.unrepresented if u.applies],
+        ),
+        (
+            "not represented by a commit:",
+            [(u.command, u.why) for u in made.unrepresented if not u.applies],
+        ),
         ("warnings:", [(warning, "") for warning in warnings]),
     ):
         if rows:

@@ -371,7 +371,8 @@ class _Interpreter:
             self._warnings.append(f"{call.line[:200]} was given nothing through its pipe")
             return
         if not source.startswith("@"):
-            self._leave_out(call, f"its input is no file of pkg-git: {source}")
+            what = "what comes through its pipe" if source == "pipe" else source
+            self._leave_out(call, f"{what} is no file of pkg-git")
             return
         name = source[1:]
         base = posixpath.basename(name)

@@ -20,7 +20,7 @@ from specparse.trace import SandboxedTracer
 from tests.builders import Source
 from tests.packages import archives, autosetup, conditions, kinds, other, refused, shell
 from tests.packages.judge import differences, rpmbuild
-from tests.packages.model import TOP, Package, Upstream, resolved
+from tests.packages.model import SPEC, TOP, Package, Upstream, resolved
 
 MODULES = (autosetup, shell, kinds, conditions, archives, other)
 PACKAGES = [package for module in MODULES for package in module.PACKAGES]
@@ -107,3 +107,25 @@ def test_refused(package: Package, upstream: Upstream, scratch: Path) -> None:
     with pytest.raises(CannotConvert, match=package.refused):
         pipeline.convert(trial.request, trial.repo, SandboxedTracer())
     assert not [ref for ref in trial.repo.refs("refs") if "failed" not in ref]
+
+
+def test_plan_shows_what_a_prep_that_looks_at_the_tree_applies(
+    upstream: Upstream, scratch: Path
+) -> None:
+    [package] = [p for p in shell.PACKAGES if p.idea == "only what a condition chooses"]
+    trial, trace = Trial(package, upstream, scratch), SandboxedTracer()
+    planned = pipeline.plan(trial.request, trace)
+    assert [step.patch for step in planned.plan.steps] == [b"two.patch"]
+    found = pipeline.at_hand(planned, trial.request)
+    assert not isinstance(found, str)
+    base = found.repository.tree(found.commit)
+    seen = pipeline.seeing(planned, trial.request, trace, base)
+    assert [step.patch for step in seen.plan.steps] == [b"one.patch"]
+
+
+def test_a_spec_without_prep(upstream: Upstream, scratch: Path) -> None:
+    spec = SPEC.replace("%prep\n@PREP@\n", "")
+    trial = Trial(Package("no %prep", "", shell.BOTH, spec=spec), upstream, scratch)
+    done = pipeline.convert(trial.request, trial.repo, SandboxedTracer())
+    assert done.series["patches"] == [] and len(done.series["skipped"]) == 2
+    assert done.series["series"]["commit"] == done.series["base"]["commit"]
