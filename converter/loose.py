@@ -63,3 +63,22 @@ def release(repo: Repository, nvr: Nvr, commit: str) -> Nvr:
         if done is None or done.build.commit == commit:
             return candidate
         number += 1
+
+
+def taken_in(
+    location: str, directory: Path, author: Identity, message: bytes, scratch: Path
+) -> tuple[Mirror, str]:
+    """Commit the plain files of ``directory``, of any size; as as_pkg_git() otherwise."""
+    repository = Repository.create(scratch)
+    names = sorted(os.fsencode(path.name) for path in directory.iterdir())
+    paths = b"".join(os.path.join(os.fsencode(directory), name) + b"\n" for name in names)
+    # git reads big files in parts; what it makes here is thrown away, so it is not compressed
+    hashed = repository.git.run(
+        *("-c", "core.compression=0", "hash-object", "-w", "--no-filters", "--stdin-paths"),
+        input=paths,
+    )
+    entries = zip(hashed.stdout.split(), names, strict=True)
+    listed = b"".join(b"100644 blob %b\t%b\0" % entry for entry in entries)
+    tree = repository.git.run("mktree", "-z", input=listed).stdout.decode().strip()
+    commit = repository.write_commit(tree, [], author, author, message)
+    return Mirror.of(location, Repository(repository.path)), commit

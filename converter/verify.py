@@ -170,6 +170,9 @@ class _Verification:
         )
         lacking = [n for n in declared if not os.path.lexists(package / os.fsdecode(n))]
         archive = next((name for name in lacking if sourcedir.top_of(name)), b"")
+        if not archive and plan.archives:  # it is there, as in a source RPM: the base replaces it
+            archive = plan.archives[0].file
+            (package / os.fsdecode(archive)).unlink(missing_ok=True)
         top = sourcedir.top_of(archive)
         if top is None:
             raise CannotConvert(

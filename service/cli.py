@@ -71,6 +71,12 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
             help="Take a plain quilt series (or its file) instead of BUILD; convert needs --base.",
         ),
         click.option(
+            "--srpm",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Take a source RPM instead of BUILD, and its archive as base without --upstream.",
+        ),
+        click.option(
             "--guard",
             "guards",
             metavar="SYMBOL",
@@ -486,8 +492,11 @@ def _asked(options: dict[str, Any]) -> _Asked:
     if not re.fullmatch(r"[a-z0-9_]+", options["arch"]):
         raise WrongUsage(f"not an architecture: {options['arch']!r}")
     _check_branch(options["branch"])
-    if bool(options["build"]) == bool(options["series"]):
-        raise WrongUsage("give either BUILD or --series DIR", next_step="see srcgit convert --help")
+    if sum(bool(options[name]) for name in ("build", "series", "srpm")) != 1:
+        raise WrongUsage(
+            "give one of BUILD, --series DIR and --srpm FILE",
+            next_step="see srcgit convert --help",
+        )
     if options["archive"] and options["no_archives"]:
         raise WrongUsage("--archive and --no-archives exclude each other")
     cache = settings.state / "mirrors"
@@ -511,6 +520,12 @@ def _asked(options: dict[str, Any]) -> _Asked:
         from service import inputs
 
         return _Asked(*inputs.queue(options["series"], options["guards"], shared), None)
+    if options["srpm"]:
+        from service import inputs
+        from specparse.trace import SandboxedTracer
+
+        tracer = SandboxedTracer(sandboxed=not options["no_sandbox"], defined=_defined(options)[0])
+        return _Asked(inputs.source_rpm(options["srpm"], shared), tracer, None)
     return _ask_build(
         options["build"],
         settings,

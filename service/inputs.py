@@ -1,4 +1,4 @@
-"""What a person may give in the place of a build: a plain quilt queue."""
+"""What a person may give in the place of a build: a plain quilt queue, a source RPM."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from typing import Any
 from converter import loose, upstream
 from converter.build import Nvr
 from converter.convert import Request
-from converter.errors import WrongUsage
+from converter.errors import NoSandbox, PkgGitInvalid, WrongUsage
 from converter.mirror import Mirror
 from converter.odb import Identity, Repository
 from converter.tree import File
-from specparse import quilt
-from specparse.plan import Base, Plan
+from converter.verify import roomy
+from specparse import quilt, srpm
+from specparse.plan import Base, Plan, SandboxError, SpecError
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,45 @@ def numbered(request: Request, queue: Queue, repo: Repository) -> tuple[Request,
     return replace(request, nvr=nvr), Queue(replace(queue.plan, release=nvr.release))
 
 
+def source_rpm(path: Path, shared: dict[str, Any]) -> Request:
+    """Take the source RPM at ``path`` apart, into a pkg-git of one commit: its changelog's newest.
+
+    ``shared`` are the fields of the Request that other options gave. Raises WrongUsage,
+    PkgGitInvalid, NoSandbox.
+    """
+    scratch = _scratch()
+    try:
+        told, directory = srpm.unpack(path, scratch)
+    except SpecError as error:
+        raise PkgGitInvalid(error.what, where=str(path), next_step="get it again") from None
+    except SandboxError as error:
+        raise NoSandbox(error.what, where=error.where, next_step=error.next_step) from None
+    except OSError as error:
+        raise WrongUsage(f"cannot be read: {error.strerror}", where=str(path)) from None
+    nvr = Nvr.parse(told.nvr)
+    if shared["nvr"] not in (None, nvr):
+        raise WrongUsage(f"it is {nvr}, not {shared['nvr']}", where=str(path))
+    who = re.match(r"\s*([^<]*?)\s*<([^<>\s]*)>", told.author)
+    name, email = (word.encode() for word in who.groups()) if who else shared["committer"]
+    author = Identity(name, email, b"%d +0000" % told.date)
+    message = f"{nvr}\n\n{told.text}".strip() + "\n"
+    mirror, commit = loose.taken_in(
+        str(path), directory, author, message.encode(), scratch / "loose.git"
+    )
+    dist = nvr.dist or ""
+    branch = shared["branch"] or dist.removeprefix(".").replace("fc", "f", 1) or nvr.name
+    shared |= {"nvr": nvr, "dist": dist, "branch": branch, "loose": True}
+    return Request(mirror, commit, **shared)
+
+
 def _pkg_git(
     location: str, files: dict[bytes, File], author: Identity, message: bytes
 ) -> tuple[Mirror, str]:
-    scratch = Path(tempfile.mkdtemp(prefix="srcgit-"))
+    return loose.as_pkg_git(location, files, author, message, _scratch() / "loose.git")
+
+
+def _scratch() -> Path:
+    """Return a directory that lasts as long as this process."""
+    scratch = Path(tempfile.mkdtemp(prefix="srcgit-", dir=roomy()))
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    return loose.as_pkg_git(location, files, author, message, scratch / "loose.git")
+    return scratch

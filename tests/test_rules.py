@@ -25,7 +25,7 @@ MAY_IMPORT = {
 DOORS = {
     "pygit2": {"converter/odb.py"},
     "git": {"converter/git.py"},
-    "rpm": {"specparse/worker.py"},
+    "rpm": {"specparse/worker.py", "specparse/unsrpm.py"},
     "koji": {"service/koji.py"},
     "fedora_messaging": {"service/bus.py", "service/messages.py"},
     "twisted": {"service/bus.py"},
