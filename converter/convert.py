@@ -633,6 +633,23 @@ class Clock:
                 self._told(stage, self.seconds[stage])
 
 
+def warnings(planned: Planned, found: Found | str) -> list[str]:
+    """Return what a person should look at; ``found`` is what ``at_hand`` told.
+
+    Not all of it is of the build: what is at hand here does not belong into series.json.
+    """
+    made = planned.plan
+    told = [*made.warnings]
+    told += [f"nothing in %prep reads the patch {text(patch)}" for patch in made.unread]
+    if isinstance(found, str):
+        told += [found] if found else []
+        looks = [text(path) for path in made.looks if path[:1] != b"."]
+        if made.unread and looks:
+            names = ", ".join(looks[:20])
+            told.append(f"%prep looks at files of upstream, which is not at hand: {names}")
+    return told
+
+
 def plan_json(planned: Planned, found: Found | str = "") -> dict[str, Any]:
     """Return the contract's ``plan --json``; ``found`` is what ``at_hand`` told."""
     nvr, made = planned.nvr, planned.plan
@@ -669,5 +686,5 @@ def plan_json(planned: Planned, found: Found | str = "") -> dict[str, Any]:
         "unrepresented": [
             {"command": u.command, "why": u.why, "applies": u.applies} for u in made.unrepresented
         ],
-        "warnings": [*made.warnings, *([found] if found and isinstance(found, str) else [])],
+        "warnings": warnings(planned, found),
     }

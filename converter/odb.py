@@ -84,9 +84,11 @@ class Repository:
             self._repo = pygit2.Repository(os.fspath(path))
         except (pygit2.GitError, OSError) as error:
             raise RepositoryUnusable(
-                f"not a git repository: {error}",
+                f"not a git repository ({error})"
+                if path.exists()
+                else "there is no such repository",
                 where=str(path),
-                next_step="give the path of a git repository, or one that does not exist yet",
+                next_step="check the path",
             ) from None
         self.path = Path(self._repo.path)
         self.git = Git(self.path)

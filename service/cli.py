@@ -247,6 +247,8 @@ def convert(**options: Any) -> None:
         receipts = publish_all(
             repo, done.build, done.commit, done.tag, base, options["pushes"], progress
         )
+    for warning in done.series["warnings"]:
+        click.echo(_one_line(f"srcgit: warning: {warning}"), err=True)
     if options["as_json"]:
         _print_json({**done.as_json(), "pushed": [receipt.as_json() for receipt in receipts]})
     else:
@@ -618,6 +620,8 @@ def _print_json(value: object) -> None:
 
 
 def _print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
+    from converter.convert import warnings
+
     made = planned.plan
     click.echo(f"{planned.nvr}  pkg-git {planned.package.commit.id[:12]}")
     if whole and made.archives:
@@ -641,7 +645,6 @@ def _print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
         flags += ["-R"] if step.reverse else []
         flags += [f"in {text(step.directory)}"] if step.directory else []
         click.echo(f"  {number:>10}  {step.tool} {' '.join(flags)}  {text(step.patch)}")
-    warnings = [*made.warnings, *([found] if found and isinstance(found, str) else [])]
     for title, rows in (
         ("not applied:", [(text(s.patch), s.why) for s in made.skipped]),
         (
@@ -652,7 +655,7 @@ def _print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
             "not represented by a commit:",
             [(u.command, u.why) for u in made.unrepresented if not u.applies],
         ),
-        ("warnings:", [(warning, "") for warning in warnings]),
+        ("warnings:", [(warning, "") for warning in warnings(planned, found)]),
     ):
         if rows:
             click.echo(title)

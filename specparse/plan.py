@@ -120,6 +120,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     comments: dict[bytes, str] = field(default_factory=dict)  # patch -> comment above its line
     looks: tuple[bytes, ...] = ()  # files of the upstream tree that %prep tests, reads or searches
+    unread: tuple[bytes, ...] = ()  # declared, and nothing that %prep runs so much as names it
     configs: dict[bytes, bytes] = field(default_factory=dict)  # configs/ as the trace left it
 
 

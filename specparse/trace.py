@@ -32,6 +32,7 @@ _NO_END = {
     "last": "",
     "changes": (),
     "looks": (),
+    "unread": (),
     "configs": {},
 }
 # a shell's status for SIGKILL, SIGXCPU and SIGXFSZ
@@ -245,6 +246,11 @@ def plan(
         warnings=(*reply["notes"], *meaning.warnings, *warnings),
         comments=comments(text, [name for name, _ in declared]),
         looks=tuple(os.fsencode(name) for name in reply["looks"]),
+        unread=tuple(
+            left_out.patch
+            for left_out in meaning.skipped
+            if os.path.basename(os.fsdecode(left_out.patch)) in reply["unread"]
+        ),
         configs=reply["configs"],
     )
 

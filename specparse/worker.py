@@ -720,6 +720,19 @@ def looks(prep: str) -> list[str]:
     return list(found)[:1000]
 
 
+_PASSES_BY = {"for", "[", "[[", "test", "local", "shift", "set"}
+
+
+def unread(patches: list[str]) -> list[str]:
+    """Return the patches that no command names, but for tests and the heads of loops."""
+    text = read(TRACE, 64 << 20).decode("utf-8", "surrogateescape")
+    commands = (
+        part.partition("\x02")[2] for part in re.split(r"^\x01+", text, flags=re.MULTILINE)[1:]
+    )
+    named = "\n".join(c for c in commands if c.split(" ", 1)[0].strip("'\n") not in _PASSES_BY)
+    return [patch for patch in patches if patch not in named]
+
+
 def top_of(directory: str) -> str:
     while directory.startswith(f"{BUILD}/BUILD/"):
         if os.path.exists(f"{directory}/{MARKER}"):
@@ -846,6 +859,7 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
             "last": last(),
             "changes": [*changed, *written(prep, buildsubdir, changed)],
             "looks": looks(prep),
+            "unread": unread(patches),
             "configs": {name: len(data) for name, data in made.items()},
         },
         *made.values(),

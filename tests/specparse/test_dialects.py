@@ -206,6 +206,7 @@ def test_files_that_prep_tests_come_from_the_base(traced: Traced, package: Path)
     assert {b"configure.ac", b"src/main.c"} <= set(plan.looks)
     assert not any(path.startswith(b"-") for path in plan.looks)
     base = {b"configure.ac": b"AC_INIT", b"src/main.c": b"/* broken */"}
+    assert traced(TWO, prep, FILES).unread == (ONE, OTHER)
     plan = SandboxedTracer()(package, b"demo.spec", dist=".fc28", arch="x86_64", base_files=base)
     assert [s.patch for s in plan.steps] == [ONE, OTHER]
 
@@ -226,3 +227,10 @@ def test_patches_are_told_while_prep_goes_on(traced: Traced) -> None:
     assert heard[-1].steps == whole.steps and len(whole.steps) == 2
     assert {plan.base for plan in heard} == {whole.base}
     assert not heard[-1].configs and whole.configs == {b"x.config": b"CONFIG_A=y\n"}
+
+
+def test_a_patch_that_nothing_reads_is_told(traced: Traced) -> None:
+    check = "for p in %{PATCH1} %{PATCH2}; do [ -f $p ] || exit 1; done\n"
+    plan = traced(TWO, "%setup -q\n" + check + "wc -l %{PATCH1}", FILES)
+    assert [skipped.patch for skipped in plan.skipped] == [ONE, OTHER]
+    assert plan.unread == (OTHER,)
