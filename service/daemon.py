@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import logging
 import os
+import secrets
 import socket
 import threading
 from collections.abc import Callable
@@ -30,8 +31,8 @@ Prepare = Callable[[Callable[[str], None]], None]
 
 
 def process_name() -> str:
-    """Return a name for this process that no other on any host has now."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Return a name for this process that no other has, in containers of one name included."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
 
 
 def make_worker(config: Config, journal: Journal, convert: Convert, name: str) -> Worker:
