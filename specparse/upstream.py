@@ -114,7 +114,11 @@ def _is_stable(version: str) -> bool:
 
 def _snapshot(patch: str, gitrev: str | None, changelog: str) -> tuple[Base, list[str]]:
     """A -git patch: its commit is in the file gitrev, else in the newest changelog entry."""
-    told = _CHANGELOG.search(changelog)
+    name = re.escape(patch.removeprefix("patch-").rpartition(".")[0])
+    # "Linux 3.3-rc2-git5 (upstream SHA)" until early 2012, then "Linux v3.3-rc4-152-gSHA"
+    form = rf"(?<![\w.]){name}(?: snapshot)? \((?:upstream )?({_SHA})(?: upstream)?\)"
+    told = re.search(form, changelog)
+    told = told or _CHANGELOG.search(changelog)
     if gitrev and re.fullmatch(_SHA, gitrev.strip()):
         sha = gitrev.strip()
         if told and not sha.startswith(told[1]) and not told[1].startswith(sha):

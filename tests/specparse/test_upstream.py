@@ -206,3 +206,16 @@ def test_the_kernel_s_tag_is_not_to_be_learned() -> None:
         "linux-5.7.0.tar.xz", [], gitrev=None, changelog="", spec=Spec("kernel", "5.7.0")
     )
     assert (found.rev, found.versions, found.names, found.guess) == ("v5.7", ("5.7",), (), False)
+
+
+@pytest.mark.parametrize(
+    "said", ["git5 (upstream {})", "git5 ({} upstream)", "git5 snapshot (upstream {})"]
+)
+def test_a_snapshot_by_the_changelogs_of_early_2012(said: str) -> None:
+    patches = ["patch-3.3-rc2.xz", "patch-3.3-rc2-git5.xz"]
+    log = f"- Linux 3.3-rc2-{said.format(SHA)}\n- Linux 3.3-rc2-git4 (upstream {'f' * 40})\n"
+    found, _ = base("linux-3.2.tar.xz", patches, gitrev=None, changelog=log)
+    assert (found.kind, found.rev) == ("commit", SHA)
+    older = log.replace("git5", "git6")
+    found, _ = base("linux-3.2.tar.xz", patches, gitrev=None, changelog=older)
+    assert found.kind == "unknown"
