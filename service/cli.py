@@ -404,7 +404,7 @@ def _here() -> Path:
     return Path(os.fsdecode(found.rstrip(b"\n"))) if found else Path.cwd()
 
 
-@cli.command()
+@cli.command(short_help="Write a series back as patch files, into pkg-git too.")
 @click.argument("wanted", metavar="TAG|TAG..REV|BRANCH")
 @click.option(
     "-o",
