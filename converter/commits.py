@@ -25,6 +25,10 @@ class Draft:
     diff: bytes
     source: str = ""  # the commit that it is a copy of, where there is one
 
+    @property
+    def subject(self) -> bytes:
+        return self.message.split(b"\n", 1)[0]
+
 
 def drafts(
     step: Step,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
 
-from converter.apply import Report, Rules, apply
+from converter.apply import Failure, Report, Rules, apply
+from converter.binary import blob_id
 from converter.diff import DiffError, FilePatch, Hunk, split_lines
 from converter.diff_git import git_patches
 from converter.diff_patch import patch_patches
@@ -15,6 +19,10 @@ from converter.tree import Tree
 
 _CANDIDATES = 400  # places that are compared in full
 _SHOWN = 60  # lines of a diff
+_FILES = 1000  # of a diff, that are looked at
+_OTHERS = 10  # of them, that are named
+_AROUND = 6  # lines before a damaged one
+_WIDTH = 160  # characters of a line of the patch
 
 
 def explain(
@@ -31,18 +39,28 @@ def explain(
     failure = report.failure
     if failure is None:
         return ""
-    lines = [str(failure)]
+    parts = _parts(diff, rules)
+    at = next((n for n, part in enumerate(parts) if _is_of(part.patch, failure)), None)
     path = failure.file
     if rules.directory:
         path = rules.directory + b"/" + path
-    hunk = _hunk(diff, rules, failure.file, failure.hunk)
+    lines = [str(failure)]
     file = tree.get(path)
-    if hunk is not None and file is not None:
-        lines += _compared(hunk, file.data)
-    elif hunk is not None:
-        lines += ["expected:", *(f"  {_show(line)}" for line in hunk.lines[:_SHOWN])]
-    if _reverse_applies(diff, tree, rules):
+    if at is not None and failure.hunk:
+        hunks = parts[at].patch.hunks
+        hunk = hunks[failure.hunk - 1]
+        if len(hunks) > 1:
+            lines[0] += f" (of {len(hunks)} hunks)"
+        if rules.reverse:
+            hunk = hunk.swapped()
+        lines += _expected(hunk) if file is None else _compared(hunk, file.data)
+    if file is None and failure.reason == "FileDoesNotExist":
+        lines += _elsewhere(path, tree)
+    if _applies(diff, tree, replace(rules, reverse=not rules.reverse)):
         lines.append("This looks applied already: its reverse applies.")
+    elif at is not None:
+        lines += _how_it_would(parts[at].text, tree, rules)
+    lines += _others(parts, at, tree, rules)
     earlier = (touched_by or {}).get(path, ())
     if earlier:
         names = ", ".join(text(name) for name in dict.fromkeys(earlier))
@@ -50,20 +68,52 @@ def explain(
     return "\n".join(lines) + "\n"
 
 
-def _patches(diff: bytes, rules: Rules) -> Iterator[FilePatch]:
-    if rules.tool == "patch":
-        return patch_patches(diff, rules.strip)
-    return git_patches(diff, rules.strip)
+def damage(diff: bytes, error: DiffError) -> str:
+    """Return the report of a diff that cannot be read: the line where it went wrong, and its like."""
+    found = re.search(r"\bline (\d+)", str(error))
+    lines = [f"the patch cannot be read: {error}"]
+    if found:
+        wrong = int(found[1])
+        for number, line in enumerate(
+            split_lines(diff)[:wrong][-_AROUND:], max(wrong - _AROUND, 0) + 1
+        ):
+            lines.append(f"{'>' if number == wrong else ' '} {number:6}  {_show(line)[:_WIDTH]}")
+    return "\n".join(lines) + "\n"
 
 
-def _hunk(diff: bytes, rules: Rules, path: bytes, number: int) -> Hunk | None:
-    if not number:
-        return None
-    for patch in _patches(diff, rules):
-        if path in (patch.new, patch.old, patch.index) and number <= len(patch.hunks):
-            hunk = patch.hunks[number - 1]
-            return hunk.swapped() if rules.reverse else hunk
-    return None
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a diff says of one file, and its text."""
+
+    patch: FilePatch
+    text: bytes
+
+
+def _parts(diff: bytes, rules: Rules) -> list[_Part]:
+    """Return the diff file by file, up to a damage and no more than are looked at."""
+    given = rules.options
+    patches: list[FilePatch] = []
+    reader = (
+        patch_patches(diff, rules.strip, binary="--binary" in given, loose="-l" in given)
+        if rules.tool == "patch"
+        else git_patches(diff, rules.strip)
+    )
+    with suppress(DiffError):
+        patches.extend(islice(reader, _FILES))
+    lines = split_lines(diff)
+    ends = [patch.at - 1 for patch in patches[1:]] + [len(lines)]
+    return [
+        _Part(patch, b"".join(lines[patch.at - 1 : end]))
+        for patch, end in zip(patches, ends, strict=True)
+    ]
+
+
+def _is_of(patch: FilePatch, failure: Failure) -> bool:
+    return failure.file in (patch.new, patch.old, patch.index) and failure.hunk <= len(patch.hunks)
+
+
+def _expected(hunk: Hunk) -> list[str]:
+    return ["expected:", *(f"  {_show(line)}" for line in hunk.lines[:_SHOWN])]
 
 
 def _compared(hunk: Hunk, data: bytes) -> list[str]:
@@ -88,7 +138,88 @@ def _compared(hunk: Hunk, data: bytes) -> list[str]:
         lineterm="",
         n=3,
     )
-    return list(shown)[:_SHOWN]
+    return [_placed(line, hunk.old_start, start + 1) for line in islice(shown, _SHOWN)]
+
+
+def _placed(line: str, old: int, new: int) -> str:
+    """Let the ranges of a hunk's own diff be those of the file."""
+    found = re.match(r"@@ -(\d+)(.*) \+(\d+)(.*) @@$", line)
+    if found is None:
+        return line
+    first, second = int(found[1]) + old - 1, int(found[3]) + new - 1
+    return f"@@ -{first}{found[2]} +{second}{found[4]} @@"
+
+
+def _elsewhere(path: bytes, tree: Tree) -> list[str]:
+    """Tell where else a file of this name is."""
+    name = path.rpartition(b"/")[2]
+    found: list[bytes] = []
+    left = [b""]
+    while left and len(found) < 4:
+        for child, is_dir in tree.children(left.pop()):
+            if is_dir:
+                left.append(child)
+            elif child.rpartition(b"/")[2] == name:
+                found.append(child)
+    if not found:
+        return ["No file of that name is anywhere in the tree."]
+    more = " and others" if len(found) > 3 else ""
+    names = ", ".join(text(each) for each in sorted(found)[:3])
+    return [f"A file of that name is elsewhere: {names}{more}"]
+
+
+def _how_it_would(part: bytes, tree: Tree, rules: Rules) -> list[str]:
+    """Tell what would make the part of the diff for one file apply."""
+    if _applies(part, tree, replace(rules, reverse=not rules.reverse)):
+        return ["What it does to this file looks applied already: the reverse of that applies."]
+    loose = replace(rules, tool="patch", fuzz=3, options=())
+    for options, words in (((), ""), (("-l",), ", white space aside")):
+        made = _tried(part, tree, replace(loose, options=options))
+        if made is not None and made.ok:
+            fuzz = f" with fuzz {made.fuzz}" if made.fuzz else ""
+            return [f"patch(1) would apply this part{fuzz}{words}."]
+    return []
+
+
+def _others(parts: Sequence[_Part], failed: int | None, tree: Tree, rules: Rules) -> list[str]:
+    """Tell how the other files of the diff fare, each taken by itself."""
+    if len(parts) < 2:
+        return []
+    failures = []
+    for number, part in enumerate(parts):
+        if number != failed:
+            made = _tried(part.text, tree, rules)
+            if made is None or made.failure is not None:
+                failures.append(str(made.failure) if made else text(part.patch.new or b"?"))
+    good = len(parts) - len(failures) - (failed is not None)
+    lines = [f"By themselves, {good} of the {len(parts)} files that it changes would apply."]
+    known = [part.patch for part in parts if part.patch.old and part.patch.old_id.strip(b"0")]
+    if known:
+        same = sum(_is_preimage(patch, tree, rules) for patch in known)
+        lines.append(f"{same} of {len(known)} are, to the byte, what the diff was made from.")
+    if failures:
+        lines += ["These would not, either:", *(f"  {why}" for why in failures[:_OTHERS])]
+        lines += [f"  and {len(failures) - _OTHERS} more"] * (len(failures) > _OTHERS)
+    return lines
+
+
+def _is_preimage(patch: FilePatch, tree: Tree, rules: Rules) -> bool:
+    """Tell whether the file has the id that the diff's ``index`` line gives it."""
+    assert patch.old is not None
+    file = tree.get(rules.directory + b"/" + patch.old if rules.directory else patch.old)
+    return file is not None and blob_id(file.data).startswith(patch.old_id)
+
+
+def _applies(diff: bytes, tree: Tree, rules: Rules) -> bool:
+    made = _tried(diff, tree, rules)
+    return made is not None and made.ok
+
+
+def _tried(diff: bytes, tree: Tree, rules: Rules) -> Report | None:
+    try:
+        return apply(diff, tree, rules)
+    except DiffError:
+        return None
 
 
 def _nearest(expected: Sequence[bytes], there: Sequence[bytes], guess: int) -> tuple[int, float]:
@@ -113,13 +244,6 @@ def _nearest(expected: Sequence[bytes], there: Sequence[bytes], guess: int) -> t
 
     best = max(ranked, key=lambda start: (share(start), -abs(start - guess)))
     return best, share(best)
-
-
-def _reverse_applies(diff: bytes, tree: Tree, rules: Rules) -> bool:
-    try:
-        return apply(diff, tree, replace(rules, reverse=not rules.reverse)).ok
-    except DiffError:
-        return False
 
 
 def _show(line: bytes) -> str:

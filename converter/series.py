@@ -10,11 +10,12 @@ from converter import commits
 from converter.apply import Report, Rules, apply
 from converter.commits import Draft
 from converter.diff import DiffError
-from converter.explain import explain
+from converter.explain import damage, explain
 from converter.explode import Explosion, Outcome
 from converter.mail import MailError
 from converter.odb import Identity, Stage
 from converter.pkggit import Origin
+from converter.text import text
 from converter.tree import Overlay, Tree
 from specparse.plan import Step
 
@@ -129,21 +130,34 @@ class Series:
                 for path in report.changes:
                     self._touched.setdefault(path, []).append(step.patch)
         except MailError as error:
-            self.failure = Failure(step, str(error), f"{error}\n")
+            told = f"{error}\n"
+            self.failure = self._failed(step, _Refused(str(error), lambda _: told))
         except _Refused as refused:
-            self.failure = Failure(step, refused.reason, refused.explain(self._touched))
+            self.failure = self._failed(step, refused)
         if written or self.failure is None:
             outcome = explosion.outcome if explosion else None
             self.patches.append(Patched(step, tuple(written), offset, fuzz, outcome))
 
+    def _failed(self, step: Step, refused: _Refused) -> Failure:
+        number = f"Patch{step.number}, " if step.number is not None else ""
+        done = len(self.patches)
+        before = (
+            f"after {done} {'patch' if done == 1 else 'patches'}" if done else "the first patch"
+        )
+        heading = f"{text(step.patch)} ({number}{step.tool} -p{step.strip}, {before})"
+        if refused.mail:
+            heading += f"\n{refused.mail}"
+        return Failure(step, refused.reason, f"{heading}\n{refused.explain(self._touched)}")
+
 
 class _Refused(Exception):
-    """A patch does not apply."""
+    """A patch does not apply; ``mail`` says which of several it was."""
 
     def __init__(self, reason: str, explain: Callable[[Mapping[bytes, list[bytes]]], str]) -> None:
         super().__init__(reason)
         self.reason = reason
         self.explain = explain
+        self.mail = ""
 
 
 def _made(
@@ -159,8 +173,14 @@ def _made(
     Raises _Refused.
     """
     if step.tool == "git-am":
-        for draft in drafts:
-            yield draft, _checked(stage, step, draft.diff)
+        for number, draft in enumerate(drafts, 1):
+            try:
+                report = _checked(stage, step, draft.diff)
+            except _Refused as refused:
+                if len(drafts) > 1:
+                    refused.mail = f"mail {number} of {len(drafts)}: {text(draft.subject)}"
+                raise
+            yield draft, report
         return
     whole = _checked(stage, step, data)
     if explosion is not None:
@@ -202,7 +222,8 @@ def _checked(tree: Tree, step: Step, diff: bytes) -> Report:
     try:
         report = apply(diff, tree, rules)
     except DiffError as error:
-        raise _Refused(str(error), lambda _, text=str(error): text) from None  # type: ignore[misc]
+        told = damage(diff, error)
+        raise _Refused(str(error), lambda _: told) from None
     if report.ok:
         return report
 
