@@ -6,7 +6,7 @@ the archive has that the tag has not; without a tag it is a root.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,6 +64,18 @@ class Import:
             "commit": self.commit,
             **(self.changes.as_json() if self.changes else {}),
         }
+
+
+def read(repo: Repository, told: Mapping[str, Any]) -> Import:
+    """Return the import that series.json tells of."""
+    fields = ("archive", "top", "directory")
+    place = Archive(*(told[field].encode("utf-8", "surrogateescape") for field in fields))
+    changes = None
+    if (commit := told["commit"]) is None:
+        changes = Changes(())
+    elif parents := repo.commit(commit).parents:
+        changes = _changes(repo.tree(parents[0]), repo.tree(commit))
+    return Import(place, told["sha512"], commit, changes)
 
 
 def build(

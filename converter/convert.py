@@ -31,6 +31,8 @@ from converter.mirror import Mirror
 from converter.odb import Entry, GitTree, Identity, Repository, Stage
 from converter.originals import Originals
 from converter.pkggit import History, Package, PkgGit
+from converter.prepared import Prepared
+from converter.prepared import commit as leave
 from converter.publish import evr_of, merge
 from converter.replay import Replay
 from converter.series import Failure, Patched
@@ -70,13 +72,15 @@ class Request:
     explode_from: Mirror | None = None  # kernel-ark, to take the monolithic patch apart
     archives: Use = "touched"
     lookaside: Lookaside | None = None
+    with_prep: bool = False  # record what %prep does besides patching
     loose: bool = False  # pkg_git was made from loose files: its commit says nothing of them
     committer: tuple[bytes, bytes] = (b"srcgit", b"srcgit@localhost")
 
     @property
     def wanted(self) -> Wanted:
         """Where to look for the base."""
-        return Wanted(self.upstreams, self.base, self.tags, self.archives)
+        use = "others" if self.with_prep and self.archives == "touched" else self.archives
+        return Wanted(self.upstreams, self.base, self.tags, use)
 
     @property
     def variant(self) -> str:
@@ -142,6 +146,7 @@ class Conversion:
             "commit": self.commit,
             "tree": self.tree,
             "series": _series_contract(self.series),
+            **({"prep": self.series["prep"]} if "prep" in self.series else {}),
             "verified": self.series.get("verified", "not run"),
             "verification": self.verdict.as_json() if self.verdict else None,
             "seconds": {stage: round(s, 4) for stage, s in self.seconds.items()},
@@ -319,8 +324,8 @@ def convert(
     """Make the commits, the branch and the tag of one build in ``repo``.
 
     With ``prepare``, the series is first held against the real %prep, and a difference leaves
-    neither branch nor tag. A build that has its tag already is returned as it is. ``clock`` is told
-    how long each stage took. Raises SrcgitError of every kind.
+    neither branch nor tag; ``with_prep`` needs it. A build that has its tag already is returned as
+    it is. ``clock`` is told how long each stage took. Raises SrcgitError of every kind.
     """
     with tempfile.TemporaryDirectory(prefix="srcgit-", dir=roomy()) as scratch:
         return _convert(request, repo, trace, prepare, progress, clock or Clock(), Path(scratch))
@@ -339,12 +344,13 @@ def _convert(
         ahead = _Ahead(request, repo, scratch, progress, clock, stages)
         with clock("plan"):
             if request.nvr and (done := find(repo, request.nvr, request.variant)):
-                return _checked(done, PkgGit(request.pkg_git).resolve(request.rev), repo)
+                commit = PkgGit(request.pkg_git).resolve(request.rev)
+                return _checked(done, commit, repo, request)
             planned = plan(request, trace, progress, ahead.so_far)
         build = planned.build(request)
         if done := find(repo, build.nvr, build.variant):
             ahead.drop()
-            return _checked(done, build.commit, repo)
+            return _checked(done, build.commit, repo, request)
         with clock("base"):
             progress("looking for the base")
             base = ahead.start(planned, _retrace(planned, request, trace))
@@ -367,20 +373,41 @@ def _convert(
         raise SeriesFailed(result.failure, build, _series_contract(record))
     verdict = None
     if prepare is not None:
+        prepared: list[Prepared] = []
+
+        def record_prep(directory: Path, verdict: Verdict) -> None:
+            if verdict.verified:
+                author = planned.package.commit.author
+                committer = Identity(*request.committer, author.date)
+                nvr = str(build.nvr)
+                prepared.append(leave(repo, reached, directory, verdict, author, committer, nvr))
+
         with clock("verify"):
-            subject = _subject(planned, repo, base.commit, reached)
-            verdict = against_prep(subject, prepare, progress=progress)
+            subject = Subject(
+                planned.package,
+                planned.plan,
+                planned.dist,
+                repo,
+                base.commit,
+                reached,
+                base,
+                planned.originals(request, scratch, progress),
+                everything=request.with_prep,
+            )
+            left = record_prep if request.with_prep else None
+            verdict = against_prep(subject, prepare, progress=progress, left=left)
         if not verdict.verified:
             repo.move_refs({build.failed_ref: (repo.ref(build.failed_ref), reached)})
             verdict.check(str(build.nvr))
         record["verified"] = "yes"
+        for did in prepared:
+            record = top.with_prep(record, did)
+            reached = did.commit or reached
         with clock("top"), Stage(repo, reached) as stage:
             commit = _top(stage, planned, record, build, request)
     with clock("tag"):
         when = Identity(*request.committer, planned.package.commit.author.date)
-        message = top.tag_message(
-            build, record["base"], len(record["patches"]), tree, record["verified"], VERSION
-        )
+        message = top.tag_message(build, record, VERSION)
         tag = repo.write_tag(commit, build.tag, when, message)
         repo.move_refs(_moves(repo, build, base.commit, commit, tag))
     tree = repo.commit(commit).tree
@@ -408,10 +435,27 @@ def verify(
             next_step="leave --repo out, or run srcgit convert --verify",
         )
     _checked(done, planned.package.commit.id, repo)
-    base, series = done.series["base"]["commit"], done.series["series"]["commit"]
-    planned = seeing(planned, request, trace, repo.tree(base))
-    subject = _subject(planned, repo, base, series)
-    return planned.nvr, against_prep(subject, prepare, progress=progress)
+    record = done.series
+    with tempfile.TemporaryDirectory(prefix="srcgit-", dir=roomy()) as scratch:
+        originals = planned.originals(request, Path(scratch), progress)
+        retrace = _retrace(planned, request, trace)
+        base = start.again(repo, planned.plan, record["base"], originals, retrace)
+        planned = planned.again(base.plan)
+        subject = Subject(
+            planned.package,
+            planned.plan,
+            planned.dist,
+            repo,
+            base.commit,
+            record["series"]["commit"],
+            base,
+            originals,
+            everything="prep" in record,
+            prepared=(record["prep"] if record["prep"]["commit"] else record["series"])["commit"]
+            if "prep" in record
+            else None,
+        )
+        return planned.nvr, against_prep(subject, prepare, progress=progress)
 
 
 def _all_told(plan: Plan) -> None:
@@ -503,10 +547,6 @@ class _Ahead:
         self._replay = None
 
 
-def _subject(planned: Planned, repo: Repository, base: str, series: str) -> Subject:
-    return Subject(planned.package, planned.plan, planned.dist, repo, base, series)
-
-
 def _top(
     stage: Stage, planned: Planned, record: dict[str, Any], build: Build, request: Request
 ) -> str:
@@ -550,14 +590,22 @@ def find(repo: Repository, nvr: Nvr, variant: str = "") -> Conversion | None:
     return Conversion(build, record, commit, repo.commit(commit).tree, tag)
 
 
-def _checked(done: Conversion, commit: str, repo: Repository) -> Conversion:
-    """Return ``done``, which must have been made from pkg-git commit ``commit``."""
+def _checked(
+    done: Conversion, commit: str, repo: Repository, request: Request | None = None
+) -> Conversion:
+    """Return ``done``, which must have been made from pkg-git commit ``commit``, as asked for."""
     if done.build.commit != commit:
         raise CannotConvert(
             f"the tag {done.build.tag} was made from pkg-git commit {done.build.commit[:12]}, "
             f"not {commit[:12]}",
             where=str(repo.path),
             next_step="ask Koji which commit was built; a tag is never moved",
+        )
+    if request is not None and request.with_prep and "prep" not in done.series:
+        raise WrongUsage(
+            f"{done.build.tag} was converted without what %prep does besides patching",
+            where=str(repo.path),
+            next_step="choose another --repo; a tag is never moved",
         )
     return done
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from converter.errors import RepositoryUnusable
 from converter.odb import Entry, GitTree
+from specparse.plan import Archive
 
 _ARCHIVE = re.compile(rb"(?P<top>.+?)\.(?:tar(?:\.[a-z0-9]+)?|tgz|tbz2?|txz)")
 _COMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
@@ -32,26 +33,22 @@ _MTIME = 1_000_000_000  # seconds; any moment in the past
 MARK = b"srcgit-base-patch"
 
 
-class Archive:
-    """A tar whose last part can be written anew: two trees that share most of their files."""
+class Made:
+    """A tar of a part of a tree, whose own last part can be written anew: trees have most in common."""
 
-    def __init__(self, path: Path, top: bytes, tree: GitTree, apart: Collection[bytes]) -> None:
-        """Write the files of ``tree`` below ``top``/, but for the paths in ``apart``.
+    def __init__(self, path: Path, place: Archive, tree: GitTree, common: Iterable[Entry]) -> None:
+        """Write the files ``common`` of ``tree`` as the archive at ``place`` holds them.
 
         ``missing`` tells the files whose content the repository lacks; they are left out.
         """
         self.path = path
+        self.place = place
         self.missing: set[bytes] = set()
-        self._top = top
         self._mtime = _MTIME
         with open(path, "wb") as file:
-            self._write(file, tree, (e for e in tree.walk() if e.path not in apart))
+            self._write(file, tree, common)
             self._common = file.tell()
         path.chmod(0o644)  # the sandbox reads it under another uid, whatever the umask is here
-
-    def renamed(self, top: bytes, tree: GitTree, apart: Collection[bytes]) -> Archive:
-        """Write the archive anew, with ``top`` as its directory."""
-        return Archive(self.path, top, tree, apart)
 
     def finish(
         self,
@@ -99,9 +96,18 @@ class Archive:
         # Not closed: the end-of-archive blocks come after the last part.
 
     def _member(self, path: bytes, mode: int, size: int) -> tarfile.TarInfo:
-        member = tarfile.TarInfo(os.fsdecode(self._top + b"/" + path))
+        directory, top = self.place.directory, self.place.top
+        inside = path.removeprefix(directory + b"/") if directory else path
+        member = tarfile.TarInfo(os.fsdecode(top + b"/" + inside if top else inside))
         member.mode, member.size, member.mtime = mode, size, self._mtime
         return member
+
+
+def put(file: Path, directory: Path, name: bytes) -> None:
+    """Let ``file`` be the source ``name`` of ``directory``."""
+    path = directory / os.fsdecode(name)
+    path.unlink(missing_ok=True)
+    os.link(file, path)
 
 
 def _tar(file: io.BufferedWriter | io.BufferedRandom) -> tarfile.TarFile:

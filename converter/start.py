@@ -126,6 +126,30 @@ def find(
     return Start(_told(plan, archives), rev, commit, upstream_commit, tuple(imports), whole)
 
 
+def again(
+    repo: Repository,
+    plan: Plan,
+    record: Mapping[str, Any],
+    originals: Originals,
+    retrace: Retrace,
+) -> Start:
+    """Return where the series of a converted build starts, by the ``base`` of its series.json.
+
+    Archives are fetched if ``repo`` has forgotten what they hold. Raises SrcgitError of every kind.
+    """
+    told = record.get("archives", [])
+    imports = tuple(base.read(repo, archive) for archive in told)
+    layouts = {
+        i.archive.file: layout(repo, originals.unpacked(repo, i.archive.file)) for i in imports
+    }
+    if layouts:
+        plan = retrace(layouts, {})
+    plan = seeing(plan, repo.tree(record["commit"]), lambda files: retrace(layouts, files))
+    upstream_commit = record.get("upstream") if told else record["commit"]
+    whole = any(archive["main"] for archive in told)
+    return Start(plan, record["rev"], record["commit"], upstream_commit, imports, whole)
+
+
 def seeing(plan: Plan, base: GitTree, retrace: Callable[[Mapping[bytes, bytes]], Plan]) -> Plan:
     """Return the plan of a %prep that sees the files of ``base`` which it looks at.
 

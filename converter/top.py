@@ -10,11 +10,12 @@ from converter.build import Build
 from converter.errors import CannotConvert
 from converter.odb import Commit
 from converter.pkggit import Package, Provenance
+from converter.prepared import Prepared
 from converter.references import references
 from converter.series import Patched
 from converter.text import text
 from converter.tree import File
-from specparse.plan import Plan, Step
+from specparse.plan import CHANGES, Plan, Step
 
 SERIES_JSON = b"fedora/series.json"
 
@@ -134,23 +135,26 @@ def commit_message(build: Build, pkg_git_commit: Commit) -> bytes:
     return f"{title}\n\n".encode() + pkg_git_commit.message
 
 
-def tag_message(
-    build: Build, base: Mapping[str, Any], patches: int, tree: str, verified: str, version: str
-) -> bytes:
+def with_prep(series: Mapping[str, Any], prepared: Prepared) -> dict[str, Any]:
+    """Return series.json with what %prep does besides patching, now that a commit stands for it."""
+    left_out = [u for u in series["unrepresented"] if u["why"] != CHANGES]
+    return {**series, "unrepresented": left_out, "prep": prepared.as_json()}
+
+
+def tag_message(build: Build, series: Mapping[str, Any], version: str) -> bytes:
     """Return the tag's message: the NVR, then the trailers of the contract."""
+    base = series["base"]
+    archives = [archive for archive in base.get("archives", ()) if archive["commit"]]
     trailers = [
         f"Pkg-Git: {build.pkg_git}#{build.commit}",
         f"Upstream: {base['rev']} {base.get('upstream') or base['commit']}",
-        *(
-            f"Archive: {a['archive']} {a['commit']}"
-            for a in base.get("archives", ())
-            if a["commit"]
-        ),
+        *(f"Archive: {archive['archive']} {archive['commit']}" for archive in archives),
         *([f"Koji-Build: {build.koji_id}"] if build.koji_id is not None else []),
         *([f"Variant: {build.variant}"] if build.variant else []),
-        f"Patches: {patches}",
-        f"Series-Tree: {tree}",
-        f"Verified: {verified}",
+        f"Patches: {len(series['patches'])}",
+        f"Series-Tree: {series['series']['tree']}",
+        *([f"Prep-Tree: {series['prep']['tree']}"] if "prep" in series else []),
+        f"Verified: {series['verified']}",
         f"Converter: srcgit {version}",
     ]
     return "\n".join([str(build.nvr), "", *trailers, ""]).encode()

@@ -38,6 +38,8 @@ class Verdict:
     paths: int  # compared
     how: str
     seconds: dict[str, float]
+    backups: frozenset[bytes] = frozenset()  # among the differences: what patch(1) left
+    restless: tuple[bytes, ...] = ()  # what %prep makes, and never twice alike
 
     @property
     def defects(self) -> tuple[Difference, ...]:
@@ -64,6 +66,7 @@ class Verdict:
             ],
             "history": self.history.as_json() if self.history else None,
             "unseen": [text(path) for path in self.unseen],
+            "restless": [text(path) for path in self.restless],
             "not_compared": [text(path) for path in self.not_compared],
             "stopped": self.stopped,
             "spec_edits": list(self.edits),

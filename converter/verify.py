@@ -14,20 +14,24 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from converter import amhistory, prepsteps, sourcedir, worktree
 from converter.amhistory import AmHistory
+from converter.base import Import
 from converter.errors import CannotConvert, CannotWork, NoSandbox, SpecDoesNotParse
 from converter.odb import Entry, GitTree, Repository
+from converter.originals import Originals
 from converter.pkggit import Package
-from converter.sourcedir import Archive
+from converter.sourcedir import Made
+from converter.start import Start
 from converter.text import text
+from converter.tree import why_unsafe
 from converter.verdict import Difference, Verdict
-from specparse.plan import Plan, Prepared, Preparer, SandboxError, SpecError
+from specparse.plan import Archive, Plan, Prepared, Preparer, SandboxError, SpecError
 
 Files = Mapping[bytes, Entry]
 _EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"  # git's id of an empty file
@@ -44,6 +48,10 @@ class Subject:
     repository: Repository
     base: str  # commit id
     series: str  # id of the last patch's commit; the base's where there are no patches
+    start: Start | None = None  # what the base is made of, where archives are in it
+    originals: Originals | None = None  # where the real ones are
+    everything: bool = False  # every source is to be the real one, not those archives alone
+    prepared: str | None = None  # the commit that says what %prep leaves
 
 
 def verify(
@@ -52,15 +60,16 @@ def verify(
     *,
     scratch: Path | None = None,
     progress: Callable[[str], None] = lambda stage: None,
+    left: Callable[[Path, Verdict], None] | None = None,
 ) -> Verdict:
     """Run the package's real %prep, and compare what it leaves with the converted tree.
 
-    ``scratch`` is a directory on a disk with room for three copies of the tree. Raises
+    ``left`` is called with the directory of what it leaves, which is gone afterwards. ``scratch`` is a directory on a disk with room for three copies of the tree. Raises
     SpecDoesNotParse, CannotConvert, NoSandbox, CannotWork.
     """
     with tempfile.TemporaryDirectory(prefix="srcgit-verify-", dir=scratch or roomy()) as path:
         os.chmod(path, 0o755)  # the sandbox works under another uid
-        return _Verification(subject, prepare, Path(path), progress).verdict()
+        return _Verification(subject, prepare, Path(path), progress, left).verdict()
 
 
 def roomy() -> str:
@@ -73,14 +82,28 @@ class _Verification:
     """One verification at work in its scratch directory."""
 
     def __init__(
-        self, subject: Subject, prepare: Preparer, here: Path, progress: Callable[[str], None]
+        self,
+        subject: Subject,
+        prepare: Preparer,
+        here: Path,
+        progress: Callable[[str], None],
+        left: Callable[[Path, Verdict], None] | None,
     ) -> None:
         self._subject = subject
         self._prepare = prepare
         self._here = here
         self._progress = progress
+        self._left = left
         self._base = subject.repository.tree(subject.base)
         self._series = subject.repository.tree(subject.series)
+        # What the main archive holds, as far as it is made up.
+        start = subject.start
+        upstream = start.upstream if start is not None and not start.whole else None
+        self._upstream = subject.repository.tree(upstream) if upstream else self._base
+        self._real: dict[bytes, Path] = {}  # sources that are what their names say
+        self._made: list[Made] = []  # others that the control run has changed
+        self._theirs: set[bytes] = set()  # paths that these and the real ones bring
+        self._touched: set[bytes] = set()  # paths in which runs differ
         self._seconds: dict[str, float] = {}
         self._started = time.perf_counter()
 
@@ -88,13 +111,13 @@ class _Verification:
         was = {e.path: e for e in self._base.walk()}
         want = {e.path: e for e in self._series.walk()}
         touched = {path for path in want.keys() | was.keys() if want.get(path) != was.get(path)}
-        archive = self._sources(touched)
-        control = self._run(archive, touched, control=True)
+        self._sources(touched)
+        control = self._run(control=True)
         if control.status and (other := prepsteps.missing_directory(control)) is not None:
             # `%setup -n NAME` is how a spec says that its archive holds another directory.
             worktree.remove(self._here / "control")
-            archive = archive.renamed(other, self._base, touched)
-            control = self._run(archive, touched, control=True)
+            self._make_main(replace(self._main.place, top=other))
+            control = self._run(control=True)
         top = self._top(control)
         passed = self._files("control", top)
         if want and not any(passed.get(path) == entry for path, entry in want.items()):
@@ -102,26 +125,32 @@ class _Verification:
                 control, f"no file of the tree is in {top or 'the build directory'}"
             )
 
-        proof = self._run(archive, touched, control=False)
+        proof = self._run(control=False)
         if prepsteps.patching(prepsteps.stop(proof)):
             raise self._refused(proof, "%prep stops when it applies the patches itself")
-        history = self._history(self._here / "proof" / top, archive.missing)
-        real = self._files("proof", top)
+        stopped = prepsteps.stop(proof)
+        if stopped and (self._left or self._subject.prepared):
+            raise self._refused(proof, "%prep does not come to its end")
+        history = self._history(self._here / "proof" / top, self._missing())
+        real = self._files("proof", top, keep=self._left is not None)
 
-        want = {path: entry for path, entry in want.items() if path not in archive.missing}
-        wrong = self._wrong(want, was, real, passed)
+        want = {path: entry for path, entry in want.items() if path not in self._missing()}
+        wrong, backups = self._wrong(want, was, real, passed)
         alive = {entry.id for entry in real.values()}
         unseen = {p for p in touched & want.keys() - real.keys() if want[p].id not in alive}
+        restless = set()
         if suspects := wrong & real.keys() & passed.keys():
             # Perhaps %prep never makes these twice alike: a second control run tells.
-            self._run(archive, touched, control=True)
+            self._run(control=True)
             again = self._files("control", top)
             restless = {path for path in suspects if again.get(path) != passed[path]}
             wrong -= restless
             unseen |= restless & touched
+        if self._subject.prepared:
+            wrong |= self._otherwise(self._subject.prepared, real, backups | restless)
         commands = prepsteps.commands(proof)
         self._lap("compare")
-        return Verdict(
+        verdict = Verdict(
             tree=self._series.id,
             differences=tuple(
                 _difference(path, want.get(path), real.get(path), path in wrong, commands)
@@ -130,24 +159,48 @@ class _Verification:
             ),
             history=history,
             unseen=() if history else tuple(sorted(unseen)),
-            not_compared=tuple(sorted(archive.missing)),
-            stopped=prepsteps.stop(proof),
+            not_compared=tuple(sorted(self._missing())),
+            stopped=stopped,
             edits=proof.edits,
             paths=len(want.keys() | real.keys()),
             how=f"{proof.version}: {proof.command}",
             seconds=self._seconds,
+            backups=frozenset(backups),
+            restless=tuple(sorted(restless)),
         )
+        if self._left is not None:
+            self._left(self._here / "proof" / top, verdict)
+            worktree.remove(self._here / "proof")
+        return verdict
 
-    def _wrong(self, want: Files, was: Files, real: Files, passed: Files) -> set[bytes]:
-        """Return the paths in which the runs differ, ``real`` not being what one wants either."""
-        wrong = set()
+    def _otherwise(self, prepared: str, real: Files, apart: Collection[bytes]) -> set[bytes]:
+        """Return the paths in which what %prep leaves is not what the commit ``prepared`` says."""
+        said = {entry.path: entry for entry in self._subject.repository.tree(prepared).walk()}
+        return {
+            path
+            for path in said.keys() | real.keys()
+            if path not in apart
+            and path not in self._missing()
+            and said.get(path) != real.get(path)
+            and not why_unsafe(path, link=False)
+        }
+
+    def _wrong(
+        self, want: Files, was: Files, real: Files, passed: Files
+    ) -> tuple[set[bytes], set[bytes]]:
+        """Return the paths in which the runs differ, ``real`` not being what one wants either.
+
+        And those of the backups that patches leave: they differ, and are no defect.
+        """
+        wrong: set[bytes] = set()
+        backups: set[bytes] = set()
         for path in want.keys() | real.keys() | passed.keys():
             found = real.get(path)
             if found == passed.get(path) or (found is not None and found == want.get(path)):
                 continue
-            if found is None or path in want or not self._backup(path, found, was):
-                wrong.add(path)
-        return wrong
+            backup = found is not None and path not in want and self._backup(path, found, was)
+            (backups if backup else wrong).add(path)
+        return wrong, backups
 
     def _lap(self, stage: str) -> None:
         now = time.perf_counter()
@@ -156,40 +209,97 @@ class _Verification:
 
     # -- the runs --------------------------------------------------------------------------
 
-    def _sources(self, touched: Collection[bytes]) -> Archive:
-        """Fill the source directory; the archive still lacks its end, the ``touched`` files."""
+    def _sources(self, touched: set[bytes]) -> None:
+        """Fill the source directory with all but the archives that runs differ in."""
         subject, plan = self._subject, self._subject.plan
         self._progress("making the source archive")
         package = self._here / "package"
-        package.mkdir()
-        package.chmod(0o755)
+        for directory in (package, self._here / "real", self._here / "made"):
+            directory.mkdir()
+            directory.chmod(0o755)
         subject.package.export(package, subject.plan.spec)
         sourcedir.flatten(package)
         declared = self._asked(
             lambda: self._prepare.declared(package, plan.spec, dist=subject.dist, arch=plan.arch)
         )
         lacking = [n for n in declared if not os.path.lexists(package / os.fsdecode(n))]
-        archive = next((name for name in lacking if sourcedir.top_of(name)), b"")
-        if not archive and plan.archives:  # it is there, as in a source RPM: the base replaces it
-            archive = plan.archives[0].file
-            (package / os.fsdecode(archive)).unlink(missing_ok=True)
-        top = sourcedir.top_of(archive)
+        main, others = self._archives(lacking)
+        try:
+            for name in self._wanted(lacking, main, others):
+                self._real[name] = self._here / "real" / os.fsdecode(name)
+                assert subject.originals is not None
+                shutil.copyfile(subject.originals.file(name), self._real[name])
+                self._real[name].chmod(0o644)
+                sourcedir.put(self._real[name], package, name)
+            self._touched = touched | self._make_others(others, touched)
+            self._make_main(main)
+            sourcedir.put(self._main.path, package, main.file)
+            sourcedir.fill(package, declared, plan.base_patches)
+        except OSError as error:
+            raise self._no_room(error.strerror or str(error)) from error
+        # %prep unpacks it, and may keep a second copy in a git repository of its own.
+        if shutil.disk_usage(self._here).free < 2 * self._main.path.stat().st_size:
+            raise self._no_room("too little room")
+        self._lap("archive")
+
+    def _archives(self, lacking: Sequence[bytes]) -> tuple[Archive, Sequence[Import]]:
+        """Return the main archive, and those of the others that are in the base."""
+        start, plan = self._subject.start, self._subject.plan
+        if start is not None and start.whole:
+            return start.imports[0].archive, start.imports[1:]
+        others = start.imports if start is not None else ()
+        if plan.archives:
+            return plan.archives[0], others
+        name = next((name for name in lacking if sourcedir.top_of(name)), b"")
+        top = sourcedir.top_of(name)
         if top is None:
             raise CannotConvert(
                 "the spec declares no source archive that pkg-git lacks",
                 where=text(plan.spec),
                 next_step="only a package whose upstream comes as an archive can be verified",
             )
-        try:
-            made = Archive(package / os.fsdecode(archive), top, self._base, touched)
-            sourcedir.fill(package, declared, plan.base_patches)
-        except OSError as error:
-            raise self._no_room(error.strerror or str(error)) from error
-        # %prep unpacks it, and may keep a second copy in a git repository of its own.
-        if shutil.disk_usage(self._here).free < 2 * made.path.stat().st_size:
-            raise self._no_room("too little room")
-        self._lap("archive")
-        return made
+        return Archive(name, top), others
+
+    def _wanted(
+        self, lacking: Iterable[bytes], main: Archive, others: Iterable[Import]
+    ) -> Iterator[bytes]:
+        """Yield the names of the sources that are to be the real ones."""
+        plan, start = self._subject.plan, self._subject.start
+        if start is not None and start.whole:
+            yield main.file
+        yield from (other.archive.file for other in others)
+        made_up = {main.file, *plan.base_patches, *(other.archive.file for other in others)}
+        patches = {step.patch for step in plan.steps}
+        for name in dict.fromkeys(lacking):
+            if name not in made_up and (self._subject.everything or name in patches):
+                yield name
+
+    def _make_others(self, others: Iterable[Import], touched: set[bytes]) -> set[bytes]:
+        """Make what the control run has in the place of archives that the series changes.
+
+        Returns the paths that no other archive may bring.
+        """
+        theirs: set[bytes] = set()
+        for number, other in enumerate(others):
+            place = other.archive
+            own = {path for _, path in other.changes.paths} if other.changes else set()
+            if place.directory:
+                own |= {p for p in touched if p.startswith(place.directory + b"/")}
+            theirs |= own
+            if own & touched:
+                made = Made(self._here / "made" / str(number), place, self._series, ())
+                made.finish(self._series, own, (), patched=True)
+                self._made.append(made)
+        self._theirs = theirs
+        return theirs
+
+    def _make_main(self, place: Archive) -> None:
+        """Make the main archive; it still lacks its end, the files that runs differ in."""
+        entries = (e for e in self._upstream.walk() if e.path not in self._touched)
+        self._main = Made(self._here / "made" / "main", place, self._upstream, entries)
+
+    def _missing(self) -> set[bytes]:
+        return self._main.missing.union(*(made.missing for made in self._made))
 
     def _no_room(self, why: str) -> CannotWork:
         return CannotWork(
@@ -198,12 +308,22 @@ class _Verification:
             next_step="make room there, or name another directory with TMPDIR",
         )
 
-    def _run(self, archive: Archive, touched: Collection[bytes], *, control: bool) -> Prepared:
+    def _run(self, *, control: bool) -> Prepared:
         """Run %prep on the base; or, for control, on the converted tree without the patches."""
         subject, plan = self._subject, self._subject.plan
         name = "control" if control else "proof"
-        tree = self._series if control else self._base
-        archive.finish(tree, touched, plan.base_patches, patched=control)
+        package = self._here / "package"
+        if control:
+            own = self._touched - self._theirs
+            self._main.finish(self._series, own, plan.base_patches, patched=True)
+        else:
+            self._main.finish(self._upstream, self._touched, plan.base_patches, patched=False)
+        sourcedir.put(self._main.path, package, self._main.place.file)
+        for file, real in self._real.items():
+            if not control or file != self._main.place.file:
+                sourcedir.put(real, package, file)
+        for made in self._made if control else ():
+            sourcedir.put(made.path, package, made.place.file)
         self._progress("running %prep" + (" without the patches" if control else ""))
         build = self._here / name
         build.mkdir()
@@ -221,8 +341,8 @@ class _Verification:
         self._lap(name)
         return run
 
-    def _files(self, name: str, top: str) -> Files:
-        """Return the files that a run left in its source tree, and make room again."""
+    def _files(self, name: str, top: str, *, keep: bool = False) -> Files:
+        """Return the files that a run left in its source tree; make room again unless to ``keep``."""
         try:
             return worktree.scan(self._here / name / top)
         except OSError as error:
@@ -232,7 +352,8 @@ class _Verification:
                 next_step="look at what the spec does with links and modes",
             ) from error
         finally:
-            worktree.remove(self._here / name)
+            if not keep:
+                worktree.remove(self._here / name)
 
     def _asked(self, ask: Callable[[], T]) -> T:
         """Return what the port answers, its errors turned into ours."""

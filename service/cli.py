@@ -206,6 +206,11 @@ def plan(**options: Any) -> None:
 @cli.command(short_help="Make a build's commits, branch and tag; publish them.")
 @_shared
 @click.option("--verify", is_flag=True, help="Run the real %prep first; publish what equals it.")
+@click.option(
+    "--with-prep",
+    is_flag=True,
+    help="Record what %prep does besides patching, as one commit; verifies as well.",
+)
 @click.option("--queue", is_flag=True, help="Leave it to the daemon, whatever was tried before.")
 def convert(**options: Any) -> None:
     """Make the commits, the branch and the tag of BUILD in --repo; publish them with --push.
@@ -222,7 +227,7 @@ def convert(**options: Any) -> None:
         click.echo(_queue(_asked(options), options["config"]))
         return
     with Progress(options["verbose"]) as progress:
-        prepare = _preparer(options) if options["verify"] else None
+        prepare = _preparer(options) if options["verify"] or options["with_prep"] else None
         asked = _asked(options)
         path = options["repo"] or (asked.package.repo if asked.package else None)
         if path is None:
@@ -515,6 +520,7 @@ def _asked(options: dict[str, Any]) -> _Asked:
         "upstreams": tuple(Mirror(url, cache) for url in options["upstreams"]),
         "archives": archives,
         "lookaside": Lookaside(lookaside, settings.state / "lookaside"),
+        "with_prep": options.get("with_prep", False),
         "explode_from": Mirror(options["explode_from"], cache) if options["explode_from"] else None,
         "committer": (name.encode(), email.encode()),
     }
@@ -681,6 +687,12 @@ def _print_conversion(done: Conversion, repo: Path) -> None:
             made = sum("source" in commit for commit in patch["commits"])
             rest = ", and a residue" if told["residue"] else ""
             click.echo(f"       {patch['patch']}: {made} of {told['listed']} listed commits{rest}")
+    if told := done.series.get("prep"):
+        files = sum(step["files"] for step in told["steps"])
+        click.echo(
+            f"       %prep changes {files} files besides"
+            + (f" ({told['commit'][:12]})" if files else "")
+        )
     click.echo(f"branch {done.build.branch}  {done.commit}")
     click.echo(f"tag    {done.build.tag}")
     click.echo(f"tree   {done.tree}, after the series {done.series['series']['tree']}")

@@ -59,6 +59,7 @@ class Package:
     repo: Path  # the repository that receives the result
     push: tuple[str, ...] = ()
     verify: bool = False
+    with_prep: bool = False  # record what %prep does besides patching; needs no verify beside it
     archive: bool = False  # start from the archives that are built, on top of upstream's tag
     explode_from: str = ""  # kernel-ark, to take the kernel's monolithic patch apart; "": do not
 
@@ -224,6 +225,7 @@ def _package(name: str, section: _Section, state: Path) -> Package:
         repo=Path(section.get("repo", str, f"{state}/{name}.git")),
         push=section.addresses("push", ()),
         verify=section.get("verify", bool, False),
+        with_prep=section.get("with_prep", bool, False),
         archive=section.get("archive", bool, False),
         explode_from=section.checked("explode_from", lambda text: text and address(text), ""),
     )

@@ -93,7 +93,7 @@ class Pipeline:
                 repo.borrow(mirror.repository)
             for place in package.push[:1]:
                 catch_up(repo, place)
-        prepare = self.prepare_tree if package.verify else None
+        prepare = self.prepare_tree if package.verify or package.with_prep else None
         done = converting.convert(
             request, repo, self.trace, prepare=prepare, progress=progress, clock=clock
         )
@@ -150,6 +150,7 @@ class Pipeline:
             upstreams=tuple(Mirror(url, cache) for url in package.upstreams),
             tags=package.tags,
             archives="whole" if package.archive else "touched",
+            with_prep=package.with_prep,
             lookaside=Lookaside(self.config.lookaside, self.config.state / "lookaside"),
             explode_from=Mirror(package.explode_from, cache) if package.explode_from else None,
             committer=(name.encode(), email.encode()),

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from specparse.plan import Skipped, Step, Unrepresented
+from specparse.plan import CHANGES, Skipped, Step, Unrepresented
 
 # what a call worked on that is not the tree that is built
 _ELSEWHERE = {
@@ -413,7 +413,7 @@ class _Interpreter:
                 command,
                 "a macro that is not known here"
                 if command.lstrip("'").startswith("%")
-                else "changes the tree and is no patch",
+                else CHANGES,
             )
             for command in self._recording.changes
         ]

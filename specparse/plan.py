@@ -89,6 +89,9 @@ class Skipped:
     why: str
 
 
+CHANGES = "changes the tree and is no patch"  # why most of %prep's commands are not represented
+
+
 @dataclass(frozen=True, slots=True)
 class Unrepresented:
     """Something that %prep does to the tree and that no commit of the series stands for.

@@ -125,7 +125,8 @@ class Case:
             for backup in tree.rglob("*.orig"):
                 backup.unlink()
             git = ["git", "-C", str(tree)]
-            shutil.rmtree(tree / ".git", ignore_errors=True)
+            for inner in tree.rglob(".git"):
+                shutil.rmtree(inner)
             subprocess.run([*git, "init", "-q"], check=True)
             subprocess.run([*git, "add", "-A", "-f"], check=True)
             return subprocess.run([*git, "write-tree"], check=True, capture_output=True).stdout.decode().strip()  # fmt: skip

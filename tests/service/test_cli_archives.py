@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ Patch1: one.patch
 A demo.
 %prep
 %autosetup -p1 -a 1
+chmod +x README
 %changelog
 """
 PATCH = "--- a/README\n+++ b/README\n@@ -1 +1 @@\n-hello\n+bye\n"
@@ -120,6 +122,23 @@ def test_the_configured_lookaside_cache(asked: str, tmp_path: Path) -> None:
     assert sorted(p.read_bytes() for p in kept) == sorted(FILES.values())
     http_again = tmp_path / "again.git"
     srcgit("convert", asked, "--repo", http_again, "--config", config)  # from what was kept
+
+
+def test_with_what_prep_does_besides(
+    asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="srcgit-test-") as scratch:
+        Path(scratch).chmod(0o755)  # the sandbox's user reaches it, which it does not pytest's own
+        monkeypatch.setenv("TMPDIR", scratch)
+        where = ("--lookaside", tmp_path / "lookaside", "--repo", tmp_path / "r.git")
+        out, _ = srcgit("convert", asked, *where, "--with-prep")
+        assert "       %prep changes 1 files besides (" in out
+        done = json.loads(srcgit("convert", asked, *where, "--with-prep", "--json")[0])
+        assert done["prep"]["steps"] == [{"command": "chmod +x README", "files": 1}]
+        out, _ = srcgit("verify", asked, *where)
+        assert out.startswith("demo-1.2-3.fc41: verified: yes\n")
+    _, error = srcgit("convert", asked, *where, "--with-prep", "--no-sandbox", status=2)
+    assert "only in the sandbox" in error
 
 
 def test_a_file_that_is_not_the_one_named(asked: str, tmp_path: Path) -> None:
