@@ -81,8 +81,10 @@ def _without_section(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
     """What goes wrong in the macros of %build and the like is no matter of %prep."""
     at = sum(map(len, spec.splitlines(keepends=True)[: int(found[1]) - 1]))
     for section, _, start, end in _sections(spec):
-        if start <= at < end and section not in (b"", b"prep", b"package", b"description"):
-            return _blanked(spec, section), f"%{section.decode()} left out: {found[0]}"
+        if start <= at < end and section not in (b"", b"prep", b"package"):
+            made = spec[:start] + _emptied(spec[start:end]) + spec[end:]
+            said = " ".join(found[0].split())
+            return made, f"%{section.decode()} left out: {said}"
     return spec, ""
 
 
@@ -126,6 +128,7 @@ _Change = Callable[[bytes, re.Match[str]], tuple[bytes, str]]
 _RULES: tuple[tuple[str, _Change], ...] = (
     (r"Unknown option ([Cq]) in (autosetup|setup|autopatch)|Bad %setup option -C", _without_option),
     (r"line (\d+): (?:Too many levels of recursion|Unknown option)", _without_section),
+    (r"line (\d+): %[^:]*: package \S+ does not exist", _without_section),  # %gopkg would make it
     (r"Unknown (?:tag: Build(?:System|Option)\b|buildsystem)|second %prep\b", _declared),
     (r"parametric macro .* not defined for buildsystem", _declared),
     (r"second %(\w+)", _without_second),
@@ -148,14 +151,15 @@ def _sections(spec: bytes) -> Iterator[tuple[bytes, bytes, int, int]]:
 
 def _blanked(spec: bytes, name: bytes) -> bytes:
     """Leave out every section ``name``."""
-    parts = []
-    for section, _, start, end in _sections(spec):
-        part = spec[start:end]
-        if section == name:
-            body, rest = _whole(part)
-            part = re.sub(rb"[^\n]", b"", body) + rest
-        parts.append(part)
-    return b"".join(parts)
+    return b"".join(
+        _emptied(spec[start:end]) if section == name else spec[start:end]
+        for section, _, start, end in _sections(spec)
+    )
+
+
+def _emptied(section: bytes) -> bytes:
+    body, rest = _whole(section)
+    return b"\n" * body.count(b"\n") + rest
 
 
 def _whole(part: bytes) -> tuple[bytes, bytes]:
