@@ -11,6 +11,9 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cmp_to_key
+
+from converter.build import vercmp
 
 VERSION = "%{version}"
 NAME = "%{name}"
@@ -137,7 +140,7 @@ def _learned(version: str, names: Sequence[str], tags: Sequence[str]) -> Tag | U
         looks = {r.template: _count(r, tags) for r in readings}
         expected = [r for r in readings if usual(r.before) and _AFTER.fullmatch(r.after)]
         if expected:
-            best = _best(expected, spelling, looks)
+            best = _best(expected, spelling, tags)
         else:
             # Its look must be that of the upstream's tags, not of something beside them.
             strange = (r for r in readings if looks[r.template] * 2 > max(total, 2 * _ENOUGH))
@@ -153,16 +156,36 @@ def _learned(version: str, names: Sequence[str], tags: Sequence[str]) -> Tag | U
     return None
 
 
-def _best(readings: Sequence[_Reading], version: str, looks: dict[str, int]) -> _Reading | None:
-    """Return the reading that stands out: most other tags look like it, or it is spelled alike."""
-    most = max(readings, key=lambda r: looks[r.template])
-    rivals = [r for r in readings if r is not most]
-    if all(looks[most.template] > 2 * looks[r.template] for r in rivals):
-        return most
-    if all(r.template == most.template for r in rivals):
-        alike = [r for r in readings if r.body in (version, version.replace("~", "-"))]
-        return alike[0] if len(alike) == 1 else None
-    return None
+def _best(readings: Sequence[_Reading], version: str, tags: Sequence[str]) -> _Reading | None:
+    """Return the reading that stands out: its look is that of the versions right before and after.
+
+    Upstreams change how they name tags; of two looks the commoner one may be of another time.
+    """
+    templates = {r.template: r for r in readings}
+    if len(templates) > 1:
+        bodies = {t: {_plain(body) for body in _bodies(r, tags)} for t, r in templates.items()}
+        others = set().union(*bodies.values()) - {_plain(r.body) for r in readings}
+        near = _neighbours(_plain(version), others)
+        ranked = sorted(templates, key=lambda t: -len(near & bodies[t]))
+        first, second = (len(near & bodies[t]) for t in ranked[:2])
+        if first <= 2 * second:
+            return None
+        readings = [r for r in readings if r.template == ranked[0]]
+    if len(readings) == 1:
+        return readings[0]
+    alike = [r for r in readings if r.body in (version, version.replace("~", "-"))]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _plain(body: str) -> str:
+    return re.sub(r"[-_]", ".", body.casefold())
+
+
+def _neighbours(version: str, others: Iterable[str]) -> set[str]:
+    """Return the two versions right before and the two right after."""
+    ordered = sorted({*others, version}, key=cmp_to_key(vercmp))
+    at = ordered.index(version)
+    return {*ordered[max(0, at - 2) : at], *ordered[at + 1 : at + 3]}
 
 
 def _spellings(version: str) -> Iterator[tuple[str, str]]:
