@@ -6,10 +6,11 @@ most of a plan's time.
 
 from __future__ import annotations
 
-# In the top directory of each unpacked archive. Its name is that of an empty file (archive.0.NAME
-# the main one, archive.1.NAME any other), and each call that works there leaves a file called by
-# its number. Copies take that with them, so the tree itself tells what was done to it, whatever was
-# copied, renamed, deleted or unpacked again.
+# In the top directory of each unpacked archive. Its name is that of a file (archive.0.NAME= the main
+# one, archive.1.NAME= any other), and each call that works there leaves a file called by its number.
+# Copies take that with them, so the tree itself tells what was done to it, whatever was copied,
+# renamed, deleted or unpacked again. They are neither empty nor have they an archive's suffix:
+# `find -name '*.gz' -delete`, `find -empty -delete`.
 MARKER = "srcgit.tree"
 # what %setup unpacks (rpm 4.18, rpmio/rpmfileutil.c, rpmFileIsCompressed: by content; here by name)
 ARCHIVE = r"\.(?:tar(?:\.\w{1,4})?|tgz|tbz2?|txz|zip|jar|oxt|xpi|crate|gem)$"
@@ -45,7 +46,8 @@ while [ -n "$top" ] && [ ! -e "$top/{MARKER}" ]; do top=${{top%/*}}; done
 if [ -n "$top" ]; then
     for archive in "$top/{MARKER}"/archive.*; do break; done
     archive=${{archive##*/archive.?.}}
-    printf '' 2>/dev/null > "$top/{MARKER}/$call" || call=0
+    archive=${{archive%=}}
+    printf = 2>/dev/null > "$top/{MARKER}/$call" || call=0
 fi
 repository=
 if [ "$tool" = git ]; then

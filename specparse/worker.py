@@ -135,7 +135,7 @@ def made_up(name: str, top: str | None, main: bool) -> dict[str, bytes]:
     if main:
         files |= {os.path.join(TOPS[name], path): data for path, data in REAL.items()}
     MADE[name] = files
-    return {**files, marked(name, main): b""}
+    return {**files, marked(name, main): b"="}
 
 
 def one_top(paths: list[str]) -> str:
@@ -145,7 +145,7 @@ def one_top(paths: list[str]) -> str:
 
 
 def marked(name: str, main: bool) -> str:
-    return os.path.join(TOPS[name], MARKER, f"archive.{int(not main)}.{name}")
+    return os.path.join(TOPS[name], MARKER, f"archive.{int(not main)}.{name}=")
 
 
 def archive(name: str, files: dict[str, bytes]) -> bytes:
@@ -178,7 +178,7 @@ def mark(name: str, main: bool) -> bool:
             buffer = io.BytesIO(data)
             with zipfile.ZipFile(buffer, "a") as zipped:
                 TOPS[name] = one_top(zipped.namelist())
-                zipped.writestr(marked(name, main), b"")
+                zipped.writestr(marked(name, main), b"=")
             data = buffer.getvalue()
         else:
             data = packed(name, tar_marked(name, data, main))
@@ -203,7 +203,9 @@ def tar_marked(name: str, data: bytes, main: bool) -> bytes:
         TOPS[name] = one_top([path for path in paths if path.strip("./")])
         for member in members:
             new.addfile(member, old.extractfile(member) if member.isreg() else None)
-        new.addfile(tarfile.TarInfo(marked(name, main)))
+        member = tarfile.TarInfo(marked(name, main))
+        member.size = 1
+        new.addfile(member, io.BytesIO(b"="))
     return buffer.getvalue()
 
 
@@ -526,7 +528,7 @@ def trees(buildsubdir: str) -> dict[str, list[tuple[str, set[str]]]]:
         there = os.listdir(f"{parent}/{MARKER}")
         calls = {name for name in there if not name.startswith("archive.")}
         for name in sorted(set(there) - calls):
-            archive_ = name[len("archive.0.") :]
+            archive_ = name[len("archive.0.") : -1]
             found.setdefault(archive_, []).append((parent, calls))
             with contextlib.suppress(FileNotFoundError):  # %prep may still be running
                 changed = os.lstat(f"{parent}/{MARKER}/{name}").st_ctime_ns  # tar sets the others

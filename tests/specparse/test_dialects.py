@@ -138,6 +138,12 @@ def test_what_is_no_patch_is_listed(traced: Traced) -> None:
     assert plan.skipped[0].patch == OTHER
 
 
+def test_what_is_deleted_by_name_is_not_the_tree(traced: Traced) -> None:
+    """Tomcat's %prep does: archives and empty files are thrown out before the patches."""
+    prep = "%setup -q\nfind . -name '*.xz' -delete\n%patch -P 1 -p1\nfind . -type f -empty -delete\n%patch -P 2 -p1"
+    assert list(traced(TWO, prep, FILES).steps) == RPMS
+
+
 def test_names_comments_and_macros(traced: Traced) -> None:
     plan = traced(
         "# rhbz 12345: fixes\n# a thing\nPatch1: one.patch\nPatch2: two.patch\n",
