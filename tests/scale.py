@@ -77,6 +77,7 @@ class Result:
     seconds: float
     per_hour: float  # builds
     gain: float  # against one worker
+    cpu: float  # seconds of the daemons' processor time for one build
 
 
 class Site:
@@ -104,8 +105,8 @@ class Site:
             commit = sources[name].commit(files, f"build {number}\n", branch="f28")
             hub.add(f"{name}-4.15.0-{100 + number}.fc28", commit=commit, target="f28")
 
-    def run(self, workers: int, rest: float) -> float:
-        """Convert all builds by so many daemons, from nothing; return the seconds."""
+    def run(self, workers: int, rest: float) -> tuple[float, float]:
+        """Convert all builds by so many daemons, from nothing; return seconds and processor time."""
         where = self.directory / f"{workers}-{rest}"
         for name in self.names:
             (where / "published").mkdir(parents=True, exist_ok=True)
@@ -116,16 +117,19 @@ class Site:
             connection.execute(f"CREATE DATABASE {database}")  # type: ignore[arg-type]
         journal = Journal(self.server + database)
         with ExitStack() as stack:
+            daemons = []
             for number in range(workers):
                 path = self._configure(where, number, self.server + database, f"q{database}")
-                stack.enter_context(daemon(path, rest))
-            wait(lambda: self._consumers(f"q{database}") == workers, 120)
+                daemons.append(stack.enter_context(daemon(path, rest)))
+            wait(lambda: self._consumers(f"q{database}") == workers, 300)
+            before = sum(map(processor_time, daemons))
             start = time.monotonic()
             self.broker.send_all([self.hub.message(build) for build in self.hub.builds])
             wait(lambda: journal.counts() == {"done": len(self.hub.builds)}, 1800)
             seconds = time.monotonic() - start
+            used = sum(map(processor_time, daemons)) - before
         journal.close()
-        return seconds
+        return seconds, used
 
     def _consumers(self, queue: str) -> int:
         with suppress(ChannelClosedByBroker), self.broker.channel() as channel:
@@ -150,7 +154,8 @@ class Site:
 
 
 @contextmanager
-def daemon(path: Path, rest: float) -> Iterator[None]:
+def daemon(path: Path, rest: float) -> Iterator[int]:
+    """Run a daemon for the time of the block; gives its process id."""
     with path.with_suffix(".log").open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.service.resting", path, str(rest)],
@@ -161,12 +166,21 @@ def daemon(path: Path, rest: float) -> Iterator[None]:
             stderr=output,
         )
         try:
-            yield
+            yield process.pid
             process.send_signal(signal.SIGTERM)
             process.wait(60)
         finally:
             process.kill()
             process.wait()
+
+
+def processor_time(process: int) -> float:
+    """Return the seconds that a process and its descendants, those that ended as well, have used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    ticks = sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime: proc(5)
+    threads = Path(f"/proc/{process}/task").glob("*/children")
+    children = " ".join(each.read_text() for each in threads).split()
+    return ticks / os.sysconf("SC_CLK_TCK") + sum(processor_time(int(pid)) for pid in children)
 
 
 def wait(condition: Callable[[], bool], seconds: float) -> None:
@@ -189,10 +203,10 @@ def measure(builds: int, workers: list[int]) -> Iterator[tuple[str, list[Result]
         for title, rest in (("conversions", 0.0), ("coordination", REST)):
             results: list[Result] = []
             for count in workers:
-                seconds = site.run(count, rest)
+                seconds, used = site.run(count, rest)
                 rate = builds / seconds * 3600
                 first = results[0].per_hour if results else rate
-                results.append(Result(count, seconds, rate, rate / first))
+                results.append(Result(count, seconds, rate, rate / first, used / builds))
             yield title, results
 
 
@@ -213,11 +227,11 @@ def main() -> None:
 
 def show(title: str, results: list[Result]) -> None:
     table = Table(title=title, title_justify="left")
-    for heading in ("workers", "s", "builds an hour", "times one worker's"):
+    for heading in ("workers", "s", "builds an hour", "times one worker's", "CPU s a build"):
         table.add_column(heading, justify="right")
     for each in results:
         rate, gain = f"{each.per_hour:,.0f}", f"{each.gain:.1f}"
-        table.add_row(str(each.workers), f"{each.seconds:.1f}", rate, gain)
+        table.add_row(str(each.workers), f"{each.seconds:.1f}", rate, gain, f"{each.cpu:.2f}")
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
