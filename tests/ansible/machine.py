@@ -154,17 +154,18 @@ class Machine:
         if self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)  # pid 1 of its namespace: all others go with it
-        else:
-            self._nspawn.kill()
+        self._nspawn.kill()
         self._nspawn.wait()
         self._log.close()
 
     def _first(self) -> str:
-        """Return the id of the machine's systemd, once the shell has become nspawn."""
-        process = Path(f"/proc/{self._nspawn.pid}")
-        if (process / "comm").read_text() != "systemd-nspawn\n":
-            return ""
-        return "".join((process / f"task/{self._nspawn.pid}/children").read_text().split()[:1])
+        """Return the id of the machine's systemd, once it is there; other children of nspawn pass."""
+        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
+        for child in children.read_text().split():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
+                    return child
+        return ""
 
     @property
     def enter(self) -> Sequence[str]:
