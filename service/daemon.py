@@ -86,6 +86,8 @@ def listen(
         thread.start()
     try:
         bus.run(end)
+        with contextlib.suppress(JournalUnusable):
+            journal.withdraw(name)
     finally:
         end()
         journal.close()

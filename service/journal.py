@@ -353,6 +353,12 @@ class Journal:
             # Names of workers come and go.
             connection.execute(sa.delete(signs).where(signs.c.seen < now - 7 * 86400))
 
+    def withdraw(self, process: str) -> None:
+        """Remove the signs of a process that ends in peace: it neither lives nor is it in trouble."""
+        ours = signs.c.name.startswith(f"{process} ", autoescape=True)
+        with self._transaction() as connection:
+            connection.execute(sa.delete(signs).where(ours))
+
     def signs(self) -> Sequence[Sign]:
         """Return the signs of life, newest first."""
         with self._transaction(reading=True) as connection:

@@ -392,7 +392,10 @@ def test_deaf_workers_are_revived(world: World) -> None:
         world.machine.run(*health)
         return deaf in world.journal(health[2])
 
-    until(told, 240)  # the workers that were restarted before count as preparing for a while
+    try:
+        until(told, 240)  # the workers that were killed before count as preparing for a while
+    except AssertionError as error:
+        raise AssertionError(world.journal(health[2])) from error
     until(lambda: world.show("srcgit-listen@1.service", "MainPID") not in (before, "0"), 60)
     # and what was missed is in the journal now: healthy again
     until(

@@ -169,6 +169,7 @@ def test_a_finished_build_becomes_a_tag_and_is_announced_once(
     assert Git(daemon.repository).run("tag").stdout.split() == [build["nvr"].encode()]
     assert daemon.end() == 0
     assert broker.length(daemon.queue) == 0
+    assert [sign.name for sign in records.signs()] == ["messages"]  # it is gone, and not in trouble
 
 
 HOSTILE: list[tuple[str, bytes | dict[str, Any], dict[str, Any]]] = [
