@@ -110,6 +110,16 @@ def _without_empty(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
     return line.sub(_blank, spec), f"{found[1]} is empty here, left out"
 
 
+def _without_continuation(spec: bytes, _: re.Match[str]) -> tuple[bytes, str]:
+    """``%endif \\`` between the arguments of a command: rpm before 4.15 left out the whole line."""
+    line = re.compile(rb"^([ \t]*%(?:if|el|endif).*?)[ \t]*\\$", re.MULTILINE)
+    made = spec
+    for section, _header, start, end in reversed([*_sections(spec)]):
+        if section not in (b"", b"package", b"description"):  # a %define needs them there
+            made = made[:start] + line.sub(rb"\1", made[start:end]) + made[end:]
+    return made, "conditions that end in a backslash, as without"
+
+
 def _as_zero(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
     """A macro that nobody defines cannot be a condition."""
     macro = re.compile(rb"^(\s*%(?:el)?if\b.*?)%\{?" + found[1].encode() + rb"\b\}?", re.MULTILINE)
@@ -127,7 +137,11 @@ def _without_dependencies(spec: bytes, _: re.Match[str]) -> tuple[bytes, str]:
 _Change = Callable[[bytes, re.Match[str]], tuple[bytes, str]]
 _RULES: tuple[tuple[str, _Change], ...] = (
     (r"Unknown option ([Cq]) in (autosetup|setup|autopatch)|Bad %setup option -C", _without_option),
-    (r"line (\d+): (?:Too many levels of recursion|Unknown option)", _without_section),
+    (
+        r"line (\d+): (?:Too many levels of recursion|Unknown option|unclosed macro)",
+        _without_section,
+    ),
+    (r"Unclosed %if|%e\w+ with no %if", _without_continuation),
     (r"line (\d+): %[^:]*: package \S+ does not exist", _without_section),  # %gopkg would make it
     (r"Unknown (?:tag: Build(?:System|Option)\b|buildsystem)|second %prep\b", _declared),
     (r"parametric macro .* not defined for buildsystem", _declared),

@@ -262,6 +262,7 @@ def test_macros_from_a_file(traced: Traced) -> None:
         (b"%autopatch -q -p1 -m 1\n", "error: f.spec: line 1: Unknown option q in autopatch(vp:m:M:)", b"%autopatch -p1 -m 1\n"),
         (b"%prep\nx\n%build\n%y\n%if 1\n%files\n", "error: f.spec: line 4: Too many levels of recursion in macro", b"%prep\nx\n\n\n%if 1\n%files\n"),
         (b"%description\n%pretrans devel -p <lua>\nx\n%prep\n", "error: line 2: %pretrans devel -p <lua>: package x-devel does not exist", b"%description\n\n\n%prep\n"),
+        (b"%define x \\\n%if 1 \\\n%endif \\\n\n%prep\nx \\\n%ifarch y \\\n  z \\\n%endif \\\n\n", "error: line 5: Unclosed %if", b"%define x \\\n%if 1 \\\n%endif \\\n\n%prep\nx \\\n%ifarch y\n  z \\\n%endif\n\n"),
         (b"a\n\nRequires: x\\\nBuildRequires(pre): z\n", "error: anything", b"a\n\n\\\n\n"),
     ],
 )  # fmt: skip
