@@ -36,9 +36,17 @@ MARK = b"srcgit-base-patch"
 class Made:
     """A tar of a part of a tree, whose own last part can be written anew: trees have most in common."""
 
-    def __init__(self, path: Path, place: Archive, tree: GitTree, common: Iterable[Entry]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        place: Archive,
+        tree: GitTree,
+        common: Iterable[Entry],
+        directories: Iterable[bytes] = (),
+    ) -> None:
         """Write the files ``common`` of ``tree`` as the archive at ``place`` holds them.
 
+        ``directories`` are the archive's own: git has no empty ones, and %prep may look for some.
         ``missing`` tells the files whose content the repository lacks; they are left out.
         """
         self.path = path
@@ -46,6 +54,9 @@ class Made:
         self.missing: set[bytes] = set()
         self._mtime = _MTIME
         with open(path, "wb") as file:
+            tar = _tar(file)
+            for directory in directories:
+                tar.addfile(_directory(directory))
             self._write(file, tree, common)
             self._common = file.tell()
         path.chmod(0o644)  # the sandbox reads it under another uid, whatever the umask is here
@@ -110,6 +121,12 @@ def put(file: Path, directory: Path, name: bytes) -> None:
     os.link(file, path)
 
 
+def _directory(path: bytes) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(os.fsdecode(path))
+    member.type, member.mode, member.mtime = tarfile.DIRTYPE, 0o755, _MTIME
+    return member
+
+
 def _tar(file: io.BufferedWriter | io.BufferedRandom) -> tarfile.TarFile:
     return tarfile.open(
         fileobj=file,
@@ -152,9 +169,7 @@ def fill(directory: Path, declared: Iterable[bytes], base_patches: Collection[by
             path.write_bytes(compress(data))
         elif top is not None:
             with open(path, "wb") as file, _tar(file) as tar:
-                member = tarfile.TarInfo(os.fsdecode(top))
-                member.type, member.mode, member.mtime = tarfile.DIRTYPE, 0o755, _MTIME
-                tar.addfile(member)
+                tar.addfile(_directory(top))
         else:
             path.write_bytes(b"")
         path.chmod(0o644)

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from converter import amhistory, prepsteps, sourcedir, worktree
 from converter.amhistory import AmHistory
+from converter.archive import members
 from converter.base import Import
 from converter.errors import CannotConvert, CannotWork, NoSandbox, SpecDoesNotParse
 from converter.odb import Entry, GitTree, Repository
@@ -119,6 +120,8 @@ class _Verification:
             self._make_main(replace(self._main.place, top=other))
             control = self._run(control=True)
         top = self._top(control)
+        if not (self._here / "control" / top).is_dir():  # renamed when it was patched
+            top = self._likely_top()
         passed = self._files("control", top)
         if want and not any(passed.get(path) == entry for path, entry in want.items()):
             raise self._refused(
@@ -287,7 +290,8 @@ class _Verification:
                 own |= {p for p in touched if p.startswith(place.directory + b"/")}
             theirs |= own
             if own & touched:
-                made = Made(self._here / "made" / str(number), place, self._series, ())
+                path = self._here / "made" / str(number)
+                made = Made(path, place, self._series, (), self._directories(place.file))
                 made.finish(self._series, own, (), patched=True)
                 self._made.append(made)
         self._theirs = theirs
@@ -296,7 +300,15 @@ class _Verification:
     def _make_main(self, place: Archive) -> None:
         """Make the main archive; it still lacks its end, the files that runs differ in."""
         entries = (e for e in self._upstream.walk() if e.path not in self._touched)
-        self._main = Made(self._here / "made" / "main", place, self._upstream, entries)
+        directories = self._directories(place.file)
+        path = self._here / "made" / "main"
+        self._main = Made(path, place, self._upstream, entries, directories)
+
+    def _directories(self, name: bytes) -> Iterator[bytes]:
+        """Yield the directories of the real archive ``name``, where it is at hand."""
+        if name in self._real:
+            found = members(self._real[name], name)
+            yield from (member.path for member in found if member.kind == "directory")
 
     def _missing(self) -> set[bytes]:
         return self._main.missing.union(*(made.missing for made in self._made))

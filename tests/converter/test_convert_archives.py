@@ -11,7 +11,7 @@ import subprocess
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,9 +53,15 @@ def patch(path: str, old: str, new: str) -> bytes:
     return f"--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-{old}\n+{new}\n".encode()
 
 
-def tarball(files: Mapping[str, bytes], top: str = "", form: str = "gz") -> bytes:
+def tarball(
+    files: Mapping[str, bytes], top: str = "", form: str = "gz", directories: Sequence[str] = ()
+) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=f"w:{form}") as tar:
+        for name in directories:
+            info = tarfile.TarInfo(name)
+            info.type, info.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(info)
         for name, data in files.items():
             info = tarfile.TarInfo(top + name)
             info.size, info.mtime = len(data), 1_600_000_000

@@ -30,6 +30,7 @@ from tests.converter.test_convert_archives import (
     Case,
     on,
     patch,
+    tarball,
 )
 
 
@@ -132,6 +133,23 @@ def test_what_is_never_twice_alike_is_told(case: Case) -> None:
     told = done.series["prep"]
     assert told["restless"] == ["stamp"]
     assert b"No two runs make these alike" in repo.commit(told["commit"]).message
+
+
+def test_an_empty_directory_of_the_archive_is_there(case: Case) -> None:
+    """git has none; a %prep that removes one must not stop in the control run."""
+    empty = tarball(MAIN, "demo-1.2/", directories=["demo-1.2/libs"])
+    request = case.commit(
+        SOURCE + PATCH1, SETUP + "rm -r libs\nrm doc/man", {"demo-1.2.tar.gz": empty}, ONE
+    )
+    done, _ = convert(case, request)
+    assert done.series["prep"]["tree"] == case.rpmbuild("demo-1.2")
+
+
+def test_a_tree_that_is_renamed_when_it_was_patched(case: Case) -> None:
+    prep = "%setup -q -c\ncd demo-1.2\npatch -p1 < %{PATCH1}\nrm doc/man\ncd ..\nmv demo-1.2 demo-python3"
+    request = case.commit(SOURCE + PATCH1, prep, TGZ, ONE)
+    done, _ = convert(case, request)
+    assert done.series["prep"]["tree"] == case.rpmbuild("demo-1.2/demo-python3")
 
 
 def test_a_backup_is_no_part_of_it(case: Case) -> None:
