@@ -31,6 +31,13 @@ def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | Non
     return work.finish(), placed
 
 
+def _plain(path: bytes) -> bytes:
+    """Return ``path`` as the disk has it: without ``./`` and double slashes."""
+    if (b"./" not in path and b"//" not in path) or path.startswith(b"/"):
+        return path
+    return b"/".join(part for part in path.split(b"/") if part not in (b"", b"."))
+
+
 class _Disk:
     """The files as they lie there, and what patch remembers of each by its inode.
 
@@ -113,6 +120,7 @@ class _Work:
 
     def _get(self, path: bytes) -> File | None:
         """Return the file unless it is to be deleted (src/pch.c, intuit_diff_type)."""
+        path = _plain(path)
         return None if self._disk.is_doomed(path) else self._files.get(path)
 
     # -- one file --------------------------------------------------------------------------
@@ -122,7 +130,7 @@ class _Work:
             raise Refused("NotSupported", patch.new or patch.old, patch.trouble)
         self._reverse = rules.reverse
         kind = _file_type(patch)
-        name = self._choose(patch, kind, rules)
+        name = _plain(self._choose(patch, kind, rules))
         again = self._git and not patch.git  # look at the file again: inerrno = -1
         if again:
             self._flush()
@@ -133,7 +141,7 @@ class _Work:
             other = patch.old if reverse else patch.new
             if other is None:
                 raise Refused("BadHeader", name, "cannot rename a file without two valid names")
-            target = other
+            target = _plain(other)
         if not kind:
             raise Refused("WrongType", name, "the patch changes the type of the file")
         for path in (name, target):
@@ -255,7 +263,7 @@ class _Work:
         raise Refused(reason, name, detail, hunk)
 
     def _exists(self, name: bytes) -> bool:
-        return self._get(name) is not None or self._files.is_dir(name)
+        return self._get(name) is not None or self._files.is_dir(_plain(name))
 
     def _looks_reversed(self, patch: FilePatch, file: File | None) -> bool:
         """src/pch.c, maybe_reverse."""
@@ -270,7 +278,7 @@ class _Work:
     def _new_directories(self, name: bytes) -> int:
         above = name.split(b"/")[:-1]
         return sum(
-            not self._files.is_dir(b"/".join(above[: n + 1]))
+            not self._files.is_dir(_plain(b"/".join(above[: n + 1])))
             for n, part in enumerate(above)
             if part
         )

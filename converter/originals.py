@@ -93,7 +93,7 @@ class Originals:
     def _source(self, name: bytes) -> Source:
         if name not in self._listed:
             raise CannotConvert(
-                f"neither pkg-git nor its sources file has {text(name)}, which %prep unpacks",
+                f"neither pkg-git nor its sources file has {text(name)}, which %prep needs",
                 where=self._package.commit.id,
                 next_step="check the commit: such a build cannot be made again",
             )

@@ -117,3 +117,24 @@ def test_git_apply(judge: Judge, case: Case) -> None:
 @many(0.3)
 def test_git_am(judge: Judge, case: Case) -> None:
     check(judge, case)
+
+
+HUNK = b"@@ -1 +1 @@\n-x\n+y\n"
+NAMES = {
+    "dot": (b"--- ./a.c.orig\n+++ ./a.c\n" + HUNK, 0),
+    "dot, stripped": (b"--- ./a.c.orig\n+++ ./a.c\n" + HUNK, 1),
+    "dot behind": (b"--- old/./a.c\n+++ new/./a.c\n" + HUNK, 1),
+    "dots and slashes": (b"--- ././/src/./b.c\n+++ ././/src//b.c\n" + HUNK, 0),
+    "created": (b"--- /dev/null\n+++ ./new/./c.c\n@@ -0,0 +1 @@\n+y\n", 0),
+    "deleted": (b"--- ./a.c\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n", 0),
+    "twice": (b"--- ./a.c\n+++ ./a.c\n" + HUNK + b"--- a.c\n+++ a.c\n@@ -1 +1 @@\n-y\n+z\n", 0),
+    "Index": (b"Index: ./a.c\n===\n--- x\n+++ y\n" + HUNK, 0),
+}
+
+
+@pytest.mark.parametrize("diff, strip", NAMES.values(), ids=NAMES)
+def test_names_with_dots(judge: Judge, diff: bytes, strip: int) -> None:
+    files = {b"a.c": File(0o100644, b"x\n"), b"src/b.c": File(0o100644, b"x\n")}
+    rules = Rules(tool="patch", strip=strip, fuzz=0)
+    made, why = ours(files, diff, rules)
+    assert made == judge.verdict(files, diff, rules).files, why
