@@ -137,6 +137,15 @@ class Repository:
         except (KeyError, ValueError, pygit2.GitError):
             return None
 
+    def commits_that_begin(self, prefix: str) -> list[str]:
+        """Return the ids of the commits that ``prefix``, hexadecimal digits, may abbreviate.
+
+        libgit2 takes an abbreviation for ambiguous where a tree or a file begins with it, too.
+        """
+        done = self.git.run("rev-parse", f"--disambiguate={prefix}", ok=(0, 128))
+        ids = done.stdout.decode("ascii").split()
+        return sorted(id for id in ids if isinstance(self._repo[id], pygit2.Commit))
+
     def commit(self, id: str) -> Commit:
         """Read the commit ``id``; raises KeyError where there is none."""
         commit = self._repo[id]

@@ -80,7 +80,18 @@ def find(
 
 
 def _commit(upstream: Mirror, rev: str, fetch: bool) -> str | None:
-    return upstream.commit_id(rev) if fetch else upstream.repository.commit_id(rev)
+    """Return the commit that ``rev`` names. Raises BaseUnknown for an abbreviation of several."""
+    found = upstream.commit_id(rev) if fetch else upstream.repository.commit_id(rev)
+    if found is None and _SHA.fullmatch(rev):
+        could = upstream.repository.commits_that_begin(rev)
+        if len(could) > 1:
+            raise BaseUnknown(
+                f"{rev} abbreviates several commits: {', '.join(could)}",
+                where=upstream.location,
+                next_step="name one of them with --base",
+            )
+        return could[0] if could else None
+    return found
 
 
 def _told(repository: Repository, rev: str) -> Base:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,37 @@ def test_an_abbreviated_commit(glib: Source, tmp_path: Path) -> None:
         find(Base("commit", "fffffffff", "the name"), None, [mirror(glib, tmp_path)])
     with pytest.raises(BaseUnknown, match="not a commit id"):
         find(Base("commit", "HEAD~1", "the name"), None, [mirror(glib, tmp_path)])
+
+
+def objects(kind: str, contents: list[bytes]) -> dict[str, bytes]:
+    """Return git's id (hash-object(1)) -> content."""
+    return {
+        hashlib.sha1(b"%s %d\0" % (kind.encode(), len(each)) + each).hexdigest(): each
+        for each in contents
+    }
+
+
+def test_an_abbreviation_of_several_objects(glib: Source, tmp_path: Path) -> None:
+    """In linux.git one in twenty-five abbreviations of seven digits is also that of a tree or file."""
+    tree = glib.git.run("rev-parse", "2.54.0^{tree}").stdout
+    head = b"tree " + tree + b"author A <a@b> 0 +0000\ncommitter A <a@b> 0 +0000\n\n"
+    commits = objects("commit", [head + b"%d\n" % n for n in range(15000)])
+    blobs = objects("blob", [b"%d\n" % n for n in range(15000)])
+    by_prefix: dict[str, list[str]] = {}
+    for id in commits:
+        by_prefix.setdefault(id[:6], []).append(id)
+    shared = next(id for id in blobs if len(by_prefix.get(id[:6], ())) == 1)
+    [alone] = by_prefix[shared[:6]]
+    twice = next(ids for ids in by_prefix.values() if len(ids) == 2)
+    for kind, data in [("blob", blobs[shared]), *(("commit", commits[c]) for c in (alone, *twice))]:
+        glib.git.run("hash-object", "-w", "-t", kind, "--stdin", input=data)
+
+    upstreams = [mirror(glib, tmp_path)]
+    assert upstreams[0].repository.commit_id(alone[:6]) is None
+    assert find(Base("commit", alone[:6], "the name"), None, upstreams).commit == alone
+    with pytest.raises(BaseUnknown, match="abbreviates several commits") as told:
+        find(Base("commit", twice[0][:6], "the name"), None, upstreams)
+    assert all(id in told.value.what for id in twice)
 
 
 def test_a_tag_that_is_of_no_commit(glib: Source, tmp_path: Path) -> None:
