@@ -107,7 +107,7 @@ def _without_macro(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
 def _without_empty(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
     """What a macro that nobody defines left empty."""
     line = re.compile(rb"^[ \t]*" + found[1].encode() + rb"[ \t]*:.*$", re.MULTILINE)
-    return line.sub(_blank, spec), f"{found[1]} is empty here, left out"
+    return line.sub(_blank, spec), f"{found[1]} left out: a macro in it is not known here"
 
 
 def _without_continuation(spec: bytes, _: re.Match[str]) -> tuple[bytes, str]:
@@ -147,7 +147,10 @@ _RULES: tuple[tuple[str, _Change], ...] = (
     (r"parametric macro .* not defined for buildsystem", _declared),
     (r"second %(\w+)", _without_second),
     (r"Unknown tag: %\{?[?!]*(\w+)", _without_macro),
-    (r"Empty tag: ((?:Exclusive|Exclude|Build)(?:Arch|OS)|Url|URL|Group|BugUrl)\b", _without_empty),
+    (
+        r"(?:Empty tag|Tag takes single token only): ((?:Exclusive|Exclude|Build)(?:Arch|OS)|Url|URL|Group|BugUrl)\b",
+        _without_empty,
+    ),
     (r"(?:parse error in|bad) expression.*?%\{?(\w+)", _as_zero),
     (r"unexpected symbol near '<'", _without_attributes),
     (r"", _without_dependencies),

@@ -154,10 +154,11 @@ def test_versions_of_forges(traced: Traced) -> None:
     assert (plan.version, plan.base.rev) == ("4.32.0^20250517git0123456", SHA)
 
 
-def test_an_empty_tag_of_an_unknown_macro(traced: Traced) -> None:
-    text = spec("ExclusiveArch: %{?grafana_arches}", "%prep\n%autosetup -p1", source="Source: demo-1.2.tar.gz")  # fmt: skip
-    plan = planned(traced, text)
-    assert plan.warnings == ("ExclusiveArch is empty here, left out",)
+def test_a_tag_of_an_unknown_macro(traced: Traced) -> None:
+    for tag, value in (("ExclusiveArch", "%{?grafana_arches}"), ("URL", "%{ansible_collection_url a b}")):  # fmt: skip
+        text = spec(f"{tag}: {value}", "%prep\n%autosetup -p1", source="Source: demo-1.2.tar.gz")
+        plan = planned(traced, text)
+        assert plan.warnings == (f"{tag} left out: a macro in it is not known here",)
 
 
 def test_functions_of_strings(traced: Traced) -> None:
