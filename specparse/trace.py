@@ -214,6 +214,12 @@ def plan(
             f"%prep does not get to its end; its last words: {_short(reply['last']) or 'none'}",
             next_step="a file that it wants may be missing from the commit",
         )
+    lost = [command for _, command in reply["errors"] if command.startswith(("cd ", "pushd "))]
+    if exact and lost:
+        raise SpecError(
+            f"%prep does not find its way in {archive}: {_short(lost[0])}",
+            next_step="compare the archive with the spec's %setup",
+        )
     declared = [(name, number) for name, number, is_patch in reply["sources"] if is_patch]
     changes = tuple(c for c in reply["changes"] if not _unpacks(c, known))
     recording = Recording(tuple(seen), tuple(declared), moving, archive, changes)

@@ -340,13 +340,19 @@ srcgit_enter() {{
         ;;
     esac
 }}
-cd() {{ local -; set +x; srcgit_enter "" "$@"; builtin cd "$@"; }}
-pushd() {{ local -; set +x; srcgit_enter "" "$@"; builtin pushd "$@"; }}
+cd() {{ local -; set +x; srcgit_to="cd $*"; srcgit_enter "" "$@"; builtin cd "$@"; }}
+pushd() {{ local -; set +x; srcgit_to="pushd $*"; srcgit_enter "" "$@"; builtin pushd "$@"; }}
+srcgit_error() {{
+    local - status=$1 command=$2
+    set +x
+    case $command in "builtin "*) command=$srcgit_to ;; esac
+    printf '%s\\0%s\\0' "$status" "$command" >> {ERRORS}
+}}
 """
 
 _PREAMBLE = f"""\
 {_ENTER}exec </dev/null
-trap 'srcgit_status=$?; printf "%s\\0%s\\0" "$srcgit_status" "$BASH_COMMAND" >> {ERRORS}' ERR
+trap 'srcgit_error "$?" "$BASH_COMMAND"' ERR
 trap 'printf "exit %s" "$?" > {END}' EXIT
 export HISTFILE=
 exec 9>>{TRACE}
@@ -518,7 +524,7 @@ def trees(buildsubdir: str) -> dict[str, list[tuple[str, set[str]]]]:
     %build starts in, and the one that most was done to.
     """
     found: dict[str, list[tuple[str, set[str]]]] = {}
-    when: dict[str, int] = {}
+    when: dict[str, tuple[int, int]] = {}
     for parent, directories, _ in os.walk(f"{BUILD}/BUILD"):
         if MARKER not in directories:
             continue
@@ -531,13 +537,16 @@ def trees(buildsubdir: str) -> dict[str, list[tuple[str, set[str]]]]:
             archive_ = name[len("archive.0.") : -1]
             found.setdefault(archive_, []).append((parent, calls))
             with contextlib.suppress(FileNotFoundError):  # %prep may still be running
-                changed = os.lstat(f"{parent}/{MARKER}/{name}").st_ctime_ns  # tar sets the others
+                status = os.lstat(f"{parent}/{MARKER}/{name}")
+                # tar sets the other times, and clocks tick slowly; a tmpfs counts its inodes.
+                changed = (status.st_ctime_ns, status.st_ino)
                 when[archive_] = min(when.get(archive_, changed), changed)
     built = os.path.normpath(f"{BUILD}/BUILD/{buildsubdir}")
     for made in found.values():
         made.sort(key=lambda tree: (not f"{tree[0]}/".startswith(f"{built}/"), -len(tree[1]), tree))
     return {
-        archive_: found[archive_] for archive_ in sorted(found, key=lambda name: when.get(name, 0))
+        archive_: found[archive_]
+        for archive_ in sorted(found, key=lambda name: when.get(name, (0, 0)))
     }
 
 
@@ -682,7 +691,8 @@ def last() -> str:
     told = [
         c
         for c in commands
-        if c and not c.startswith(("exit", "local ", "set ", "shift", "printf 'exit"))
+        if c
+        and not c.startswith(("exit", "local ", "srcgit_error", "set ", "shift", "printf 'exit"))
     ]
     return " ; ".join(told[-2:]).replace(f"{SOURCES}/", "")
 

@@ -13,6 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from converter.build import Nvr
+from converter.errors import Fate
+from service.config import load
+from service.journal import Row
+from service.kinds import key
+from service.pipeline import pipeline
 from tests.builders import Source
 from tests.httpfiles import HttpFiles
 
@@ -122,6 +128,29 @@ def test_the_configured_lookaside_cache(asked: str, tmp_path: Path) -> None:
     assert sorted(p.read_bytes() for p in kept) == sorted(FILES.values())
     http_again = tmp_path / "again.git"
     srcgit("convert", asked, "--repo", http_again, "--config", config)  # from what was kept
+
+
+def test_the_daemon_converts_what_has_no_upstream(asked: str, tmp_path: Path) -> None:
+    location, _, commit = asked.rpartition("#")
+    config = tmp_path / "srcgit.toml"
+    nvr = "demo-1.2-3.fc41"
+    with HttpFiles() as http:
+        config.write_text(
+            f'[consumer_config]\nstate = "{tmp_path}/state"\n'
+            f'lookaside = "{http.url}/%{{filename}}"\n'
+            f'[consumer_config.packages.demo]\npkg_git = "{location}"\n'
+        )
+        convert = pipeline(load(config))
+        row = Row(nvr, "demo", key(Nvr.parse(nvr)), commit=commit)
+        http.refuse(503)
+        outcome = convert(row, lambda stage: None)
+        assert (outcome.fate, outcome.evidence["error"]["class"]) == (
+            Fate.LATER,
+            "RemoteUnavailable",
+        )
+        http.files |= {f"/{name}": data for name, data in FILES.items()}
+        outcome = convert(row, lambda stage: None)
+    assert (outcome.fate, outcome.evidence["base"]) == (Fate.DONE, "demo-1.2.tar.gz")
 
 
 def test_with_what_prep_does_besides(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from specparse.plan import Archive, Step
+from specparse.plan import Archive, SpecError, Step
 from specparse.trace import SandboxedTracer
 from tests.specparse.conftest import HEAD, PATCH, Traced
 
@@ -141,6 +141,11 @@ def test_two_in_the_same_place(traced: Traced, package: Path) -> None:
     archives, steps = known(traced, package, "%setup -q -a 1\npatch -p1 < %{PATCH1}", held)
     assert archives == [MAIN, extra(b"", b"")]
     assert [step.directory for step in steps] == [b""]
+
+
+def test_an_archive_that_is_not_what_setup_expects(traced: Traced, package: Path) -> None:
+    with pytest.raises(SpecError, match=r"does not find its way in demo-1.2.tar.xz: cd demo-1.2"):
+        known(traced, package, "%autosetup -p1", {MAIN.file: [b"other/", b"other/README"]})
 
 
 def test_what_moves_the_base_is_a_patch_where_the_archive_is_the_base(
