@@ -119,6 +119,7 @@ class Bus:
     def _started(self, consumers: list[consumer_module.Consumer]) -> None:
         log.info("consuming from %s", ", ".join(str(c.queue) for c in consumers))
         self._consumers = consumers
+        self._sign()  # rather than half a minute later: what it said last is that it prepares
         for consumer in consumers:
             consumer.result.addCallbacks(lambda _: None, self._ended)
 
