@@ -434,19 +434,23 @@ class _Output:
                 return None
             return guess + start if start <= forwards else guess - start
         text = self._seen
-        best: tuple[int, int, int] | None = None
-        for at in text.places(block):
-            if not block.endswith(b"\n") and at + len(block) < len(text.data):
-                continue
-            where = text.line(at) + 1 - prefix
-            distance = where - guess
-            if start <= distance <= forwards:
-                key = (distance, 0, where)
-                best = key if best is None or key < best else best
-            if start <= -distance <= backwards:
-                key = (-distance, 1, where)
-                best = key if best is None or key < best else best
-        return best[2] if best else None
+        # A block without a newline at its end can only be the end of the file.
+        ends = text.total - block.count(b"\n") - 1 if text.data.endswith(block) else -1
+        origin = prefix - 1  # from ``where`` to the line at which the block stands
+        forward = backward = None
+        for line in text.after(block, guess + start + origin):
+            if line - origin > last:
+                break
+            if line == ends or _is_whole(block):
+                forward = line - origin
+                break
+        for line in text.before(block, guess - start + origin, first + origin):
+            if line == ends or _is_whole(block):
+                backward = line - origin
+                break
+        if forward is None or (backward is not None and guess - backward < forward - guess):
+            return backward
+        return forward
 
     def take(self, place: _Place, where: int, fuzz: int) -> bool:
         """src/patch.c, apply_hunk: write the hunk; False where the hunks are out of order."""

@@ -41,7 +41,9 @@ class _Reader:
     def __init__(self, lines: list[bytes], strip: int, recount: bool, root: bytes) -> None:
         self._lines = lines
         self._strip = strip
-        self._strip_known = False
+        # git guesses only where no -p is given. A plan does not tell -p1 from none; where the two
+        # differ, git refuses the one, and there was no such build.
+        self._strip_known = strip != 1
         self._recount = recount
         self._root = root
         self._inflated = 0

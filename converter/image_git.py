@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from converter.apply import Refused
 from converter.diff import Hunk, split_lines
 from converter.place import Text
 
@@ -71,6 +72,9 @@ class Image:
                 at = text.offset(source)
                 if at is not None and text.data.startswith(block, at):
                     return wanted
+                near = self._near(block, source) if at is not None else None
+                if near is not None:
+                    return near + self._shift
         flat = Text(self.data)
         total = flat.total
         if start:
@@ -84,21 +88,33 @@ class Image:
                 if not (start and line) and not (end and line != total):
                     return line
             return None
-        best: tuple[int, int] | None = None
-        for at in flat.places(block):
-            line = flat.line(at)
-            if (
+
+        def fits(line: int) -> bool:
+            at = flat.offset(line)
+            assert at is not None
+            return (
                 line + count <= total
                 and not (start and line)
                 and not (end and (line + count != total or at + len(block) != len(flat.data)))
                 and (whole or _same_but_space(flat, line, lines))
                 and not self._is_patched(flat, line, at, count, len(block) if whole else None)
-            ):
-                away = line - wanted
-                key = (2 * away - 1 if away > 0 else -2 * away, line)
-                if best is None or key < best:
-                    best = key
-        return best[1] if best else None
+            )
+
+        return _outwards(
+            wanted,
+            next(filter(fits, flat.after(block, wanted)), None),
+            next(filter(fits, flat.before(block, wanted, 0)), None),
+        )
+
+    def _near(self, block: bytes, source: int) -> int | None:
+        """Look outwards in what is untouched; None if what was written may have a nearer place."""
+        text = self._text
+        forward = next(text.after(block, source), None)
+        backward = next(text.before(block, source, self._line), None)
+        best = _outwards(source, forward, backward)
+        if best is None or (best > source and best - source > source - self._line + 1):
+            return None
+        return best
 
     def _is_patched(self, flat: Text, line: int, at: int, count: int, size: int | None) -> bool:
         if not self._patched:
@@ -118,6 +134,7 @@ class Image:
             self._rebuild(line, count, new)
             return
         untouched = self._text.data[self._at : at]
+        _check_newline((untouched or b"".join(self._done[-1:]))[-1:], new)
         self._done += [untouched, new]
         self._length += len(untouched)
         if new:
@@ -134,6 +151,7 @@ class Image:
         at = len(data) if at is None else at
         end = flat.offset(line + count)
         stop = len(data) if end is None else end
+        _check_newline(data[:at][-1:], new)
         grown = len(new) - (stop - at)
         moved = [
             (first + grown, last + grown) if first >= stop else (first, last)
@@ -144,6 +162,22 @@ class Image:
         self._text = Text(b"")
         self._done, self._length = [image], len(image)
         self._at, self._line, self._shift = 0, 0, Text(image).total
+
+
+def _check_newline(last: bytes, new: bytes) -> None:
+    """To git an incomplete line stays a line of its own, whatever comes behind it.
+
+    That takes -C, or hunks without context, and a file that no editor wrote.
+    """
+    if new and last not in (b"", b"\n"):
+        raise Refused("NotSupported", None, "a hunk goes behind a line without a newline")
+
+
+def _outwards(wanted: int, forward: int | None, backward: int | None) -> int | None:
+    """Return which of two places is nearer: find_pos goes forwards before backwards."""
+    if forward is None or (backward is not None and wanted - backward < forward - wanted):
+        return backward
+    return forward
 
 
 def _same_but_space(flat: Text, line: int, lines: list[bytes]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from converter.diff import DiffError
 
-_MOST_WORK = 1 << 34  # bytes compared in a search
+_MOST_WORK = 1 << 37  # bytes looked at in the searches of one file
 
 
 class Text:
@@ -17,6 +17,7 @@ class Text:
         self._line = 0  # of the cursor, from 0
         self._at = 0  # byte where that line begins
         self._total: int | None = None
+        self._work = 0
 
     @property
     def total(self) -> int:
@@ -57,21 +58,57 @@ class Text:
         self._at = at
         return self._line
 
-    def places(self, block: bytes) -> Iterator[int]:
-        """Yield each byte offset at which a line begins and ``block`` stands.
+    def after(self, block: bytes, line: int) -> Iterator[int]:
+        """Yield the lines from ``line`` on at which ``block`` stands, forwards.
 
-        Raises DiffError when that would take minutes, as no real diff does.
+        Raises DiffError when that would take minutes, as with no real diff; before() does, too.
         """
-        data = self.data
-        work = 0
-        at = data.find(block)
-        while at >= 0:
-            if at == 0 or data[at - 1] == 10:
-                yield at
-            work += len(block)
-            if work > _MOST_WORK:
-                raise DiffError("the lines of a hunk stand in too many places")
-            following = data.find(b"\n", at) + 1
-            if not following:
+        line = max(line, 0)
+        at, data = self.offset(line), self.data
+        while at is not None:
+            found = data.find(block, at)
+            self._spend((found if found >= 0 else len(data)) - at + len(block))
+            if found < 0:
                 return
-            at = data.find(block, following)
+            line += data.count(b"\n", at, found)
+            if not found or data[found - 1] == 10:
+                yield line
+            at = data.find(b"\n", found) + 1 or None
+            line += 1
+
+    def before(self, block: bytes, line: int, floor: int) -> Iterator[int]:
+        """Yield the lines from ``line`` down to ``floor`` at which ``block`` stands, backwards."""
+        data = self.data
+        line = min(line, self.total - (bool(data) and not data.endswith(b"\n")))
+        at = self.offset(line)
+        if at is None or line < floor:
+            return
+        top, size = at + 1, 1 << 12
+        while True:
+            bottom = data.rfind(b"\n", 0, max(at - size, 0)) + 1
+            self._spend(top - bottom + len(block))
+            found = data.find(block, bottom, top - 1 + len(block))
+            places = []
+            while found >= 0:
+                if not found or data[found - 1] == 10:
+                    places.append(found)
+                following = data.find(b"\n", found) + 1
+                found = data.find(block, following, top - 1 + len(block)) if following else -1
+            for place in reversed(places):
+                line -= data.count(b"\n", place, at)
+                at = place
+                if line < floor:
+                    return
+                yield line
+            if not bottom:
+                return
+            line -= data.count(b"\n", bottom, at)
+            at = bottom
+            if line <= floor:
+                return
+            top, size = bottom, size * 4
+
+    def _spend(self, work: int) -> None:
+        self._work += work
+        if self._work > _MOST_WORK:
+            raise DiffError("the lines of its hunks stand in too many places, or too far away")

@@ -82,10 +82,11 @@ class Judge:
         elif rules.tool == "git-apply":
             if "--index" in rules.options:
                 self._commit(files)
-            words = ["git", "apply", f"-p{rules.strip}"]
+            words = ["git", "apply", *([f"-p{rules.strip}"] if rules.strip != 1 else [])]
         else:
             self._commit(files)
-            words = ["git", "am", "-q", "--patch-format=mbox", f"-p{rules.strip}"]
+            words = ["git", "am", "-q", "--patch-format=mbox"]
+            words += [f"-p{rules.strip}"] if rules.strip != 1 else []
         words += ["-R"] * rules.reverse + list(rules.options)
         if rules.directory and rules.tool == "patch":
             words += ["-d", os.fsdecode(rules.directory)]
