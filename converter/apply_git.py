@@ -167,6 +167,8 @@ class _Work:
         old = patch.old
         if old is None:
             return b""
+        if patch.is_new:  # an assertion of check_preimage ends git there
+            raise Refused("Malformed", old, "the file is to be new, and has an old name")
         previous = None
         if not (patch.rename or patch.copy):  # "git" patches do not depend on the order
             if old in self._gone:
@@ -264,12 +266,15 @@ class _Work:
                 after.set(each.created, file)
         if self._options.index:
             return dict(after.changes)
-        # A submodule is a directory then, whatever becomes of it.
-        return {
-            path: file
-            for path, file in after.changes.items()
-            if (there := file or self._tree.get(path)) is None or there.mode != _SUBMODULE
-        }
+        # A submodule is a directory then, whatever becomes of it; it may take a file's place.
+        changes: dict[bytes, File | None] = {}
+        for path, left in after.changes.items():
+            there = self._tree.get(path)
+            if left is not None and left.mode == _SUBMODULE:
+                left = None
+            if left is not None or there is None or there.mode != _SUBMODULE:
+                changes[path] = left
+        return changes
 
     @staticmethod
     def _check_place(after: Overlay, path: bytes, file: File) -> None:

@@ -61,6 +61,8 @@ def blob_id(data: bytes) -> bytes:
 def patch_delta(source: bytes, delta: bytes) -> bytes:
     """gitformat-pack(5), "Deltified representation". Raises DiffError."""
     out: list[bytes] = []
+    if len(delta) < 4:  # delta.h, DELTA_SIZE_MIN
+        raise DiffError("corrupt binary delta")
     try:
         size, at = _varint(delta, 0)
         target, at = _varint(delta, at)

@@ -72,9 +72,9 @@ class Image:
                 at = text.offset(source)
                 if at is not None and text.data.startswith(block, at):
                     return wanted
-                near = self._near(block, source) if at is not None else None
+                near = self._near(block, count, source) if at is not None else None
                 if near is not None:
-                    return near + self._shift
+                    return near
         flat = Text(self.data)
         total = flat.total
         if start:
@@ -106,22 +106,54 @@ class Image:
             next(filter(fits, flat.before(block, wanted, 0)), None),
         )
 
-    def _near(self, block: bytes, source: int) -> int | None:
-        """Look outwards in what is untouched; None if what was written may have a nearer place."""
+    def _near(self, block: bytes, count: int, source: int) -> int | None:
+        """Look outwards from a line of what is untouched, and no further back than is needed.
+
+        Return the line of the output; None if only the whole file can tell.
+        """
         text = self._text
         forward = next(text.after(block, source), None)
         backward = next(text.before(block, source, self._line), None)
         best = _outwards(source, forward, backward)
-        if best is None or (best > source and best - source > source - self._line + 1):
+        if best is None:
             return None
-        return best
+        behind = best - source - (source - self._line) - 1  # lines written that are nearer
+        found = self._behind(block, count, behind) if behind > 0 else None
+        return best + self._shift if found is None else found
+
+    def _behind(self, block: bytes, count: int, lines: int) -> int | None:
+        """Look backwards in the last ``lines`` lines of what is done."""
+        pieces: list[bytes] = []
+        have = 0
+        for piece in reversed(self._done):
+            pieces.append(piece)
+            have += piece.count(b"\n")
+            if have >= lines:
+                break
+        tail = b"".join(reversed(pieces))
+        end = self._text.offset(self._line + count)
+        window = Text(tail + self._text.data[self._at : end])
+        top = self._line + self._shift - have
+        for line in window.before(block, have - 1, max(have - lines, 0)):
+            at = window.offset(line)
+            assert at is not None
+            first = self._length - len(tail) + at
+            if not self._overlaps(first, first + len(block)):
+                return top + line
+        return None
 
     def _is_patched(self, flat: Text, line: int, at: int, count: int, size: int | None) -> bool:
-        if not self._patched:
-            return False
         stop = flat.offset(line + count) if size is None else at + size
-        last = len(flat.data) if stop is None else stop
-        return any(first < last and at < end for first, end in self._patched)
+        return self._overlaps(at, len(flat.data) if stop is None else stop)
+
+    def _overlaps(self, first: int, last: int) -> bool:
+        """Did a hunk write any of these bytes of the output?"""
+        for start, end in reversed(self._patched):
+            if end <= first:
+                return False
+            if start < last:
+                return True
+        return False
 
     def _replace(self, line: int, count: int, lines: list[bytes]) -> None:
         """update_image."""

@@ -8,17 +8,19 @@ from pathlib import Path
 
 from converter.build import Nvr
 from converter.convert import find
-from converter.errors import PatchMissing, PkgGitInvalid
+from converter.errors import PatchDoesNotApply, PatchMissing, PkgGitInvalid
 from converter.mirror import Mirror
 from converter.odb import Identity, Repository
 from converter.text import text
 from converter.tree import File
+from converter.unpack import MAX_SIZE
 
 
 def read(directory: Path, names: Iterable[bytes]) -> dict[bytes, File]:
     """Return the files ``names`` below ``directory``; links are followed inside of it.
 
-    Raises PatchMissing where one is not there, PkgGitInvalid where it is no file to read.
+    Raises PatchMissing where one is not there, PkgGitInvalid where it is no file to read,
+    PatchDoesNotApply where it is larger than any patch.
     """
     files: dict[bytes, File] = {}
     try:
@@ -28,6 +30,12 @@ def read(directory: Path, names: Iterable[bytes]) -> dict[bytes, File]:
             if not path.is_relative_to(top) or (path.exists() and not path.is_file()):
                 raise PkgGitInvalid(
                     f"{text(name)} is not a file of the series' directory", where=str(directory)
+                )
+            if path.exists() and path.stat().st_size > MAX_SIZE:
+                raise PatchDoesNotApply(
+                    f"{text(name)}: more than {MAX_SIZE} bytes",
+                    where=str(directory),
+                    next_step="look at the file",
                 )
             files[name] = File(0o100644, path.read_bytes())
     except FileNotFoundError:

@@ -325,6 +325,13 @@ class GitTree:
             raise self._lacks(entry.path, entry.id)
         return found.data
 
+    def size(self, entry: Entry) -> int:
+        """Return the size of ``entry`` in bytes. Raises RepositoryUnusable when it is missing."""
+        try:
+            return int(self._repo.odb.read_header(pygit2.Oid(hex=entry.id))[1])
+        except KeyError:
+            raise self._lacks(entry.path, entry.id) from None
+
     def _lacks(self, path: bytes, id: str) -> RepositoryUnusable:
         return RepositoryUnusable(
             f"upstream lacks the content of {os.fsdecode(path)} (blob {id})",

@@ -12,7 +12,7 @@ from converter.lookaside import Lookaside, Source, sources
 from converter.odb import Repository
 from converter.pkggit import Package
 from converter.text import text
-from converter.unpack import UnpackError, unpack
+from converter.unpack import MAX_SIZE, UnpackError, unpack
 from converter.unpacked import Unpacked
 
 Progress = Callable[[str], None]
@@ -60,9 +60,14 @@ class Originals:
 
         Raises PatchMissing where neither has it, PatchDoesNotApply for one that is damaged.
         """
-        data = self._package.read(path)
+        data = None
+        if self._package.entry(path) is not None:
+            self._check_size(path, self._package.size(path))
+            data = self._package.read(path)
         if data is None and path in self._listed:
-            data = self.file(path).read_bytes()
+            file = self.file(path)
+            self._check_size(path, file.stat().st_size)
+            data = file.read_bytes()
         if data is None:
             raise PatchMissing(
                 f"%prep applies {text(path)}, which neither pkg-git nor its sources file has",
@@ -72,11 +77,16 @@ class Originals:
         try:
             return unpack(path, data)
         except UnpackError as error:
-            raise PatchDoesNotApply(
-                f"{text(path)}: {error}",
-                where=self._package.commit.id,
-                next_step="look at the file",
-            ) from error
+            raise self._refused(path, str(error)) from error
+
+    def _check_size(self, path: bytes, size: int) -> None:
+        if size > MAX_SIZE:
+            raise self._refused(path, f"more than {MAX_SIZE} bytes")
+
+    def _refused(self, path: bytes, why: str) -> PatchDoesNotApply:
+        return PatchDoesNotApply(
+            f"{text(path)}: {why}", where=self._package.commit.id, next_step="look at the file"
+        )
 
     def unpacked(self, repo: Repository, name: bytes) -> Unpacked:
         """Return what the archive ``name`` holds; what ``repo`` has already is not fetched again.

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from converter.errors import PkgGitInvalid, WrongUsage
 from converter.mirror import Mirror
@@ -15,6 +16,7 @@ from converter.odb import Commit, Entry, GitTree, Identity, Repository
 from converter.text import text
 
 _DEVELOPMENT = ("rawhide", "main", "master")
+_LARGE = 16 << 20  # bytes of a file that is not read as a whole to be exported
 _RELEASE_BRANCH = re.compile(r"f(\d+)(?:/master)?")
 
 
@@ -172,6 +174,11 @@ class Package:
             entry = self.entry(os.path.normpath(os.path.join(os.path.dirname(path), target)))
         return None if entry is None or entry.mode == 0o160000 else entry
 
+    def size(self, path: bytes) -> int:
+        """Return how many bytes read() would return; 0 where it returns None."""
+        entry = self._entry(path)
+        return 0 if entry is None else self._tree.size(entry)
+
     def source(self, name: bytes) -> bytes | None:
         """Return the path of the file that rpm's source directory has as ``name``, if it is here."""
         places = (directory + name for directory in (b"", b"SOURCES/", b"SPECS/"))
@@ -184,11 +191,14 @@ class Package:
         if entry.mode == 0o120000:
             file.write_bytes(self.read(path) or b"")
             return
+        with open(file, "wb") as out:
+            self._copy(entry, out)
+
+    def _copy(self, entry: Entry, file: IO[bytes]) -> None:
         git = self._repository.git.start("cat-file", "blob", entry.id)
         git.stdin.close()
-        with open(file, "wb") as out:
-            while data := git.stdout.read(1 << 20):
-                out.write(data)
+        while data := git.stdout.read(1 << 20):
+            file.write(data)
         git.wait()
 
     def spec(self, name: str | None) -> bytes:
@@ -247,12 +257,14 @@ class Package:
                     raise FileExistsError
                 target = os.path.join(top, entry.path)
                 self._make(top, os.path.dirname(entry.path))
-                data = self._tree.blob(entry)
                 if entry.mode == 0o120000:
-                    os.symlink(data, target)
+                    os.symlink(self._tree.blob(entry), target)
                     continue
                 with open(target, "xb") as file:
-                    file.write(data)
+                    if self._tree.size(entry) < _LARGE:
+                        file.write(self._tree.blob(entry))
+                    else:
+                        self._copy(entry, file)
                 # Another user reads them in the sandbox, whatever the umask is here.
                 os.chmod(target, 0o755 if entry.mode & 0o111 else 0o644)
         except (FileExistsError, NotADirectoryError):

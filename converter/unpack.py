@@ -9,7 +9,8 @@ from typing import Protocol
 
 import zstandard
 
-MAX_SIZE = 1 << 28  # bytes; the largest patch in the history of Fedora's kernel has 3.4 million
+MAX_SIZE = 1 << 27  # bytes; the largest patch in the history of Fedora's kernel has 3.4 million
+MAX_LINES = 3_000_000  # each takes some 300 bytes of memory where it is a hunk of its own
 _MAX_MEMORY = 1 << 27  # bytes that xz or zstd may ask for as window; `xz -9` asks for 65 MiB
 _MAX_MEMBERS = 1000  # what follows a member is copied once for each
 _ZSTD_CHUNK = 256  # bytes
@@ -39,7 +40,7 @@ def unpack(name: bytes, data: bytes, limit: int = MAX_SIZE) -> bytes:
 
     A file is compressed if its name ends in .gz, .bz2, .xz, .lzma or .zst, or if it starts as one
     of these formats does, which no patch can. Raises UnpackError, also for more than ``limit``
-    bytes, packed or not; no more than that is ever unpacked.
+    bytes, packed or not (no more than that is ever unpacked), or MAX_LINES lines.
     """
     form = next((form for magic, form in _MAGIC.items() if data.startswith(magic)), None)
     if form is None:
@@ -53,6 +54,8 @@ def unpack(name: bytes, data: bytes, limit: int = MAX_SIZE) -> bytes:
         raise UnpackError(f"not a good {form} file: {error}") from error
     if len(unpacked) > limit:
         raise UnpackError(f"more than {limit} bytes")
+    if unpacked.count(b"\n") > MAX_LINES:
+        raise UnpackError(f"more than {MAX_LINES} lines")
     return unpacked
 
 

@@ -185,3 +185,30 @@ def test_many_hunks_in_a_large_file() -> None:
     for rules in (GIT, PATCH):
         report = run(header() + hunks, {b"f": data}, rules)
         assert report.ok and len(report.placed) > 4_900
+
+
+@pytest.mark.timeout(60)
+def test_many_hunks_that_have_moved() -> None:
+    """Each has its twin at the other end of the file, and is looked for where it is likely."""
+    head = b"".join(b"head %d\n" % n for n in range(7))
+    body = b"".join(b"line %d\n" % n for n in range(200_000))
+    hunks = b"".join(
+        b"@@ -%d,3 +%d,3 @@\n line %d\n-line %d\n+x\n line %d\n" % (n, n, n - 1, n, n + 1)
+        for n in range(1000, 199_000, 12)
+    )
+    for rules in (GIT, PATCH):
+        report = run(header() + hunks, {b"f": head + body + body}, rules)
+        assert report.ok and len(report.placed) == 16_500
+        assert report.offset == 7
+
+
+@pytest.mark.timeout(60)
+def test_a_hundred_thousand_files() -> None:
+    names = [b"d%d/e%d/f%d" % (n % 300, n % 7000, n) for n in range(100_000)]
+    diff = b"".join(
+        b"diff --git a/%s b/%s\nnew file mode 100644\n--- /dev/null\n+++ b/%s\n@@ -0,0 +1 @@\n+%s\n"
+        % (name, name, name, name)
+        for name in names
+    )
+    for rules in (GIT, PATCH):
+        assert len(run(diff, {}, rules).changes) == 100_000

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import zstandard
 
-from converter.unpack import UnpackError, unpack
+from converter.unpack import MAX_LINES, UnpackError, unpack
 
 PATCH = b"--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n" * 50
 
@@ -75,3 +75,9 @@ def test_a_bomb_is_refused(suffix: bytes) -> None:
 def test_many_members_are_refused() -> None:
     with pytest.raises(UnpackError, match="members"):
         unpack(b"many.gz", gzip.compress(b"") * 2000)
+
+
+def test_more_lines_than_any_patch_has() -> None:
+    assert len(unpack(b"long.patch", b"\n" * MAX_LINES)) == MAX_LINES
+    with pytest.raises(UnpackError, match="lines"):
+        unpack(b"long.patch", b"\n" * (MAX_LINES + 1))

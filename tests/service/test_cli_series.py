@@ -185,3 +185,13 @@ def test_a_series_needs_its_base(queue: Path) -> None:
     _, said = srcgit("convert", "--series", queue, status=2)
     assert "--base REV" in said
     assert "base  unknown" in srcgit("plan", "--series", queue)[0]
+
+
+def test_a_patch_of_a_terabyte_is_not_read(made: Sample, tmp_path: Path) -> None:
+    (tmp_path / "queue").mkdir()
+    (tmp_path / "queue/series").write_text("huge.patch\n")
+    with (tmp_path / "queue/huge.patch").open("wb") as file:
+        file.truncate(1 << 40)
+    words = ["--series", tmp_path / "queue", "--base", "v6.12.8", "--upstream", made.linux.path]
+    _, said = srcgit("convert", *words, "--repo", tmp_path / "out.git", status=1)
+    assert "huge.patch: more than 134217728 bytes" in said
