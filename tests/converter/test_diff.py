@@ -31,7 +31,7 @@ def gnu(data: bytes, strip: int = 1) -> list[FilePatch]:
         (b"--- /dev/null\n+++ b/d//f\n", 1, None, b"d/f"),
         (b'--- "a/\\303\\244"\n+++ "b/\\303\\244"\n', 1, b"\xc3\xa4", b"\xc3\xa4"),
         (b"--- x/a/f\n+++ x/b/f\n", 2, b"f", b"f"),
-        (b"--- f\n+++ f\n", 3, b"f", b"f"),  # a bare name needs no stripping (guess_p_value)
+        (b"--- f\n+++ f\n", 1, b"f", b"f"),  # a bare name needs no stripping (guess_p_value)
     ],
 )  # fmt: skip
 def test_names_of_a_traditional_header(
