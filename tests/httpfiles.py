@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from types import TracebackType
-from typing import Self
+
+from tests.serving import Serving
 
 
 class _Request(BaseHTTPRequestHandler):
@@ -69,7 +68,7 @@ class _Server(ThreadingHTTPServer):
         self.next: list[Callable[[_Request], None]] = []
 
 
-class HttpFiles:
+class HttpFiles(Serving):
     """Serves ``files`` (path -> content); a context manager.
 
     ``asked`` are the requests so far: path, and the Range that was wanted.
@@ -77,8 +76,7 @@ class HttpFiles:
 
     def __init__(self) -> None:
         self._server = _Server()
-        self._thread = Thread(target=self._server.serve_forever, args=(0.05,))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(self._server)
         self.files = self._server.files
         self.asked = self._server.asked
 
@@ -95,17 +93,3 @@ class HttpFiles:
 
     def redirect(self, *to: str) -> None:
         self._server.next += [lambda r, place=place: r.redirect(place) for place in to]  # type: ignore[misc]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()

@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock, Thread
-from types import TracebackType
-from typing import Self
+from threading import Lock
+
+from tests.serving import Serving
 
 
 class _Server(ThreadingHTTPServer):
@@ -99,7 +99,7 @@ class _Request(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
-class HttpGit:
+class HttpGit(Serving):
     """Serves the repositories and bundles below a directory; a context manager.
 
     A repository takes pushes where its ``http.receivepack`` is true.
@@ -108,8 +108,7 @@ class HttpGit:
     def __init__(self, root: Path, settings: Mapping[str, str] | None = None) -> None:
         """``settings`` are of git-config(1), for the server's git."""
         self._server = _Server(root, settings or {})
-        self._thread = Thread(target=self._server.serve_forever, args=(0.05,))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(self._server)
 
     def refuse(self, requests: int) -> None:
         """Answer the next ``requests`` with 503."""
@@ -120,17 +119,3 @@ class HttpGit:
         with self._server.lock:
             sent, self._server.sent = self._server.sent, 0
         return sent
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
