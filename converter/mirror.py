@@ -33,6 +33,16 @@ def is_url(location: str) -> bool:
     return url
 
 
+def redacted(words: str) -> str:
+    """Return ``words`` without the secret of each URL in them (RFC 3986, 3.2.1).
+
+    A user's password, or the token that takes a user's place in an http address. Better keep it
+    out of the URL: with a credential helper, or a key in GIT_SSH_COMMAND.
+    """
+    words = re.sub(r"(\w://[^/@:\s]*):[^/\s]*@", r"\1:***@", words)
+    return re.sub(r"(https?://)[^/@:\s]+@", r"\1***@", words)
+
+
 _FIXED = re.compile(r"[0-9a-f]{6,40}|refs/tags/.*")
 
 
@@ -43,11 +53,12 @@ class Mirror:
         """Name a repository; it is opened, or cloned below ``cache``, when first used.
 
         ``known_as`` is the public address of what lies at a path: ids that record the address
-        must not depend on where a host keeps its copy.
-        Raises WrongUsage for an address that git would run a program for.
+        must not depend on where a host keeps its copy. ``location`` is shown and recorded, so it
+        has no secret of an address. Raises WrongUsage for an address that git would run a program for.
         """
         self._remote = is_url(location)
-        self.location = location if self._remote else known_as or location
+        self._address = location
+        self.location = redacted(location) if self._remote else known_as or location
         self._path = (
             cache / (quote(location, safe="@+=,.-") + ".git")
             if self._remote
@@ -118,7 +129,7 @@ class Mirror:
             beside = self._path.with_suffix(".new")
             shutil.rmtree(beside, ignore_errors=True)
             repository = Repository.create(beside)
-            repository.git.run("remote", "add", "--mirror=fetch", "origin", self.location)
+            repository.git.run("remote", "add", "--mirror=fetch", "origin", self._address)
             self._talk(repository, "fetch", "--quiet", "--tags", "origin")
             os.replace(beside, self._path)
         self._fetched = True
@@ -128,7 +139,7 @@ class Mirror:
             repository.git.run(*args, network=True)
         except GitFailed as error:
             raise RemoteUnavailable(
-                error.message,
+                redacted(error.message),
                 where=self.location,
                 next_step="check the address and the network, then run it again",
             ) from error

@@ -24,7 +24,7 @@ from converter.errors import (
     WrongUsage,
 )
 from converter.git import Done, GitFailed
-from converter.mirror import is_url
+from converter.mirror import is_url, redacted
 from converter.odb import Identity, Repository
 
 SERIES_JSON = b"fedora/series.json"
@@ -119,14 +119,6 @@ def publish_all(
     return receipts
 
 
-def redacted(words: str) -> str:
-    """Return ``words`` with the password of each URL in them replaced (RFC 3986, 3.2.1).
-
-    Better keep it out of the URL: with a credential helper, or a key in GIT_SSH_COMMAND.
-    """
-    return re.sub(r"(\w://[^/@:\s]*):[^/\s]*@", r"\1:***@", words)
-
-
 def catch_up(repo: Repository, url: str) -> None:
     """Fetch the tags that ``url`` has and ``repo`` lacks: what other hosts have converted.
 
@@ -177,7 +169,7 @@ def _wanted(
     if tip is not None and repo.tree(tip).get(SERIES_JSON) is None:
         raise WrongUsage(
             f"the branch {build.branch} exists there and is not srcgit's ({tip})",
-            where=url,
+            where=redacted(url),
             next_step="publish elsewhere, or rename that branch; it is never overwritten",
         )
     if tip != commit and tip is not None and not evr_of(repo, tip) < build.evr:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from converter.build import Nvr
 from converter.errors import CannotConvert, RemoteUnavailable, SrcgitError, WrongUsage
 from converter.git import Git, GitFailed
+from converter.mirror import redacted
 from converter.pkggit import PkgGit
 from service.config import Package
 from service.journal import Journal, Row
@@ -52,8 +53,8 @@ def _tags(place: str) -> set[str]:
         told = Git().run("ls-remote", "--tags", "--refs", place, network=True, timeout=LS_REMOTE)
     except (GitFailed, TimeoutError) as error:
         raise RemoteUnavailable(
-            f"cannot list what is published: {error}",
-            where=place,
+            redacted(f"cannot list what is published: {error}"),
+            where=redacted(place),
             next_step="check the address and the network, then run it again",
         ) from error
     lines = told.stdout.decode("utf-8", "replace").splitlines()

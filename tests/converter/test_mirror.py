@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,12 @@ def test_a_remote_that_does_not_answer(tmp_path: Path) -> None:
     with pytest.raises(RemoteUnavailable):
         mirror.commit_id("main")
     assert not any(p.suffix == ".git" for p in (tmp_path / "cache").iterdir())
+
+
+@pytest.mark.parametrize("secret", ["me:se%40cret", "se%40cret", "me:se@cret"])
+def test_a_secret_of_an_address_is_neither_recorded_nor_shown(tmp_path: Path, secret: str) -> None:
+    mirror = Mirror(f"http://{secret}@127.0.0.1:9/kernel.git", tmp_path / "cache")
+    assert "cret" not in mirror.location
+    with pytest.raises(RemoteUnavailable) as caught:
+        mirror.commit_id("main")
+    assert "cret" not in json.dumps(caught.value.as_json())

@@ -11,6 +11,7 @@ import pytest
 
 from converter.build import Build, Nvr
 from converter.errors import LeaseLost, RemoteUnavailable, WrongUsage
+from converter.mirror import redacted
 from converter.odb import File, Identity, Repository
 from converter.publish import (
     SERIES_JSON,
@@ -23,7 +24,6 @@ from converter.publish import (
     parse_porcelain,
     publish,
     publish_all,
-    redacted,
 )
 from tests.builders import Source
 from tests.httpgit import HttpGit
