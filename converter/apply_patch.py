@@ -184,7 +184,7 @@ class _Work:
         reverse = self._reverse
         gone = patch.nonexistent[not reverse] == 2
         if not data and (remove_empty or gone or kind == _LINK):
-            if target != name:
+            if patch.rename or patch.copy:  # inname != outname: two pointers, whatever they hold
                 if self._files.get(target) is None:
                     raise Refused("FileDoesNotExist", target, "the file to delete does not exist")
                 inode = self._disk.inode(target)
@@ -491,6 +491,8 @@ class _Output:
                 line += 1
                 old_left -= 1
                 continue
+            if sign == b"-" and not self._newline:
+                raise Refused("Malformed", b"", "patch fails an assertion: lines behind the last")
             if not self._copy(line):
                 return False
             if sign == b"-":

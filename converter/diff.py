@@ -34,7 +34,7 @@ class Hunk:
     prefix: int = 0  # lines of context before the first change
     suffix: int = 0  # and after the last one
     complete: bool = True  # every line ends in a newline
-    # of a context diff, whose sides each have their own context: the hunk that undoes this one
+    # the hunk that undoes this one, where the sides do not share their context
     back: Hunk | None = field(default=None, repr=False, compare=False)
 
     def swapped(self) -> Hunk:

@@ -310,6 +310,7 @@ class _Reader:
             kept = hunk.lines
             old_left, new_left = old_count, new_count
             prefix, context = -1, 0
+            undone: int | None = None  # a line that is incomplete on the new side only
             position = cursor.at
             while old_left or new_left:
                 if plain and position < len(lines) and lines[position][:1] != b"#":
@@ -355,14 +356,21 @@ class _Reader:
                     cursor.at = position
                     if cursor.incomplete():
                         position = cursor.at
-                        line = line.removesuffix(b"\n")
-                        hunk.complete = False
+                        if sign == b" " and old_left:
+                            undone = len(kept)
+                        else:
+                            line = line.removesuffix(b"\n")
+                            hunk.complete = False
                 kept.append(line)
             cursor.at = position
             if prefix == -1:
                 raise DiffError(f"malformed patch at line {position}")
             self._prefix = prefix
             hunk.prefix, hunk.suffix = prefix, context
+            if undone is not None:
+                hunk.back = hunk.swapped()
+                hunk.back.lines[undone] = hunk.back.lines[undone].removesuffix(b"\n")
+                hunk.back.complete, hunk.back.back = False, hunk
             patch.hunks.append(hunk)
 
 

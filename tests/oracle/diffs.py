@@ -554,6 +554,8 @@ def cases(draw: Draw, tool: Tool, *, old_style: bool = False) -> Case:
         reverse=tool != "git-am" and draw(st.integers(0, 7)) == 0,
         options=draw(st.sampled_from(_OPTIONS[tool])),
     )
+    if rules.strip < 0:  # where the names lead then
+        files = {path.rpartition(b"/")[2]: file for path, file in files.items()}
     return Case(_without_clashes(files), diff, rules)
 
 

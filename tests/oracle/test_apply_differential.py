@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from converter.apply import Rules, apply
 from converter.diff import DiffError
@@ -86,13 +86,15 @@ def check(judge: Judge, case: Case) -> None:
         files, why = ours(case.files, case.diff, case.rules)
     if files is None and any(reason in why for reason in DOCUMENTED):
         return
-    note(f"{case.rules}\n{case.files}\n{case.diff.decode('utf-8', 'backslashreplace')}")
-    note(f"the tool: {verdict.files} {verdict.said}\nsrcgit: {files} {why}")
+    both = (
+        f"{case.rules}\n{case.files}\n{case.diff.decode('utf-8', 'backslashreplace')}\n"
+        f"the tool: {verdict.files} {verdict.said}\nsrcgit: {files} {why}"
+    )
     if case.rules.reverse and case.rules.tool != "patch":
         # git before 2.43 sets modes under -R that the diff only mentions; srcgit never does.
-        assert contents(files) == contents(verdict.files)
+        assert contents(files) == contents(verdict.files), both
     else:
-        assert files == verdict.files
+        assert files == verdict.files, both
 
 
 @given(case=cases("patch"))

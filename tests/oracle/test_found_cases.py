@@ -1,0 +1,54 @@
+"""Cases that the random ones found once, one for each rule, held to the real tool."""
+
+from __future__ import annotations
+
+import pytest
+
+from converter.apply import Rules
+from converter.tree import File
+from tests.oracle.apply_judge import Judge
+from tests.oracle.diffs import Case
+from tests.oracle.test_apply_differential import check
+
+
+def case(rules: Rules, diff: bytes, **files: bytes) -> Case:
+    return Case({name.encode(): File(0o100644, data) for name, data in files.items()}, diff, rules)
+
+
+def names(name: bytes = b"f") -> bytes:
+    return b"--- a/%s\n+++ b/%s\n" % (name, name)
+
+
+NO_NEWLINE = b"\\ No newline at end of file\n"
+RENAME_ONTO_ITSELF = (
+    b"diff --git a/d/f b/e/f\nsimilarity index 80%\nrename from d/f\nrename to e/f\n"
+)
+TO_NOTHING = RENAME_ONTO_ITSELF + b"index 1234567..0000000\n"
+ENDS_IN_CONTEXT = names() + b"@@ -1,4 +1,3 @@\n 1\n-2\n+x\n 3\n" + NO_NEWLINE + b"-4\n"
+BEHIND_THE_END = names() + b"@@ -1 +1 @@\n-1\n+x\n" + NO_NEWLINE + b"@@ -3 +3 @@\n-3\n+y\n"
+
+FOUND = {
+    "rename onto itself": case(Rules("patch", strip=-1), RENAME_ONTO_ITSELF, f=b"1\n"),
+    "rename onto itself that deletes": case(Rules("patch", strip=-1), TO_NOTHING, f=b""),
+    "rename of nothing onto itself that deletes": case(
+        Rules("patch", strip=-1, options=("-f",)), TO_NOTHING
+    ),
+    "new side ends in context": case(Rules("patch"), ENDS_IN_CONTEXT, f=b"1\n2\n3\n4\n"),
+    "new side ends in context, reversed": case(
+        Rules("patch", reverse=True), ENDS_IN_CONTEXT, f=b"1\nx\n3"
+    ),
+    "new side ends in context, reversed, with a newline": case(
+        Rules("patch", reverse=True), ENDS_IN_CONTEXT, f=b"1\nx\n3\n"
+    ),
+    "lines behind one without a newline": case(Rules("patch"), BEHIND_THE_END, f=b"1\n2\n3\n"),
+}
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+    return Judge(tmp_path_factory.mktemp("judge"))
+
+
+@pytest.mark.parametrize("found", FOUND.values(), ids=FOUND)
+def test_found_case(judge: Judge, found: Case) -> None:
+    check(judge, found)
