@@ -18,6 +18,10 @@ from converter.image_git import Image
 from converter.tree import File, Overlay, Tree, parents, why_unsafe
 
 # Options that change no result that is committed, or that are read elsewhere (converter.mail).
+# -3 is here because git am merges only what does not apply (builtin/am.c, am_run). git apply
+# merges first (apply.c, try_threeway), where its repository has the blob that the index line names:
+# with the file's own that gives the same, with an older one (the base's, under a file that the
+# series has changed) it may not. explain.py says so where a diff fails; verification finds the rest.
 _HARMLESS = {
     "-3", "--3way", "-k", "-b", "-c", "-m", "-s", "-q", "-v", "--no-scissors", "--keep-cr",
     "--reject", "--binary", "--index", "--no-3way", "--allow-binary-replacement",
@@ -72,7 +76,8 @@ class _Options:
             elif name == "--patch-format" or option in ("--whitespace=nowarn", "--whitespace=warn"):
                 pass
             elif option not in _HARMLESS:
-                raise Refused("UnknownOption", None, f"git {option} is not supported")
+                command = rules.tool.replace("-", " ")
+                raise Refused("UnknownOption", None, f"{command} {option} is not supported")
 
     def wants(self, path: bytes) -> bool:
         """apply.c, use_patch: the first glob that matches decides."""

@@ -60,6 +60,11 @@ def explain(
         lines.append("This looks applied already: its reverse applies.")
     elif at is not None:
         lines += _how_it_would(parts[at].text, tree, rules)
+    if not {"-3", "--3way"}.isdisjoint(rules.options):
+        lines.append(
+            "With -3 git would try a three-way merge now, with the blobs that the index lines name;"
+            " srcgit does not."
+        )
     lines += _others(parts, at, tree, rules)
     earlier = (touched_by or {}).get(path, ())
     if earlier:

@@ -69,6 +69,12 @@ def test_what_would_help() -> None:
     assert "would apply" not in report(b"other\n" * 20)
 
 
+def test_a_merge_that_is_not_tried() -> None:
+    text = report(b"other\n", rules=Rules("git-am", options=("-3",)))
+    assert "With -3 git would try a three-way merge now" in text
+    assert "three-way" not in report(b"other\n")
+
+
 def test_the_other_files_of_the_diff() -> None:
     diff = b"".join(DIFF.replace(b"/f", b"/" + name) for name in (b"e", b"f", b"g", b"h"))
     text = report(b"other\n", diff, beside={b"e": TEXT, b"g": TEXT, b"h": b""})
