@@ -410,6 +410,7 @@ def _convert(
         message = top.tag_message(build, record, VERSION)
         tag = repo.write_tag(commit, build.tag, when, message)
         repo.move_refs(_moves(repo, build, base.commit, commit, tag))
+        repo.point_head(build.branch_ref)
     tree = repo.commit(commit).tree
     return Conversion(build, record, commit, tree, tag, verdict, clock.seconds)
 

@@ -250,6 +250,15 @@ class Repository:
                 next_step="run the same command again",
             ) from error
 
+    def point_head(self, ref: str) -> None:
+        """Let HEAD name the branch ``ref`` where the one that it names does not exist.
+
+        A clone would check nothing out. Raises RepositoryUnusable.
+        """
+        with self._writing():
+            if self._repo.head_is_unborn:
+                self._repo.set_head(ref)
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:

@@ -11,7 +11,9 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from converter.build import Build, Evr, Nvr
@@ -20,6 +22,7 @@ from converter.errors import (
     Fate,
     LeaseLost,
     RemoteUnavailable,
+    RepositoryUnusable,
     SrcgitError,
     WrongUsage,
 )
@@ -83,6 +86,9 @@ def publish(repo: Repository, build: Build, commit: str, tag: str, base: str, ur
             changed = {ref: id for ref, id in wanted.items() if there.get(ref) != id}
             if changed:
                 _push(repo, url, {ref: (there.get(ref), id) for ref, id in changed.items()})
+                if not is_url(url):  # elsewhere it is left to that repository's upkeep
+                    with suppress(RepositoryUnusable):
+                        Repository(Path(url)).point_head(build.branch_ref)
             break
         except (LeaseLost, RefLocked):
             if attempt == ATTEMPTS:

@@ -118,6 +118,16 @@ def test_the_first_build_makes_branch_builds_branch_and_tag(world: World) -> Non
     assert merge.parents == (made.base, made.commit)
 
 
+def test_a_clone_checks_out_a_branch_that_is_there(world: World) -> None:
+    """HEAD of a repository made for rawhide, before rawhide's first build; and it stays put."""
+    head = ("symbolic-ref", "HEAD")
+    world.remote.git.run(*head, "refs/heads/rawhide")
+    world.one.publish(world.one.make("6.12.8-200"), world.url)
+    assert world.remote.git.run(*head).stdout == b"refs/heads/f41\n"
+    world.one.publish(world.one.make("6.13.0-1", "f42"), world.url)
+    assert world.remote.git.run(*head).stdout == b"refs/heads/f41\n"
+
+
 def test_the_same_again_changes_nothing_and_says_so(world: World) -> None:
     made = world.one.make("6.12.8-200")
     world.one.publish(made, world.url)
