@@ -433,7 +433,7 @@ def _here() -> Path:
     multiple=True,
     help="Where the original patch files are (repeatable); DIR and the build tell, otherwise.",
 )
-@click.option("--config", type=click.Path(path_type=Path), help="A TOML file.")
+@commands.CONFIG
 @click.option("--no-sandbox", is_flag=True, help="Run the spec's code unprotected.")
 @click.option("--json", "as_json", is_flag=True, help="Give the result as JSON.")
 def export(

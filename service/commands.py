@@ -29,7 +29,9 @@ CONFIG = click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="fedora-messaging's TOML file, with srcgit's part in [consumer_config].",
+    envvar="FEDORA_MESSAGING_CONF",  # fedora-messaging's own name for it
+    help="fedora-messaging's TOML file, with srcgit's part in [consumer_config]; "
+    "else $FEDORA_MESSAGING_CONF.",
 )
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
