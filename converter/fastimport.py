@@ -36,6 +36,10 @@ class FastImport:
             "fastimport.unpackLimit=0",  # one pack, not hundreds of loose files
             "-c",
             "core.compression=1",  # twice as quick; upkeep repacks what is published
+            "-c",
+            # Every blob is big: fast-import tries others as a delta of the one before them in the
+            # stream, which took 40 % of the time. See write_version() for where that is of use.
+            "core.bigFileThreshold=1",
             "fast-import",
             "--quiet",
             "--done",
@@ -110,6 +114,19 @@ class FastImport:
         for part in parts:
             self._send(part)
         self._send(b"\n")
+        return self._mark
+
+    def write_version(self, data: bytes) -> int:
+        """Write a blob much like the one before it, as a delta of it if it came here, too.
+
+        Return its mark. What comes in git-fast-import(1)'s delimited format is never big.
+        """
+        if data[-1:] != b"\n":
+            return self.write_blob(len(data), (data,))
+        self._mark += 1
+        self._send(b"blob\nmark :%d\ndata <<%s\n" % (self._mark, self._ref))
+        self._send(data)
+        self._send(self._ref + b"\n\n")
         return self._mark
 
     def read_blob(self, mark: int) -> bytes:

@@ -411,6 +411,7 @@ class Stage(FastImport):
         self._edits: Edits[_Written] = Edits(self._base)
         self._cache: OrderedDict[bytes, File] = OrderedDict()  # by path, as it is now
         self._cache_room = cache_bytes
+        self._last = b""  # the path whose content was written last
 
     # -- a converter.tree.Tree ------------------------------------------------------------
 
@@ -470,7 +471,7 @@ class Stage(FastImport):
                 self._edits.set(path, None)
         for path, file in changes.items():
             if file is not None:
-                written = self._write(file)
+                written = self._write(path, file)
                 edits.append(put(written.mode, written.source, path))
                 self._edits.set(path, written)
                 self._remember(path, file)
@@ -478,10 +479,15 @@ class Stage(FastImport):
         self._parent = b":%d" % mark
         return mark
 
-    def _write(self, file: File) -> _Written:
+    def _write(self, path: bytes, file: File) -> _Written:
         if file.mode == FileMode.COMMIT:
             return _Written(file.mode, file.data)
-        return _Written(file.mode, b":%d" % self.write_blob(len(file.data), (file.data,)))
+        if path == self._last:
+            mark = self.write_version(file.data)
+        else:
+            mark = self.write_blob(len(file.data), (file.data,))
+        self._last = path
+        return _Written(file.mode, b":%d" % mark)
 
     def tree_id(self) -> str:
         """Return the id of the tree of the last commit."""

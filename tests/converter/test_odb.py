@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,9 @@ NAMES = st.sampled_from(
 FILES = st.one_of(
     st.none(),
     st.builds(File, st.sampled_from([0o100644, 0o100755, 0o120000]), st.binary(max_size=8)),
+    st.builds(
+        File, st.just(0o100644), st.binary(max_size=2).map(lambda b: b + b"a\0\r\nline\n" * 9)
+    ),
 )
 
 
@@ -97,6 +101,28 @@ def test_nothing_but_objects_is_left(source: Source) -> None:
     assert source.git.run("for-each-ref").stdout == before
     assert repo.commit(ids[0]).tree == tree
     assert source.git.run("fsck", "--full", "--strict").status == 0
+
+
+def test_versions_of_one_file_build_on_each_other(source: Source) -> None:
+    """Few of them are in the pack as a whole; each is read back as it was."""
+    repo = Repository(source.path)
+    base = source.rev("main")
+    assert base
+    data = random.Random(1).randbytes(50_000)  # nothing that zlib could make smaller
+    packs = set(source.path.glob("objects/pack/*.pack"))
+    with Stage(repo, base, cache_bytes=1) as stage:
+        marks = []
+        for version in range(8):
+            content = data + b"%d" % version + (b"\n" if version != 6 else b"")
+            marks.append(stage.commit({b"f": File(0o100644, content)}, ME, ME, b"x\n"))
+            stage.get(b"a")  # drives the other out of the cache
+            assert stage.get(b"f") == File(0o100644, content)
+        ids = stage.ids(marks)
+    [pack] = {*source.path.glob("objects/pack/*.pack")} - packs
+    assert pack.stat().st_size < 4.5 * len(data)
+    for version, id in enumerate(ids):
+        file = repo.tree(id).get(b"f")
+        assert file and file.data.rstrip(b"\n") == data + b"%d" % version
 
 
 def test_a_stage_that_fails_leaves_nothing_behind(source: Source) -> None:
