@@ -7,8 +7,10 @@ Any file that fails makes the command fail, and so the whole diff is refused.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import groupby
 
-from converter.apply import Placed, Refused, Rules, check_path
+from converter.apply import Placed, Refused, Rules, check_length, check_path
 from converter.diff import FilePatch, Hunk
 from converter.diff_patch import patch_patches
 from converter.place import Text
@@ -27,6 +29,7 @@ def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | Non
     placed: list[Placed] = []
     given = rules.options
     for patch in patch_patches(diff, rules.strip, binary="--binary" in given, loose="-l" in given):
+        check_length(patch)
         work.apply(patch, rules, placed)
     return work.finish(), placed
 
@@ -485,7 +488,7 @@ class _Output:
         """Line by line, as patch does it: context comes from the file, not from the patch."""
         line = where - 1  # of the input, before which the hunk now stands
         old_left = sum(text[:1] != b"+" for text in hunk.lines)
-        for text in hunk.lines:
+        for text in _in_order(hunk.lines):
             sign = text[:1]
             if sign == b" ":
                 line += 1
@@ -530,6 +533,12 @@ class _Output:
                 self._out.append(b"\n")
             self._out.append(rest)
         return b"".join(self._out)
+
+
+def _in_order(lines: list[bytes]) -> Iterator[bytes]:
+    """src/patch.c, apply_hunk: what is taken away comes before what is put there."""
+    for _, run in groupby(lines, key=lambda line: line[:1] == b" "):
+        yield from sorted(run, key=lambda line: line[:1] == b"+")
 
 
 def _is_whole(line: bytes) -> bool:

@@ -26,6 +26,7 @@ RENAME_ONTO_ITSELF = (
 TO_NOTHING = RENAME_ONTO_ITSELF + b"index 1234567..0000000\n"
 ENDS_IN_CONTEXT = names() + b"@@ -1,4 +1,3 @@\n 1\n-2\n+x\n 3\n" + NO_NEWLINE + b"-4\n"
 BEHIND_THE_END = names() + b"@@ -1 +1 @@\n-1\n+x\n" + NO_NEWLINE + b"@@ -3 +3 @@\n-3\n+y\n"
+GETS_NEWLINE = b"@@ -1 +1,2 @@\n-1\n" + NO_NEWLINE + b"+1\n+2\n"
 SIX = b"1\n2\n3\n4\n5\n6\n"
 INDEXED = (
     b"diff --git a/f b/f\nindex %s..1111111 100644\n" % blob_id(SIX)[:9]
@@ -45,6 +46,9 @@ FOUND = {
     ),
     "new side ends in context, reversed, with a newline": case(
         Rules("patch", reverse=True), ENDS_IN_CONTEXT, f=b"1\nx\n3\n"
+    ),
+    "the last line gets a newline, reversed": case(
+        Rules("patch", reverse=True), names() + GETS_NEWLINE, f=b"1\n2\n"
     ),
     "am -3 of what applies": case(Rules("git-am", options=("-3",)), INDEXED, f=b"0\n" + SIX),
     "apply -3 to what the diff is of": case(Rules("git-apply", options=("-3",)), INDEXED, f=SIX),
