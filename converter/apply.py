@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from converter.diff import FilePatch
 from converter.tree import File, Tree
 from specparse.plan import Tool
 
@@ -118,6 +119,15 @@ class _Below:
     def children(self, directory: bytes) -> Iterator[tuple[bytes, bool]]:
         for path, is_dir in self._tree.children((self._prefix + directory).rstrip(b"/")):
             yield path.removeprefix(self._prefix), is_dir
+
+
+_LONGEST = 4095  # bytes of a path: PATH_MAX without its NUL
+
+
+def check_length(patch: FilePatch) -> None:
+    """Refuse names that no system call takes, before each directory of theirs is looked at."""
+    if any(len(name or b"") > _LONGEST for name in (patch.old, patch.new, patch.index)):
+        raise Refused("UnsafePath", None, f"line {patch.at}: a path of more than {_LONGEST} bytes")
 
 
 def check_path(path: bytes, tree: Tree) -> None:

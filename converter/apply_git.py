@@ -10,7 +10,7 @@ import fnmatch
 import re
 from collections.abc import Iterable
 
-from converter.apply import Placed, Refused, Rules
+from converter.apply import Placed, Refused, Rules, check_length
 from converter.binary import blob_id
 from converter.diff import DiffError, FilePatch
 from converter.diff_git import git_patches
@@ -36,6 +36,7 @@ def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | Non
     found = False
     for patch in git_patches(diff, rules.strip, recount=options.recount, root=options.directory):
         found = True
+        check_length(patch)
         if rules.reverse:
             patch = _reversed(patch)
         if options.wants(patch.new if patch.new is not None else patch.old or b""):

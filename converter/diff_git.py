@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterator
 
 from converter import binary
@@ -14,7 +15,7 @@ _NAME_END = re.compile(rb"[\t\n\r]")
 _RENAME_END = re.compile(rb"[\n\r]")
 _SPACE = b" \t\n\r"  # git-compat-util.h, sane_ctype: no \v, no \f
 _DATE = re.compile(  # apply.c, diff_timestamp_len
-    rb"(?:\t| +)(?:\d\d)?\d\d-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d+)?)?(?: [+-](?:\d{4}|\d\d:\d\d))?\Z"
+    rb"(?:\t|(?<! ) +)(?:\d\d)?\d\d-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d+)?)?(?: [+-](?:\d{4}|\d\d:\d\d))?\Z"
 )
 _EPOCH = re.compile(  # apply.c, has_epoch_timestamp
     rb"(1969-12-31|1970-01-01) ([0-2]\d):([0-5]\d):00(?:\.0+)? ([-+])([0-2]\d):?([0-5]\d)\n"
@@ -314,7 +315,8 @@ class _Reader:
     def _counted(self, position: int) -> tuple[int, int] | None:
         """apply.c, recount_diff."""
         old = new = 0
-        for line in self._lines[position:]:
+        for at in range(position, len(self._lines)):
+            line = self._lines[at]
             sign = line[:1]
             if sign in (b" ", b"\n"):
                 old, new = old + 1, new + 1
@@ -434,12 +436,19 @@ def _header_name(text: bytes, strip: int) -> bytes | None:
         return two if name[len(two) : len(two) + 1] in (b" ", b"\t", b"\r") else None
     if not name.endswith(b"\n"):
         return None
+    slashes = [slash.start() for slash in re.finditer(b"/", name)]
     for blank in re.finditer(rb"[ \t]", name):
         size = blank.start()
-        two = _skipped(name[size + 1 :], strip)
-        if two is None:
+        if not strip:
+            start = size + 1
+        else:
+            before = bisect(slashes, size)
+            if before + strip > len(slashes):
+                return None
+            start = slashes[before + strip - 1] + 1
+        if name[size + 1 : size + 2] == b"/" and strip < 2:
             return None
-        if len(two) == size + 1 and two.startswith(name[:size]):
+        if len(name) - start == size + 1 and name.startswith(name[:size], start):
             return name[:size]
     return None
 

@@ -389,17 +389,13 @@ def strip_slashes(name: bytes, strip: int) -> bytes | None:
 
 
 def _name_end(text: bytes, separator: bytes) -> int:
-    """A name may hold spaces only if ``separator`` comes after it."""
-    for blank in re.finditer(rb"\s", text):
-        at = blank.start()
-        following = at
-        while text[following : following + 1] != b"\t" and text[following + 1 : following + 2] in (
-            b" ", b"\t", b"\n", b"\v", b"\f", b"\r",
-        ):  # fmt: skip
-            following += 1
-        if text[following : following + 1] != b"\t" and separator in text[following + 1 :]:
-            continue
-        return at
+    """src/util.c, fetchname: a name may hold spaces only if ``separator`` comes after it."""
+    last = text.rfind(separator)
+    for blanks in re.finditer(rb"\s+", text):
+        at, end = blanks.span()
+        tab = text.find(b"\t", at, end)
+        if tab >= 0 or end - 1 >= last:
+            return at
     return len(text)
 
 

@@ -18,11 +18,14 @@ from converter.text import text
 from converter.tree import Tree
 
 _CANDIDATES = 400  # places that are compared in full
+_COMPARISONS = 2_000_000  # lines that are compared for them
+_DIFFERED = 2000  # lines from the first difference on, of which a diff is made
 _SHOWN = 60  # lines of a diff
 _FILES = 1000  # of a diff, that are looked at
 _OTHERS = 10  # of them, that are named
 _AROUND = 6  # lines before a damaged one
-_WIDTH = 160  # characters of a line of the patch
+_WIDTH = 160  # characters of a line of a damaged patch
+_LONG = 500  # and of a line that is compared
 
 
 def explain(
@@ -135,15 +138,18 @@ def _compared(hunk: Hunk, data: bytes) -> list[str]:
             *(f"  {_show(line)}" for line in there[first:][: min(len(expected), _SHOWN)]),
         ]
     found = there[start : start + len(expected)]
+    pairs = enumerate(zip(expected, found, strict=False))
+    first = max(next((n for n, (one, other) in pairs if one != other), len(found)) - 3, 0)
     shown = difflib.unified_diff(
-        [_show(line) for line in expected],
-        [_show(line) for line in found],
+        [_show(line) for line in expected[first : first + _DIFFERED]],
+        [_show(line) for line in found[first : first + _DIFFERED]],
         f"expected at line {hunk.old_start}",
         f"found at line {start + 1}, where {share:.0%} of it stands",
         lineterm="",
         n=3,
     )
-    return [_placed(line, hunk.old_start, start + 1) for line in islice(shown, _SHOWN)]
+    old, new = hunk.old_start + first, start + 1 + first
+    return [_placed(line, old, new) for line in islice(shown, _SHOWN)]
 
 
 def _placed(line: str, old: int, new: int) -> str:
@@ -241,7 +247,8 @@ def _nearest(expected: Sequence[bytes], there: Sequence[bytes], guess: int) -> t
                 votes[start] = votes.get(start, 0) + 1
     if not votes:
         return guess, 0.0
-    ranked = sorted(votes, key=lambda s: (-votes[s], abs(s - guess)))[:_CANDIDATES]
+    most = min(_CANDIDATES, _COMPARISONS // len(expected) + 1)
+    ranked = sorted(votes, key=lambda s: (-votes[s], abs(s - guess)))[:most]
 
     def share(start: int) -> float:
         pairs = zip(expected, there[start : start + len(expected)], strict=False)
@@ -252,4 +259,7 @@ def _nearest(expected: Sequence[bytes], there: Sequence[bytes], guess: int) -> t
 
 
 def _show(line: bytes) -> str:
-    return text(line.rstrip(b"\n")) + ("" if line.endswith(b"\n") else " (no newline)")
+    whole = text(line.rstrip(b"\n")[: _LONG + 1])
+    if len(whole) > _LONG:
+        return f"{whole[:_LONG]} ... ({len(line):,} bytes)"
+    return whole + ("" if line.endswith(b"\n") else " (no newline)")

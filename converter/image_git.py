@@ -26,6 +26,7 @@ class Image:
         self._shift = 0  # lines that the output is longer by
         self._patched: list[tuple[int, int]] = []  # byte ranges of the output, in order
         self._length = 0  # bytes of the output so far
+        self._work = 0  # bytes that were looked at in the whole output
 
     @property
     def data(self) -> bytes:
@@ -75,8 +76,7 @@ class Image:
                 near = self._near(block, count, source) if at is not None else None
                 if near is not None:
                     return near
-        flat = Text(self.data)
-        total = flat.total
+        total = text.total + self._shift
         if start:
             wanted = 0
         elif end:
@@ -88,6 +88,8 @@ class Image:
                 if not (start and line) and not (end and line != total):
                     return line
             return None
+        data = self.data
+        flat = Text(data, self._work + len(data))
 
         def fits(line: int) -> bool:
             at = flat.offset(line)
@@ -100,11 +102,13 @@ class Image:
                 and not self._is_patched(flat, line, at, count, len(block) if whole else None)
             )
 
-        return _outwards(
+        found = _outwards(
             wanted,
             next(filter(fits, flat.after(block, wanted)), None),
             next(filter(fits, flat.before(block, wanted, 0)), None),
         )
+        self._work = flat.work
+        return found
 
     def _near(self, block: bytes, count: int, source: int) -> int | None:
         """Look outwards from a line of what is untouched, and no further back than is needed.

@@ -6,18 +6,19 @@ from collections.abc import Iterator
 
 from converter.diff import DiffError
 
-_MOST_WORK = 1 << 37  # bytes looked at in the searches of one file
+_MOST_WORK = 1 << 35  # bytes looked at in the searches of one file
 
 
 class Text:
     """The content of a file with a cursor, so that neighbouring lines are found quickly."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, work: int = 0) -> None:
+        """``work`` is what the searches of the file took so far, in bytes."""
         self.data = data
         self._line = 0  # of the cursor, from 0
         self._at = 0  # byte where that line begins
         self._total: int | None = None
-        self._work = 0
+        self.work = work
 
     @property
     def total(self) -> int:
@@ -109,6 +110,6 @@ class Text:
             top, size = bottom, size * 4
 
     def _spend(self, work: int) -> None:
-        self._work += work
-        if self._work > _MOST_WORK:
+        self.work += work
+        if self.work > _MOST_WORK:
             raise DiffError("the lines of its hunks stand in too many places, or too far away")
