@@ -16,7 +16,7 @@ import requests
 import tenacity
 
 from converter.build import Nvr
-from converter.errors import CannotConvert, RemoteUnavailable
+from converter.errors import CannotConvert, CannotWork, RemoteUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +26,23 @@ ALIASES = {"pkgs.fedoraproject.org": "src.fedoraproject.org"}
 PAGE = 100  # builds a call
 # No answer, no XML, or a fault that is none of koji's own: something broke inside the hub.
 _BROKEN = (requests.RequestException, xml.parsers.expat.ExpatError, koji.Fault)
+_PASSING = (*_BROKEN, koji.ServerOffline, koji.LockError)
+# kojihub/db.py, QueryProcessor.singleValue, since its first commit: what getTaskRequest says of a
+# task that is not, or no longer, there.
+_GONE = "query returned no rows"
 FULL_SHA = re.compile(r"[0-9a-f]{40}")
 
 
 class NoSuchBuild(CannotConvert):
     """Koji does not know the build."""
+
+
+class SourceForgotten(CannotConvert):
+    """Koji knows the build, but no longer the task that alone told its source."""
+
+
+class HubRefuses(CannotWork):
+    """The hub understood the question and says no: to every build, and for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +63,7 @@ class KojiBuild:
     completed: datetime | None
     promoted: datetime | None  # from a draft
     draft: bool
-    task: int | None
+    task: int | None  # None: imported, or Koji no longer has it
 
 
 def commit_of(source: str | None) -> str | None:
@@ -90,7 +102,10 @@ def _place(url: str) -> tuple[str, str] | None:
 
 
 class Koji:
-    """One hub. Every call has a time limit and a few attempts; then RemoteUnavailable."""
+    """One hub. Every call has a time limit and a few attempts; then RemoteUnavailable.
+
+    What a hub refuses is not asked again: HubRefuses.
+    """
 
     def __init__(self, hub_url: str, *, timeout: float = 60.0, attempts: int = 4) -> None:
         self._url = hub_url
@@ -98,14 +113,17 @@ class Koji:
         options = {"timeout": timeout, "anon_retry": False, "max_retries": 0}
         self._session = koji.ClientSession(hub_url, opts=options)
         self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((*_BROKEN, koji.ServerOffline)),
+            retry=tenacity.retry_if_exception_type(_PASSING),
             stop=tenacity.stop_after_attempt(attempts),
             wait=tenacity.wait_random_exponential(multiplier=0.5, max=10),
             reraise=True,
         )
 
     def build(self, nvr_or_id: str | int) -> KojiBuild:
-        """Return one build, its target included. Raises NoSuchBuild, WrongUsage, or TryAgain."""
+        """Return one build, its target included where Koji still has the task.
+
+        Raises NoSuchBuild, SourceForgotten, WrongUsage, RemoteUnavailable, HubRefuses.
+        """
         if isinstance(nvr_or_id, str) and nvr_or_id.isascii() and nvr_or_id.isdigit():
             nvr_or_id = int(nvr_or_id)
         if isinstance(nvr_or_id, str):
@@ -116,7 +134,21 @@ class Koji:
                 f"Koji has no build {nvr_or_id}", where=self._url, next_step="check the NVR"
             )
         build = _build(found)
-        request = self._call("getTaskRequest", build.task) if build.task is not None else None
+        if build.task is None:
+            return build
+        try:
+            request = self._call("getTaskRequest", build.task)
+        except HubRefuses as error:
+            if str(error.__cause__) != _GONE:
+                raise
+            if build.source is None:
+                raise SourceForgotten(
+                    f"Koji no longer has task {build.task}, which told the source of {build.nvr}",
+                    where=self._url,
+                    next_step="convert it by hand, with PKG_GIT#COMMIT and --nvr",
+                ) from error
+            log.warning("Koji no longer has task %d of %s", build.task, build.nvr)
+            return replace(build, task=None)
         return _with_request(found, request) if request else build
 
     def builds(self, package: str, since: datetime) -> Iterator[KojiBuild]:
@@ -143,12 +175,18 @@ class Koji:
     def _call(self, method: str, *args: Any, **options: Any) -> Any:
         try:
             return self._retrying(self._session.callMethod, method, *args, **options)
-        except (*_BROKEN, koji.GenericError) as error:
+        except _PASSING as error:
             log.warning("koji: %s failed: %s", method, error)
             raise RemoteUnavailable(
                 f"Koji did not answer {method}: {type(error).__name__}: {str(error)[:300]}",
                 where=self._url,
                 next_step="try again later",
+            ) from error
+        except koji.GenericError as error:
+            raise HubRefuses(
+                f"Koji refuses {method}: {type(error).__name__}: {str(error)[:300]}",
+                where=self._url,
+                next_step="see whether koji in the configuration is the address of a Koji hub",
             ) from error
 
 

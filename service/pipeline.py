@@ -129,7 +129,7 @@ class Pipeline:
             page = re.sub(r"/kojihub/?$", f"/koji/buildinfo?buildID={build.id}", self.config.koji)
         return {
             "commit": build.commit if build else row.commit,
-            "target": build.target if build else row.target,
+            "target": _target(build, row),
             "koji_id": build.id if build else None,
             "owner": build.owner if build else None,
             "url": page,
@@ -145,7 +145,7 @@ class Pipeline:
             pkg_git=Mirror(package.pkg_git, cache, known_as=package.source),
             rev=rev,
             nvr=Nvr.parse(row.nvr),
-            target=build.target if build else row.target,
+            target=_target(build, row),
             koji_id=build.id if build else None,
             upstreams=tuple(Mirror(url, cache) for url in package.upstreams),
             tags=package.tags,
@@ -193,6 +193,11 @@ def _commit(build: KojiBuild, row: Row, package: Package) -> str:
             next_step="convert it by hand, with PKG_GIT#COMMIT and --nvr",
         )
     return build.commit
+
+
+def _target(build: KojiBuild | None, row: Row) -> str | None:
+    """Return the build target: Koji's word, or the message's where Koji has no task to tell it."""
+    return build.target if build and build.task is not None else row.target
 
 
 def _kind(build: KojiBuild) -> str:

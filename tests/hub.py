@@ -33,7 +33,7 @@ class Hub:
         self.calls: list[str] = []
         self.broken: Iterable[
             str | float
-        ] = ()  # per call: "503", "offline", "crash", "garbage", seconds
+        ] = ()  # per call: "503", "offline", "crash", "garbage", "login", seconds
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -234,6 +234,8 @@ class Hub:
         try:
             if broken == "offline":
                 raise koji.ServerOffline("database outage")
+            if broken == "login":
+                raise koji.AuthError("anonymous access refused")
             if broken == "crash":
                 raise RuntimeError("server closed the connection unexpectedly")
             if method not in {"getBuild", "getTaskRequest", "listBuilds"}:

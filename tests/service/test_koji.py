@@ -7,8 +7,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from converter.errors import RemoteUnavailable, WrongUsage
-from service.koji import Koji, NoSuchBuild, commit_of, same_repository
+from converter.errors import Fate, RemoteUnavailable, WrongUsage
+from service.koji import (
+    HubRefuses,
+    Koji,
+    NoSuchBuild,
+    SourceForgotten,
+    commit_of,
+    same_repository,
+)
 from tests.hub import EPOCH, SHA, Hub
 
 START = datetime.fromtimestamp(EPOCH - 1, UTC)
@@ -42,6 +49,24 @@ def test_an_imported_build_has_neither_task_nor_source(hub: Hub) -> None:
     hub.add("kernel-2.6.9-1.fc3", source=None, task_id=None)
     build = Koji(hub.url).build("kernel-2.6.9-1.fc3")
     assert (build.commit, build.source, build.target) == (None, None, None)
+
+
+def test_a_build_whose_task_is_gone_lacks_its_target_and_needs_its_source(hub: Hub) -> None:
+    new, old = hub.add("kernel-6.12.8-200.fc41"), hub.add("kernel-3.17.0-1.fc22", source=None)
+    hub.requests.clear()
+    build = Koji(hub.url).build(new["nvr"])
+    assert (build.commit, build.target, build.task) == (SHA, None, None)
+    with pytest.raises(SourceForgotten, match=f"no longer has task {old['task_id']}"):
+        Koji(hub.url).build(old["nvr"])
+    assert hub.calls == ["getBuild", "getTaskRequest"] * 2  # not asked again: it will not heal
+
+
+def test_a_hub_that_refuses_is_not_asked_again_and_no_build_is_blamed(hub: Hub) -> None:
+    hub.add("kernel-6.0.1-1.fc40")
+    hub.broken = ["login"] * 9
+    with pytest.raises(HubRefuses, match=r"AuthError: anonymous .* refused") as caught:
+        Koji(hub.url).build("kernel-6.0.1-1.fc40")
+    assert (hub.calls, caught.value.fate) == (["getBuild"], Fate.STOP)
 
 
 def test_an_unknown_build_says_where_it_was_looked_for(hub: Hub) -> None:

@@ -153,6 +153,15 @@ def test_what_koji_says_can_end_it(
     assert (seen, facts["error"]["class"]) == (fate, error.__name__)
 
 
+def test_a_task_that_koji_no_longer_has_takes_only_the_target_with_it(site: Site, hub: Hub) -> None:
+    hub.requests.clear()
+    fate, facts = site.convert(TODAY, koji_id=hub.builds[0]["id"], target="f41-candidate")
+    assert (fate, facts["branch"], facts["target"]) == (Fate.DONE, "f41", "f41-candidate"), facts
+    hub.builds[1]["source"] = None
+    fate, facts = site.convert(NEXT)
+    assert (fate, facts["error"]["class"]) == (Fate.FAILED, "SourceForgotten")
+
+
 def test_a_message_that_names_another_commit_than_koji_is_not_believed(
     site: Site, made: Sample, hub: Hub
 ) -> None:
