@@ -200,17 +200,17 @@ def enqueue(found: Iterable[Found], journal: Journal) -> Iterator[Found]:
         if row is None or row.state in ("waiting", "running"):
             yield Found(each.nvr, each.row, "on the list already")
         elif row.state == "done":  # the published tree is the truth, and it lacks the tag
-            journal.again(each.nvr)
+            journal.again(each.row)
             yield each
         else:
             yield Found(each.nvr, None, f"{row.state} before: {row.outcome}")
 
 
-def queue_again(nvr: str, journal: Journal, row: Row) -> str:
+def queue_again(journal: Journal, row: Row) -> str:
     """Put one build on the list, whatever became of it before; return what was done, in words."""
     if journal.add(row):
         return "added"
-    if journal.again(nvr):
+    if journal.again(row):
         return "due again"
     return "being converted now"
 

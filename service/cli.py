@@ -292,7 +292,7 @@ def _queue(asked: _Asked, config: Path | None) -> str:
     )
     journal = Journal(configuration.load(config).journal)
     try:
-        return f"{row.nvr}: {queue_again(row.nvr, journal, row)}"
+        return f"{row.nvr}: {queue_again(journal, row)}"
     finally:
         journal.close()
 

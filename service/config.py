@@ -21,6 +21,7 @@ from converter.lookaside import Lookaside
 
 T = TypeVar("T")
 
+LONGEST = 86400.0  # seconds, of a lease and between attempts: journal.FAR is more
 FEDORA_KOJI = "https://koji.fedoraproject.org/kojihub"
 FEDORA_PKG_GIT = "https://src.fedoraproject.org/rpms/"
 LINUX = "https://git.kernel.org/pub/scm/linux/kernel/git/"
@@ -164,10 +165,11 @@ class _Section:
         )
         return tuple(section.checked(str(index), address) for index in range(len(values)))
 
-    def positive(self, key: str, default: float) -> float:
+    def positive(self, key: str, default: float, most: float = float("inf")) -> float:
         value = self.get(key, float, default)
-        if not value > 0:
-            raise self.wrong(key, "must be more than 0")
+        if not 0 < value <= most:
+            limit = "" if most == float("inf") else f" and at most {most:g}"
+            raise self.wrong(key, f"must be more than 0{limit}")
         return value
 
     def end(self) -> None:
@@ -191,7 +193,7 @@ class _Section:
             web=self.checked("web", _pages, ""),
             committer=_committer(self),
             workers=int(self.get("workers", int, defaults.workers)),
-            lease=self.positive("lease", defaults.lease),
+            lease=self.positive("lease", defaults.lease, LONGEST),
             timeout=self.positive("timeout", defaults.timeout),
             stale=self.positive("stale", defaults.stale),
             announce=self.get("announce", bool, defaults.announce),
@@ -251,7 +253,7 @@ def _retry(section: _Section) -> Retry:
         defaults,
         first=section.positive("first", defaults.first),
         factor=section.positive("factor", defaults.factor),
-        cap=section.positive("cap", defaults.cap),
+        cap=section.positive("cap", defaults.cap, LONGEST),
         give_up=section.positive("give_up", defaults.give_up),
     )
     if found.factor < 1:

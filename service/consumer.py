@@ -121,8 +121,8 @@ class Intake:
         assert isinstance(body, Mapping)
         decision = decide(body, self._packages)
         if isinstance(decision, Row):
-            added = self._journal.add(decision)
-            log.info("taken in" if added else "known already", extra={"nvr": decision.nvr})
+            taken = self._journal.add(decision) or self._journal.again(decision, only="ignored")
+            log.info("taken in" if taken else "known already", extra={"nvr": decision.nvr})
         elif decision.recorded:
             nvr = f"{body['name']}-{body['version']}-{body['release']}"
             log.info("not taken in", extra={"nvr": nvr, "reason": decision.why})

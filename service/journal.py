@@ -3,7 +3,8 @@
 Adding is idempotent and durable when it returns. Workers claim due rows under a lease that
 expires, one row at a time for each branch key; what has been published is not decided here but
 by the published tree, so a lease that is lost is harmless. Times are seconds since the epoch, by
-the caller's clock: hosts that share a journal need clocks that agree to well within a lease.
+the caller's clock: hosts that share a journal need clocks that agree to well within a lease. What
+a clock that ran far ahead has left behind counts as due: it would be waited for in vain.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from service.database import Database, builds, refused, running, signs, tallies
 State = Literal["waiting", "running", "done", "ignored", "failed", "parked"]
 
 REFUSED_KEPT = 10_000  # hostile messages must not fill the disk
+FAR = 7 * 86400.0  # seconds: nobody is to wait longer; the configuration allows less
 EXCERPT = 2_000  # characters of a refused message that are kept
 BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, float("inf"))  # seconds
 
@@ -107,14 +109,22 @@ class Journal:
         with self._transaction() as connection:
             return connection.execute(statement.returning(builds.c.id)).scalar() is not None
 
-    def again(self, nvr: str, now: float | None = None) -> bool:
-        """Make a settled build due again, its age counted anew; False if there is none."""
+    def again(self, row: Row, now: float | None = None, *, only: State | None = None) -> bool:
+        """Make a settled build due again, as ``row`` asks for it and its age counted anew.
+
+        False if there is none, or none in the state ``only``.
+        """
         now = time.time() if now is None else now
+        settled = builds.c.state != "running" if only is None else builds.c.state == only
         with self._transaction() as connection:
             done = connection.execute(
                 sa.update(builds)
-                .where(builds.c.nvr == nvr, builds.c.state != "running")
+                .where(builds.c.nvr == row.nvr, settled)
                 .values(
+                    koji_id=row.koji_id,
+                    commit=row.commit,
+                    target=row.target,
+                    via=row.via,
                     state="waiting",
                     attempts=0,
                     added=now,
@@ -149,7 +159,7 @@ class Journal:
             sa.select(builds.c.id)
             .where(
                 builds.c.state == "waiting",
-                builds.c.due <= now,
+                _over(builds.c.due, now),
                 ~sa.exists().where(busy.c.key == builds.c.key, busy.c.state == "running"),
             )
             .order_by(builds.c.due, builds.c.id)
@@ -159,7 +169,7 @@ class Journal:
         with self._transaction() as connection:
             connection.execute(
                 sa.update(builds)
-                .where(running, builds.c.lease < now)
+                .where(running, _over(builds.c.lease, now))
                 .values(state="waiting", owner=None, lease=None, due=now, outcome="lease expired")
             )
             chosen = connection.execute(due).scalar()
@@ -294,7 +304,7 @@ class Journal:
             .where(
                 builds.c.announced.is_(False),
                 builds.c.state.in_(("done", "failed")),
-                sa.or_(builds.c.lease.is_(None), builds.c.lease < now),
+                sa.or_(builds.c.lease.is_(None), _over(builds.c.lease, now)),
             )
             .order_by(builds.c.settled, builds.c.id)
             .limit(1)
@@ -309,12 +319,11 @@ class Journal:
             return self._one(connection, this)
 
     def announced(self, row: Row) -> None:
-        """Take a build off the list of what is to be announced."""
+        """Take a build off the list of what is to be announced; one that is due again stays so."""
+        told = (builds.c.id == row.id, builds.c.state == row.state, builds.c.owner == row.owner)
         with self._transaction() as connection:
             connection.execute(
-                sa.update(builds)
-                .where(builds.c.id == row.id)
-                .values(announced=True, owner=None, lease=None)
+                sa.update(builds).where(*told).values(announced=True, owner=None, lease=None)
             )
 
     def refuse(self, topic: str, why: str, body: bytes, now: float | None = None) -> None:
@@ -409,6 +418,11 @@ def _held(row: Row) -> tuple[sa.ColumnElement[bool], ...]:
         builds.c.owner == row.owner,
         builds.c.attempts == row.attempts,
     )
+
+
+def _over(moment: sa.ColumnElement[float | None], now: float) -> sa.ColumnElement[bool]:
+    """The condition that ``moment`` has passed, or was written by a clock that ran ahead."""
+    return sa.or_(moment <= now, moment > now + FAR)
 
 
 def _storable(text: str) -> str:

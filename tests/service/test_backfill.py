@@ -109,11 +109,11 @@ def test_the_journal_does_not_outweigh_the_published_tree(
 
 def test_one_build_can_be_ordered_by_hand_whatever_became_of_it(journal: Journal) -> None:
     row = Row("kernel-6.1-1.fc41", "kernel", "kernel.fc41", via="queue")
-    assert queue_again(row.nvr, journal, row) == "added"
+    assert queue_again(journal, row) == "added"
     held = journal.claim("w", 60)
-    assert held and queue_again(row.nvr, journal, row) == "being converted now"
+    assert held and queue_again(journal, row) == "being converted now"
     journal.settle(held, "failed", "x", {})
-    assert queue_again(row.nvr, journal, row) == "due again"
+    assert queue_again(journal, row) == "due again"
 
 
 def version(source: Source, text: str, branch: str, extra: str = "") -> str:

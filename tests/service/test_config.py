@@ -117,6 +117,8 @@ def test_tag_templates_may_be_several(tmp_path: Path) -> None:
         ("[consumer_config]\ncommitter = 'a\\nb <c@d>'", "consumer_config.committer "),
         ("[consumer_config]\npackages = []", "consumer_config.packages "),
         ("[consumer_config.retry]\nfirst = 0", "consumer_config.retry.first "),
+        ("[consumer_config.retry]\ncap = 1e6", "consumer_config.retry.cap "),
+        ("[consumer_config]\nlease = 1e6", "consumer_config.lease "),
         ("[consumer_config.retry]\nfactor = 0.5", "consumer_config.retry.factor "),
         ("[consumer_config.packages.kernel]\nurl = 1", "consumer_config.packages.kernel.url "),
         ("[consumer_config.packages.'../x']\nverify = true", "consumer_config.packages.../x."),

@@ -95,6 +95,18 @@ def test_unfinished_builds_and_other_packages_are_passed_over_in_silence(
         assert isinstance(decision, NotTaken) and not decision.recorded
 
 
+def test_a_build_that_was_ignored_unfinished_is_taken_when_its_own_message_comes(
+    hub: Hub, journal: Journal
+) -> None:
+    intake = Intake(journal, PACKAGES)
+    for state, after in (("ignored", "waiting"), ("failed", "failed")):
+        intake(TOPIC, body(hub))
+        held = journal.claim("w", 60)
+        assert held and journal.settle(held, state, "unfinished", {})  # type: ignore[arg-type]
+        intake(TOPIC, body(hub))
+        assert journal.counts() == {after: 1}
+
+
 def test_a_bug_in_intake_is_recorded_and_does_not_stop_it(
     hub: Hub, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from converter.errors import Fate, WrongUsage
 from service.database import JournalUnusable
-from service.journal import REFUSED_KEPT, Journal, Row
+from service.journal import FAR, REFUSED_KEPT, Journal, Row
 
 
 def row(number: int, key: str = "kernel.fc41") -> Row:
@@ -96,11 +96,14 @@ def test_a_build_that_waits_is_due_when_told_and_one_given_back_is_due_at_once(
 def test_a_settled_build_can_be_ordered_again_a_running_one_cannot(journal: Journal) -> None:
     journal.add(row(1), 1.0)
     held = journal.claim("one", 60, now=10.0)
-    assert held and not journal.again(held.nvr)
-    journal.settle(held, "failed", "does not apply", {"hunk": 3})
-    assert journal.again(held.nvr, 20.0) and not journal.again("no-such-1")
+    assert held and not journal.again(row(1))
+    journal.settle(held, "failed", "does not apply", {"hunk": 3, "koji_id": 7})
+    assert not journal.again(row(1), only="ignored") and not journal.again(row(2))
+    asked = replace(row(1), koji_id=None, commit="a" * 40)  # a person knows it: no need of Koji
+    assert journal.again(asked, 20.0)
     held = journal.claim("one", 60, now=21.0)
     assert held and (held.attempts, held.added) == (1, 20.0)
+    assert (held.commit, held.koji_id) == ("a" * 40, None)
 
 
 def test_what_is_to_be_announced_stays_until_it_was(journal: Journal) -> None:
@@ -113,6 +116,38 @@ def test_what_is_to_be_announced_stays_until_it_was(journal: Journal) -> None:
     assert waiting
     journal.announced(waiting)
     assert journal.to_announce("two", 60, now=999.0) is None
+
+
+def test_a_build_that_is_due_again_while_it_is_announced_is_not_taken_from_its_worker(
+    journal: Journal,
+) -> None:
+    journal.add(row(1), 1.0)
+    held = journal.claim("one", 60, now=10.0)
+    assert held and journal.settle(held, "done", "", {}, announce=True)
+    sending = journal.to_announce("bus", 60, now=20.0)
+    assert sending and journal.again(row(1), 21.0)
+    held = journal.claim("two", 60, now=22.0)
+    assert held
+    journal.announced(sending)
+    assert journal.extend(held, 60, now=23.0)
+    assert journal.settle(held, "done", "", {}, announce=True)
+    assert journal.to_announce("bus", 60, now=100.0)
+
+
+def test_what_a_clock_that_ran_years_ahead_has_written_is_due(journal: Journal) -> None:
+    later = 10.0 + 20 * FAR
+    for number in (1, 2, 3):
+        journal.add(row(number, f"k{number}"), later)
+    held = journal.claim("died", 60, now=later)
+    told = journal.claim("one", 60, now=later)
+    tried = journal.claim("one", 60, now=later)
+    assert held and told and tried
+    journal.settle(told, "done", "", {}, announce=True, now=later)
+    assert journal.to_announce("died", 60, now=later)
+    journal.settle(tried, "waiting", "no network", {}, due=later + 60)
+    assert journal.to_announce("one", 60, now=20.0)
+    again = [journal.claim("one", 60, now=20.0) for _ in range(3)]
+    assert {each.nvr for each in again if each} == {held.nvr, tried.nvr}
 
 
 def test_refused_messages_are_kept_short_and_storable(journal: Journal) -> None:
@@ -199,7 +234,7 @@ def test_what_was_counted_only_grows(journal: Journal) -> None:
         seconds = {"plan": 0.1, "series": number * 0.3} if state == "done" else {}
         assert held and journal.settle(held, state, "", {"seconds": seconds}, now=20.0 + number)  # type: ignore[arg-type]
         assert not journal.settle(held, state, "", {"seconds": seconds})  # type: ignore[arg-type]
-    assert journal.again(row(2).nvr, now=30.0)
+    assert journal.again(row(2), now=30.0)
     builds = {("kernel", "done"): 2.0, ("kernel", "failed"): 1.0}
     assert journal.tallies("builds") == builds
     told = journal.tallies("seconds")
