@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fedora_messaging.config
 from fedora_messaging import api
 from fedora_messaging.exceptions import BaseException as BusError
-from fedora_messaging.exceptions import ConfigurationException, HaltConsumer
+from fedora_messaging.exceptions import ConfigurationException, ConnectionException, HaltConsumer
 from fedora_messaging.message import Message
 from fedora_messaging.twisted import consumer as consumer_module
+from fedora_messaging.twisted import service as service_module
 from fedora_messaging.twisted.factory import FedoraMessagingFactoryV2
 from pika import BasicProperties
 from twisted.internet import defer, error, reactor, task, threads
@@ -33,6 +35,7 @@ from service.systemd import notify, watchdog
 log = logging.getLogger(__name__)
 
 library: Any = consumer_module
+connecting: Any = service_module
 RECONNECT = 15  # seconds at most between attempts; Twisted's own limit is an hour
 PUBLISH = 30.0  # seconds for one announcement
 EVERY = 5.0  # seconds between looks for something to announce
@@ -66,6 +69,40 @@ def read(topic: str, properties: BasicProperties, data: bytes) -> Message:
 _get_message = library.get_message
 
 
+class Connections(FedoraMessagingFactoryV2):
+    """Connections as the library makes them, and a word about each that cannot be had."""
+
+    maxDelay = RECONNECT
+
+    def __init__(self, tell: Callable[[str], None], *args: Any) -> None:
+        super().__init__(*args)
+        self._tell = tell
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Make one. A handshake that fails, and that nobody waits for, is else an unhandled error."""
+        made = super().buildProtocol(addr)
+        self.when_connected().addErrback(self._told)
+        return made
+
+    def _told(self, failure: Failure) -> None:
+        self._tell(_words(failure.value))
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        """No connection over TCP."""
+        self._tell(reason.getErrorMessage())
+        super().clientConnectionFailed(connector, reason)  # type: ignore[no-untyped-call]
+
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+        """A connection, or an attempt at TLS, has ended."""
+        self._tell(reason.getErrorMessage())
+        super().clientConnectionLost(connector, reason)  # type: ignore[no-untyped-call]
+
+
+def _words(error: BaseException | None) -> str:
+    """Return what an exception says; some of the library's keep it to themselves."""
+    return str(getattr(error, "reason", None) or error) or repr(error)
+
+
 class Bus:
     """Consumes into an intake and announces what the journal has settled, until told to stop."""
 
@@ -81,6 +118,7 @@ class Bus:
         self._failure: CannotWork | None = None
         self._stopping = False
         self._consumers: list[consumer_module.Consumer] = []
+        self._troubles: list[str] = []  # why there is no connection, each told once
 
     def run(self, before_stop: Callable[[], None]) -> None:
         """Run until SIGTERM or SIGINT; ``before_stop`` is then called once, in a thread.
@@ -88,12 +126,10 @@ class Bus:
         Call configure() first. Raises CannotWork when the broker or the journal ends it.
         """
         library.get_message = read
-        FedoraMessagingFactoryV2.maxDelay = RECONNECT
+        connecting.FedoraMessagingFactoryV2 = partial(Connections, self._not_connected)
         trigger: Any = reactor
         trigger.addSystemEventTrigger("before", "shutdown", self._stop)  # before the library's own
-        consuming = api.twisted_consume(self._callback)
-        consuming.addCallbacks(self._started, self._ended)
-        consuming.addErrback(self._ended)
+        self._consume().addErrback(self._ended)
         loops = [task.LoopingCall(self._sign)]
         if self._announcing:
             loops.append(task.LoopingCall(self._announce))
@@ -116,12 +152,33 @@ class Bus:
             self._failure = error
             raise HaltConsumer(error.exit_code, error.what, requeue=True) from error
 
-    def _started(self, consumers: list[consumer_module.Consumer]) -> None:
-        log.info("consuming from %s", ", ".join(str(c.queue) for c in consumers))
-        self._consumers = consumers
-        self._sign()  # rather than half a minute later: what it said last is that it prepares
-        for consumer in consumers:
+    @defer.inlineCallbacks
+    def _consume(self) -> Generator[defer.Deferred[Any], Any, None]:
+        """Begin to consume, however long it takes until there is a connection."""
+        clock: Any = reactor
+        while not self._consumers:
+            try:
+                self._consumers = yield api.twisted_consume(self._callback)
+            except ConnectionException as error:
+                self._not_connected(_words(error))
+                yield task.deferLater(clock, 1.0)
+        log.info("consuming from %s", ", ".join(str(c.queue) for c in self._consumers))
+        for consumer in self._consumers:
             consumer.result.addCallbacks(lambda _: None, self._ended)
+        yield self._sign()  # rather than half a minute later: what it said last is that it prepares
+
+    def _not_connected(self, why: str) -> None:
+        """Tell that there is no connection; the attempts go on."""
+        if not self._stopping and why not in self._troubles:
+            self._troubles.append(why)
+            log.warning("no connection to the broker", extra={"reason": why})
+            self._sign().addErrback(self._ended)
+
+    @property
+    def _consuming(self) -> bool:
+        """Whether messages can come. The library's own word is yes as soon as they could once."""
+        channels: list[Any] = [c._channel for c in self._consumers if c.running]
+        return any(channel is not None and channel.is_open for channel in channels)
 
     def _stop(self) -> None:
         self._stopping = True
@@ -130,7 +187,7 @@ class Bus:
         """Consuming, or one of our loops, has ended for good; as it should, if we are told to stop."""
         if self._failure is None and not self._stopping:
             self._failure = BusUnusable(
-                f"the message bus: {type(failure.value).__name__}: {failure.value}",
+                f"the message bus: {type(failure.value).__name__}: {_words(failure.value)}",
                 next_step="see the configuration of the queue, and the broker's log",
             )
         try:
@@ -141,8 +198,11 @@ class Bus:
 
     @defer.inlineCallbacks
     def _sign(self) -> Generator[defer.Deferred[Any], Any, None]:
-        consuming = any(consumer.running for consumer in self._consumers)
+        consuming = self._consuming
+        if consuming:
+            self._troubles.clear()
         doing = "consuming" if consuming else "not consuming: no connection to the broker"
+        doing += f" ({'; '.join(self._troubles)})" if self._troubles else ""
         notify(f"WATCHDOG=1\nSTATUS={doing}")
         try:
             yield threads.deferToThread(
@@ -155,7 +215,7 @@ class Bus:
     def _announce(self) -> Generator[defer.Deferred[Any], Any, None]:
         clock: Any = reactor
         try:
-            while True:
+            while self._consuming:  # of several who wait for a connection, the library forgets some
                 row = yield threads.deferToThread(
                     self._journal.to_announce, self._name, self._lease
                 )
@@ -169,7 +229,7 @@ class Bus:
                     log.info("announced", extra={"nvr": row.nvr})
                 yield threads.deferToThread(self._journal.announced, row)
         except (JournalUnusable, defer.TimeoutError, BusError) as error:
-            log.warning("cannot announce for now: %r", error)
+            log.warning("cannot announce for now", extra={"reason": _words(error)})
 
 
 def _message(row: Row) -> Message | None:

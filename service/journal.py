@@ -294,7 +294,7 @@ class Journal:
             return done.rowcount == 1
 
     def to_announce(self, owner: str, lease: float, now: float | None = None) -> Row | None:
-        """Return the oldest settled build that nobody has announced or is announcing.
+        """Return the oldest settled build that nobody has announced, nor anybody else is announcing.
 
         It is leased to ``owner`` for ``lease`` seconds; announced() ends that.
         """
@@ -304,7 +304,9 @@ class Journal:
             .where(
                 builds.c.announced.is_(False),
                 builds.c.state.in_(("done", "failed")),
-                sa.or_(builds.c.lease.is_(None), _over(builds.c.lease, now)),
+                sa.or_(
+                    builds.c.lease.is_(None), builds.c.owner == owner, _over(builds.c.lease, now)
+                ),
             )
             .order_by(builds.c.settled, builds.c.id)
             .limit(1)

@@ -8,8 +8,10 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 import pytest
 
 from converter.git import Git
-from service.journal import Journal
+from service.journal import Journal, Row, Sign
 from tests.broker import SCHEMA, TOPIC, Broker
 from tests.hub import Hub
 
@@ -128,6 +130,61 @@ class Daemon:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+
+class Link:
+    """A way to the broker that can be cut: then each connection is closed as soon as it is made."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._whole = False
+        self._ends: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def mend(self) -> None:
+        self._whole = True
+
+    def cut(self) -> None:
+        self._whole = False
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.cut()
+        for end in [self._listener, *self._ends]:
+            end.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # it is closed
+            while True:
+                here, _ = self._listener.accept()
+                if not self._whole:
+                    here.close()
+                    continue
+                there = socket.create_connection(("127.0.0.1", self._to))
+                self._ends += [here, there]
+                for ends in ((here, there), (there, here)):
+                    threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
+
+    @staticmethod
+    def _pass_on(from_: socket.socket, to: socket.socket) -> None:
+        with suppress(OSError):
+            while data := from_.recv(65536):
+                to.sendall(data)
+            to.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def link(broker: Broker, daemon: Daemon) -> Iterator[Link]:
+    """The only way of the daemon to its broker, which is cut at first."""
+    link = Link(broker.port)
+    text = daemon.config.read_text()
+    daemon.config.write_text(text.replace(f":{broker.port}/", f":{link.port}/"))
+    yield link
+    link.close()
 
 
 @pytest.fixture
@@ -271,3 +328,54 @@ def test_a_stop_while_it_connects_is_a_stop(
         assert systemd.recv(100) == b"READY=1"
         time.sleep(after)
         assert daemon.end() == 0, daemon.said()
+
+
+def test_a_broker_that_cannot_be_reached_is_told_and_waited_for(
+    daemon: Daemon, records: Journal, broker: Broker, hub: Hub, link: Link
+) -> None:
+    """From the start, with something to announce; and again while it consumes."""
+    build = hub.add("kernel-6.12.8-200.fc41")
+    broker.send(hub.message(build))
+    records.add(Row("kernel-6.1-fail.fc41", "kernel", "kernel.fc41"))
+    daemon.start()
+
+    def sign() -> Sign:
+        return next(s for s in records.signs() if s.name.endswith("intake"))
+
+    until(lambda: records.counts() == {"failed": 1})
+    until(lambda: "handshake" in sign().doing)
+    assert sign().halted and sign().doing.startswith("not consuming: no connection to the broker")
+    time.sleep(6)  # it has looked for something to announce
+    assert broker.length(daemon.told) == 0
+    link.mend()
+    until(lambda: broker.length(daemon.told) == 2)
+    assert records.counts() == {"failed": 1, "done": 1}
+    until(lambda: sign().doing == "consuming")
+    link.cut()
+    until(lambda: sign().halted, 10)
+    link.mend()
+    broker.send(hub.message(hub.add("kernel-6.12.9-200.fc41")))
+    until(lambda: records.counts() == {"failed": 1, "done": 2})
+    link.cut()
+    until(lambda: daemon.said().count("registered AMQP consumer") == 2)
+    time.sleep(2)  # into the attempts to connect
+    assert daemon.end() == 0
+    assert "Unhandled" not in daemon.said() and "Traceback" not in daemon.said(), daemon.said()
+    assert daemon.said().count("handshake") == 2  # once for each time, not for each attempt
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "word"),
+    [
+        ("guest:guest@", "guest:wrong@", "check your connection and authentication parameters"),
+        ("amqp://guest:guest@127.0.0.1", "amqps://guest:guest@localhost", "wrong version number"),
+    ],
+)
+def test_why_a_broker_refuses_a_connection_is_in_the_log(
+    daemon: Daemon, right: str, wrong: str, word: str
+) -> None:
+    daemon.config.write_text(daemon.config.read_text().replace(right, wrong))
+    daemon.start()
+    until(lambda: word in daemon.said() and "no connection to the broker" in daemon.said())
+    assert daemon.end() == 0
+    assert "Unhandled" not in daemon.said()
