@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from converter import base, upstream
 from converter.base import Import
-from converter.errors import BaseMissing, BaseUnknown, CannotConvert
+from converter.errors import BaseMissing, BaseUnknown, CannotConvert, SpecDoesNotParse
 from converter.mirror import Mirror
 from converter.odb import GitTree, Repository
 from converter.originals import Originals
@@ -113,14 +113,15 @@ def find(
         plan = replace(plan, base=tag.base)
     if not archives:
         assert tag is not None
-        plan = seeing(plan, repo.tree(tag.commit), lambda files: retrace(layouts, files))
+        tree = repo.tree(tag.commit)
+        plan = finished(seeing(plan, tree, lambda files: retrace(layouts, files)))
         if wanted.archives == "none":
             plan = _without(plan, plan.archives[1:])
         return Start(_told(plan, ()), tag.rev, tag.commit, tag.commit)
     commit, imports = base.build(
         repo, archives, lambda archive: unpacked[archive.file], tag, committer, whole=whole
     )
-    plan = seeing(plan, repo.tree(commit), lambda files: retrace(layouts, files))
+    plan = finished(seeing(plan, repo.tree(commit), lambda files: retrace(layouts, files)))
     rev = tag.rev if tag else text(archives[0].file)
     upstream_commit = tag.commit if tag else None
     return Start(_told(plan, archives), rev, commit, upstream_commit, tuple(imports), whole)
@@ -144,7 +145,8 @@ def again(
     }
     if layouts:
         plan = retrace(layouts, {})
-    plan = seeing(plan, repo.tree(record["commit"]), lambda files: retrace(layouts, files))
+    tree = repo.tree(record["commit"])
+    plan = finished(seeing(plan, tree, lambda files: retrace(layouts, files)))
     upstream_commit = record.get("upstream") if told else record["commit"]
     whole = any(archive["main"] for archive in told)
     return Start(plan, record["rev"], record["commit"], upstream_commit, imports, whole)
@@ -164,6 +166,18 @@ def seeing(plan: Plan, base: GitTree, retrace: Callable[[Mapping[bytes, bytes]],
         seen |= files
         plan = retrace(seen)
     return replace(plan, base=told)
+
+
+def finished(plan: Plan) -> Plan:
+    """Return ``plan``. Raises SpecDoesNotParse where its %prep ended before its end."""
+    if plan.unfinished:
+        raise SpecDoesNotParse(
+            f"%prep does not get to its end; its last words: {plan.unfinished}",
+            where=text(plan.spec),
+            next_step="it looks at upstream's files, so name upstream's repository with --upstream, "
+            "if a file that it wants is not missing from the commit",
+        )
+    return plan
 
 
 def _looked_at(base: GitTree, paths: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -185,6 +185,7 @@ def plan(**options: Any) -> None:
     BUILD is an NVR or a Koji build id, or PKG_GIT#COMMIT with a URL or a path.
     """
     from converter import convert as pipeline
+    from converter.start import finished
 
     with Progress(options["verbose"]) as progress:
         asked = _asked(options)
@@ -197,6 +198,7 @@ def plan(**options: Any) -> None:
         if options["variants"]:
             _print_variants(options, asked, planned, progress)
             return
+    finished(planned.plan)
     if options["as_json"]:
         _print_json(pipeline.plan_json(planned, found))
     else:

@@ -125,6 +125,9 @@ class Plan:
     looks: tuple[bytes, ...] = ()  # files of the upstream tree that %prep tests, reads or searches
     unread: tuple[bytes, ...] = ()  # declared, and nothing that %prep runs so much as names it
     configs: dict[bytes, bytes] = field(default_factory=dict)  # configs/ as the trace left it
+    # The words with which %prep ended before its end, having looked at files of upstream's that were
+    # made up: what it does with the real ones (``looks``) is not known.
+    unfinished: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,8 +148,9 @@ def _reply(done: Done) -> dict[str, Any]:
     line, _, contents = done.stdout.partition(b"\n")
     reply = _object(line)
     if "refused" in reply:
-        what, where = reply["refused"]
-        raise SpecError(what, where=where, next_step="such a commit cannot be built")
+        what, where, *then = reply["refused"]
+        then = then or ["such a commit cannot be built"]
+        raise SpecError(what, where=where, next_step=then[0])
     reply["configs"] = _parts(reply["configs"], contents)
     # rpm takes a %(...) that failed for an empty one and says nothing: the shell's words tell.
     complaints = [line for line in said if _COMPLAINT.match(line)][:_COMPLAINTS]
@@ -209,9 +210,10 @@ def plan(
             f"%prep broke a limit (time, memory, size): {_short([*ended, reply['last']][0])}",
             next_step="look for a loop in it",
         )
-    if reply["end"] not in ("end", "exit 0"):
+    unfinished = "" if reply["end"] in ("end", "exit 0") else _short(reply["last"]) or "none"
+    if unfinished and not (reply["looks"] and reply["end"].startswith("exit ")):
         raise SpecError(
-            f"%prep does not get to its end; its last words: {_short(reply['last']) or 'none'}",
+            f"%prep does not get to its end; its last words: {unfinished}",
             next_step="a file that it wants may be missing from the commit",
         )
     lost = [command for _, command in reply["errors"] if command.startswith(("cd ", "pushd "))]
@@ -258,6 +260,7 @@ def plan(
             if os.path.basename(os.fsdecode(left_out.patch)) in reply["unread"]
         ),
         configs=reply["configs"],
+        unfinished=unfinished,
     )
 
 

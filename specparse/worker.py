@@ -72,7 +72,7 @@ _TREE = {
 
 
 class Refused(Exception):
-    """The spec is at fault: what, where, next."""
+    """The spec is at fault: what, where, and what to do next, if not to give it up."""
 
 
 # -- the source directory ------------------------------------------------------------------
@@ -264,7 +264,12 @@ def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]
         edited = edit(version, said)
         if edited is None:
             what, where = cleaned(said)
-            raise Refused(what, where or line_of(what, text))
+            where = where or line_of(what, text)
+            if "unexpected symbol near '<'" in said:  # in a file that the spec loads
+                lua = rpm.expandMacro("%{lua:print(_VERSION)}")
+                what += f": this rpm has {lua}, and attributes such as <const> came with Lua 5.4"
+                raise Refused(what, where, "run srcgit where rpm has Lua 5.4, such as Fedora")
+            raise Refused(what, where)
         version, note = edited
         notes.append(note)
         path = f"{BUILD}/{os.path.basename(path)}"
@@ -703,8 +708,12 @@ _LOOKS = {
 }  # fmt: skip
 
 
-def looks(prep: str) -> list[str]:
-    """Return the files of the unpacked tree that %prep tests, reads or searches."""
+def looks(prep: str, *, to_its_end: bool) -> list[str]:
+    """Return the files of the unpacked tree that %prep tests, reads or searches.
+
+    Where it does not come to its end, those that it names at all: any program may have looked
+    (sha256sum, cpp), and what comes later would look, too.
+    """
     text = read(TRACE, 64 << 20).decode("utf-8", "surrogateescape")
     found: dict[str, None] = {}
     tops: dict[str, str] = {}
@@ -729,6 +738,9 @@ def looks(prep: str) -> list[str]:
                 found[path[len(top) + 1 :]] = None
         if len(found) > 1000:
             break
+    if not to_its_end and any(tops.values()):
+        named = re.findall(r"(?<![\w/.-])[\w.][\w./+-]{1,200}", prep)
+        found |= dict.fromkeys(p for p in map(os.path.normpath, named) if not p.startswith(".."))
     return list(found)[:1000]
 
 
@@ -861,16 +873,18 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
 
     status = run(prep, tag("name") or "", lambda: send({"early": True} | recorded()))
     made = configs()
-    changed = changes()
+    changed, ended = changes(), read(END).decode("ascii", "replace")
+    if re.search(rb"prep\.sh: line \d+: syntax error", read(f"{ROOT}/prep.out")):
+        ended = "syntax error"  # whatever upstream's files are
     send(
         recorded()
         | {
-            "end": read(END).decode("ascii", "replace"),
+            "end": ended,
             "signal": max(-status, 0),
             "errors": errors()[:200],
             "last": last(),
             "changes": [*changed, *written(prep, buildsubdir, changed)],
-            "looks": looks(prep),
+            "looks": looks(prep, to_its_end=ended in ("end", "exit 0")),
             "unread": unread(patches),
             "configs": {name: len(data) for name, data in made.items()},
         },

@@ -180,10 +180,9 @@ def test_autorelease(traced: Traced) -> None:
         ("<<<<<<< HEAD\n", "", "<<<<<<<|Unknown tag", "line 7"),
         ("", "%setup -q\n%patch -P 9 -p1", "9", ""),
         ("Patch1: gone.patch\n", "%autosetup", "gone.patch", "line 7"),
-        ("", "%setup -q\nexit 1", "exit|end", ""),
         ("", "%setup -q\nif true; then", "end", ""),
     ],
-    ids=["twice", "if", "conflict", "number", "missing", "exit", "syntax"],
+    ids=["twice", "if", "conflict", "number", "missing", "syntax"],
 )  # fmt: skip
 def test_errors_say_what_and_where(
     traced: Traced, preamble: str, prep: str, said: str, where: str
@@ -192,6 +191,15 @@ def test_errors_say_what_and_where(
         traced(preamble, prep, FILES)
     assert where in caught.value.where
     assert "/tmp" not in caught.value.what
+
+
+def test_an_exit_is_not_believed_before_upstream_is_seen(traced: Traced) -> None:
+    plan = traced(
+        TWO, "%setup -q\n%patch -P 1 -p1\nsha256sum COPYING\nexit 1\n%patch -P 2 -p1", FILES
+    )
+    assert "sha256sum COPYING" in plan.unfinished and b"COPYING" in plan.looks
+    assert [step.patch for step in plan.steps] == [b"one.patch"]
+    assert traced(TWO, "%setup -q", FILES).unfinished == ""
 
 
 def test_without_the_sandbox_the_plan_is_the_same(traced: Traced, package: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from specparse.edits import edit
@@ -286,3 +288,16 @@ def test_an_archive_that_is_a_pointer(traced: Traced) -> None:
     files = {"SOURCES/one.patch": PATCH, "SOURCES/demo-1.2.tar.gz": pointer}
     plan = traced("", whole=text, files=files, spec="SPECS/demo.spec")
     assert [step.patch for step in plan.steps] == [b"SOURCES/one.patch"]
+
+
+def test_a_newer_lua_is_named(traced: Traced) -> None:
+    head = "%{load:%{_sourcedir}/macros.demo}\n%demo_define x"
+    text = spec(head, "%prep\n%autosetup -p1", source="Source: demo-1.2.tar.gz")
+    macros = b'%demo_define() %{lua:\nlocal a <const> = "b"\n}\n'
+    lua = subprocess.run(["rpm", "--eval", "%{lua:print(_VERSION)}"], stdout=subprocess.PIPE).stdout
+    if lua >= b"Lua 5.4":
+        assert planned(traced, text, **{"macros.demo": macros}).steps == (APPLIED,)
+        return
+    with pytest.raises(SpecError, match="this rpm has Lua 5") as caught:
+        planned(traced, text, **{"macros.demo": macros})
+    assert "Fedora" in caught.value.next_step
