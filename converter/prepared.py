@@ -17,6 +17,7 @@ from converter.tree import why_unsafe
 from converter.verdict import Difference, Verdict
 
 _OTHERS = "steps that the trace does not show"
+_BACKUPS = "backups that the patching itself left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,11 @@ def commit(
 ) -> Prepared:
     """Commit on ``parent`` what ``verdict`` found in ``directory``, where %prep left it.
 
-    Backups of patch(1) and repositories that %prep made are no part of it. Raises CannotConvert
-    for what git has no place for.
+    Repositories that %prep made are no part of it. Raises CannotConvert for what git has no place
+    for.
     """
-    kept = [d for d in verdict.differences if not _apart(d, verdict)]
-    steps = dict(Counter(d.step or _OTHERS for d in kept))
+    kept = [d for d in verdict.differences if not why_unsafe(d.path, link=False)]
+    steps = dict(Counter(_step(d, verdict) for d in kept))
     if not kept:
         return Prepared(None, repo.commit(parent).tree, {}, ())
     restless = tuple(path for path in verdict.restless if any(path == d.path for d in kept))
@@ -71,9 +72,8 @@ def commit(
     return Prepared(made, tree, steps, restless)
 
 
-def _apart(difference: Difference, verdict: Verdict) -> bool:
-    path = difference.path
-    return path in verdict.backups or bool(why_unsafe(path, link=False))
+def _step(difference: Difference, verdict: Verdict) -> str:
+    return _BACKUPS if difference.path in verdict.backups else difference.step or _OTHERS
 
 
 def _edit(importing: FastImport, directory: Path, difference: Difference) -> bytes:

@@ -150,7 +150,7 @@ class _Verification:
             wrong -= restless
             unseen |= restless & touched
         if self._subject.prepared:
-            wrong |= self._otherwise(self._subject.prepared, real, backups | restless)
+            wrong |= self._otherwise(self._subject.prepared, real, restless)
         commands = prepsteps.commands(proof)
         self._lap("compare")
         verdict = Verdict(

@@ -152,13 +152,18 @@ def test_a_tree_that_is_renamed_when_it_was_patched(case: Case) -> None:
     assert done.series["prep"]["tree"] == case.rpmbuild("demo-1.2/demo-python3")
 
 
-def test_a_backup_is_no_part_of_it(case: Case) -> None:
+def test_a_backup_is_part_of_it(case: Case) -> None:
     request = case.commit(
-        SOURCE + PATCH1, "%setup -q\n%patch -P 1 -p1 -b .orig\nrm doc/man", TGZ, ONE
+        SOURCE + PATCH1, "%setup -q\n%patch -P 1 -p1 -b .old\nrm doc/man", TGZ, ONE
     )
-    done, _ = convert(case, request)
+    done, repo = convert(case, request)
     assert done.series["prep"]["tree"] == case.rpmbuild("demo-1.2")
-    assert [step["files"] for step in done.series["prep"]["steps"]] == [1]
+    assert done.series["prep"]["steps"] == [
+        {"command": "backups that the patching itself left", "files": 1},
+        {"command": "rm doc/man", "files": 1},
+    ]
+    _, verdict = pipeline.verify(request, repo, SandboxedTracer(), SandboxedPreparer())
+    assert verdict.verified
 
 
 def test_upstream_s_files_and_prep(case: Case, tmp_path: Path) -> None:
