@@ -7,9 +7,11 @@ it anew.
 
 from __future__ import annotations
 
+import os
+import posixpath
 import re
 import tempfile
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +26,7 @@ from converter.patchid import Patches
 from converter.pkggit import Origin
 from converter.series import Series
 from converter.text import text
-from converter.unpack import UnpackError, unpack
+from converter.unpack import UnpackError, pack, unpack
 from specparse.plan import Step
 
 State = Literal["unchanged", "changed", "new"]
@@ -36,7 +38,7 @@ _FORMAT = (
     "--no-color", "--no-ext-diff", "--no-textconv",
 )  # fmt: skip
 _NOT_OURS = ("--", ".", ":(exclude,top)fedora")
-_PACKED = re.compile(rb"\.(?:gz|bz2|xz|zst|lzma)$")
+_DIRECTORY = "--directory="  # git's own -d
 _COMMITTER = (b"srcgit", b"srcgit@localhost")  # of commits that are made for a comparison only
 
 
@@ -69,6 +71,31 @@ def items(repo: Repository, made: Branch, originals: Mapping[bytes, bytes]) -> t
         trial = Repository.create(Path(scratch) / "trial.git")
         trial.borrow(repo)
         return _Exporter(repo, trial, made, originals).items()
+
+
+def unlike(repo: Repository, made: Branch, series: Sequence[tuple[Step, bytes]]) -> str:
+    """Return why ``series``, applied where the branch's own starts, makes another tree; or ""."""
+    if not made.commits:
+        return ""
+    files = {step.patch: data for step, data in series}
+    start = repo.commit(made.commits[0]).parents[0]
+    with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
+        trial = Repository.create(Path(scratch) / "trial.git")
+        trial.borrow(repo)
+        with Stage(trial, start) as stage:
+            result = Series(
+                stage,
+                read=lambda name: unpack(name, files[name]),
+                origin=lambda _: Origin("", repo.commit(start).author, b""),
+                committer=_COMMITTER,
+            )
+            result.apply(step for step, _ in series)
+            tree = stage.tree_id()
+        if result.failure is not None:
+            return f"{text(result.failure.step.patch)}: {result.failure.reason}"
+        compare = ("diff-tree", "-r", "--name-only", "-z", tree, made.commits[-1], *_NOT_OURS)
+        paths = trial.git.run(*compare).stdout.split(b"\0")[:-1]
+    return f"{text(paths[0])} differs" if paths else ""
 
 
 def dropped(made: Branch, exported: Iterable[Item]) -> tuple[str, ...]:
@@ -110,7 +137,7 @@ class _Exporter:
                 written.add(run.entry)
                 made.append(self._old(run.entry, run.commits))
         self._add_silent(made)
-        return tuple(made)
+        return tuple(self._apart(made))
 
     def _original(self, entry: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
         found = self._originals.get(entry["patch"])
@@ -177,9 +204,8 @@ class _Exporter:
         same = [_words(self._repo, c) for c in were] == [_words(self._repo, c) for c in commits]
         if were == list(commits) or (same and data and self._made(step, data, commits)[0]):
             return Item(step, data, "unchanged", tuple(commits), entry)
-        # A file that was applied with -R, or was compressed, is written as any other.
-        step = replace(step, reverse=False, patch=self._free(_PACKED.sub(b"", path), path))
-        return self._written(step, commits, "changed", entry)
+        # A file that was applied with -R is written as any other.
+        return self._written(replace(step, reverse=False), commits, "changed", entry, like=data)
 
     def _new(self, run: _Run, near: Step | None) -> Item:
         """Return a new file, applied as the one before it, or as the first of all."""
@@ -196,10 +222,11 @@ class _Exporter:
             stem = re.sub(rb"\.\w+$", b"", self._files[run.entry][0].rpartition(b"/")[2])
         step = replace(near, number=None, reverse=False, format_of=b"")
         step = replace(step, patch=self._free(directory + slash + stem + b".patch"))
-        inside = step.directory + b"/" if step.directory else b""
+        inside = directory_of(step) + b"/" if directory_of(step) else b""
         paths = [path for commit in run.commits for path in branch.changes(self._repo, commit)]
         if any(not path.startswith(inside) for path in branch.source(paths)):
-            step = replace(step, directory=b"")
+            options = tuple(o for o in step.options if not o.startswith(_DIRECTORY))
+            step = replace(step, directory=b"", options=options)
         return self._written(step, run.commits, "new", None)
 
     def _stem(self, commit: str) -> bytes:
@@ -218,15 +245,24 @@ class _Exporter:
         self._taken.add(path)
         return path
 
-    def _written(self, step: Step, commits: Sequence[str], state: State, was: int | None) -> Item:
-        """Let git write the commits as one file, for the step's tool."""
-        options = [f"--relative={step.directory.decode()}"] if step.directory else []
+    def _written(
+        self,
+        step: Step,
+        commits: Sequence[str],
+        state: State,
+        was: int | None,
+        like: bytes | None = None,
+    ) -> Item:
+        """Let git write the commits as one file, for the step's tool; compressed as ``like`` is."""
+        inside = directory_of(step)
+        options = [f"--relative={inside.decode()}"] if inside else []
         below = "x/" * (step.strip - 1)
         prefix = [f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}"]
         options += prefix if step.strip else ["--no-prefix"]
         data = b"".join(
             self._repo.git.run(*_FORMAT, *options, commit, *_NOT_OURS).stdout for commit in commits
         )
+        data = data if like is None else pack(step.patch, like, data)
         name, short = text(step.patch), ", ".join(commit[:12] for commit in commits)
         warnings: tuple[str, ...] = ()
         trees, words = self._made(step, data, commits)
@@ -246,6 +282,16 @@ class _Exporter:
                     n for n, each in enumerate(made) if each.was is not None and each.was < position
                 ]
                 made.insert(max(before, default=-1) + 1, item)
+
+    def _apart(self, made: Sequence[Item]) -> Iterator[Item]:
+        """Give a file that is applied twice, and no longer as the same file, a second name."""
+        names = {item.step.patch: item.data for item in reversed(made)}
+        names |= {item.step.patch: item.data for item in made if item.state == "unchanged"}
+        for item in made:
+            if names[item.step.patch] != item.data:
+                item = replace(item, step=replace(item.step, patch=self._free(item.step.patch)))
+                names[item.step.patch] = item.data
+            yield item
 
     # -- the proof -------------------------------------------------------------------------
 
@@ -284,6 +330,13 @@ def _words(repo: Repository, id: str) -> tuple[object, ...]:
     """Return author and message, as far as they count."""
     commit = repo.commit(id)
     return commit.author, Seen(id, commit.author, commit.message, b"").text
+
+
+def directory_of(step: Step) -> bytes:
+    """Return the directory that a patch's names are below."""
+    given = [option.removeprefix(_DIRECTORY) for option in step.options if _DIRECTORY in option]
+    inside = posixpath.normpath(posixpath.join(step.directory, *map(os.fsencode, given)))
+    return b"" if inside == b"." else inside
 
 
 def free(path: bytes, taken: Container[bytes]) -> bytes:

@@ -1,8 +1,9 @@
-"""Compressed patch files become patch files, within a limit of size (pure)."""
+"""Compressed patch files become patch files, within a limit of size; and back (pure)."""
 
 from __future__ import annotations
 
 import bz2
+import gzip
 import lzma
 import zlib
 from typing import Protocol
@@ -42,9 +43,7 @@ def unpack(name: bytes, data: bytes, limit: int = MAX_SIZE) -> bytes:
     of these formats does, which no patch can. Raises UnpackError, also for more than ``limit``
     bytes, packed or not (no more than that is ever unpacked), or MAX_LINES lines.
     """
-    form = next((form for magic, form in _MAGIC.items() if data.startswith(magic)), None)
-    if form is None:
-        form = _SUFFIX.get(name.rpartition(b".")[2].lower())
+    form = _form(name, data)
     try:
         if form is None:
             unpacked = data
@@ -57,6 +56,27 @@ def unpack(name: bytes, data: bytes, limit: int = MAX_SIZE) -> bytes:
     if unpacked.count(b"\n") > MAX_LINES:
         raise UnpackError(f"more than {MAX_LINES} lines")
     return unpacked
+
+
+def pack(name: bytes, like: bytes, data: bytes) -> bytes:
+    """Return ``data`` compressed as ``like`` is, a file called ``name``; the same on every host."""
+    match _form(name, like):
+        case "gzip":
+            return gzip.compress(data, mtime=0)
+        case "bzip2":
+            return bz2.compress(data)
+        case "xz":
+            return lzma.compress(data)
+        case "lzma":
+            return lzma.compress(data, format=lzma.FORMAT_ALONE)
+        case "zstd":
+            return zstandard.ZstdCompressor().compress(data)
+    return data
+
+
+def _form(name: bytes, data: bytes) -> str | None:
+    form = next((form for magic, form in _MAGIC.items() if data.startswith(magic)), None)
+    return form or _SUFFIX.get(name.rpartition(b".")[2].lower())
 
 
 def _members(form: str, data: bytes, limit: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -145,17 +146,23 @@ class _Writer:
             files[self._list] = self._edited_series(files[self._list])
         else:
             if not self._place.is_git:
-                files |= self._series()
+                queue, doubts = self._series()
+                files |= queue
+                trouble += doubts
             trouble += self._edit_spec(files, steps, trial)
         return files, trouble
 
-    def _series(self) -> dict[bytes, bytes]:
-        """Return a series file, and a copy of what %prep applies twice: quilt takes a name once."""
+    def _series(self) -> tuple[dict[bytes, bytes], list[str]]:
+        """Return a series file, and a copy of what %prep applies twice: quilt takes a name once.
+
+        And what is to be said of it, where quilt makes another tree of that than %prep does.
+        """
         build = self._made.build
         lines = [f"# {build.nvr} on {build.record['base']['rev']}"]
         copies: dict[bytes, bytes] = {}
         names = {item.step.patch for item in self._items}
         seen = set[bytes]()
+        series = []
         for item in self._items:
             name = item.step.patch
             if name in seen:
@@ -163,8 +170,15 @@ class _Writer:
                 names.add(name)
                 copies |= {name: item.data} if item.data is not None else {}
             seen.add(name)
-            lines.append(_line(replace(item.step, patch=name)))
-        return copies | {b"series": "".join(f"{line}\n" for line in lines).encode()}
+            step = _for_quilt(replace(item.step, patch=name), item.data or b"")
+            series.append((step, item.data or b""))
+            lines.append(_line(step))
+        why = "" if any(item.data is None for item in self._items) else self._unlike(series)
+        doubts = [f"the series file: as quilt applies it, {why}"] if why else []
+        return copies | {b"series": "".join(f"{line}\n" for line in lines).encode()}, doubts
+
+    def _unlike(self, series: Sequence[tuple[Step, bytes]]) -> str:
+        return export.unlike(self._repo, self._made, series)
 
     def _edit_spec(
         self, files: dict[bytes, bytes], steps: Sequence[Step], trial: _Trial
@@ -183,6 +197,7 @@ class _Writer:
             files[self._list],
             [(_base_name(step), step.number) for step in now],
             [_base_name(step) for step in steps],
+            self._forward(),
         )
         files[self._list] = edited.text
         try:
@@ -196,6 +211,12 @@ class _Writer:
             [one], [two] = (each[n : n + 1] or ["nothing more"] for each in (planned, wanted))
             told = f"{name}: patch {n + 1} of %prep is {one}, not {two}: edit it by hand"
         return [*edited.trouble, told]
+
+    def _forward(self) -> set[str]:
+        """Return the patches that were applied with -R, and no longer are."""
+        was = {n: entry["reverse"] for n, entry in enumerate(self._entries)}
+        items = (item for item in self._items if item.was is not None and was[item.was])
+        return {_base_name(item.step) for item in items if not item.step.reverse}
 
     def _edited_series(self, series: bytes) -> bytes:
         new = {text(item.step.patch): _line(item.step) for item in self._items}
@@ -229,6 +250,24 @@ class _Writer:
         return done.stdout if done.status == 0 else None
 
 
+def _for_quilt(step: Step, data: bytes) -> Step:
+    """Return ``step`` as quilt's push has it: patch(1) with an option -p, and -f."""
+    strip = step.strip
+    if strip < 0:  # patch takes the last part of each name
+        names = set(re.findall(rb"^(?:\+\+\+|---) ([^\t\n]+)", data, re.MULTILINE))
+        strip = max((name.count(b"/") for name in names - {b"/dev/null"}), default=1)
+    options = tuple(option for option in step.options if option in _QUILT_KNOWS)
+    return Step(
+        step.patch,
+        "patch",
+        strip=strip,
+        fuzz=max(step.fuzz, 2),
+        reverse=step.reverse,
+        directory=export.directory_of(step),
+        options=(*options, "-f"),
+    )
+
+
 def _line(step: Step) -> str:
     """Return the line of a quilt series for ``step``: the defaults are -p1 and patch's own fuzz."""
     words = [text(step.patch)]
@@ -236,8 +275,7 @@ def _line(step: Step) -> str:
     words += [f"-F{step.fuzz}"] if step.fuzz > 2 else []
     words += ["-R"] if step.reverse else []
     words += ["-d", text(step.directory)] if step.directory else []
-    if step.tool == "patch":
-        words += [option for option in step.options if option in _QUILT_KNOWS]
+    words += [option for option in step.options if option in _QUILT_KNOWS]
     return " ".join(words)
 
 
@@ -288,7 +326,10 @@ class _Trial:
                 asked = {"dist": dist, "arch": self._record["arch"]}
                 return self._trace(Path(scratch), spec, **asked, base_files=base_files)
 
-            return start.seeing(traced({}), self._base, traced).steps
+            plan = start.seeing(traced({}), self._base, traced)
+            if plan.unfinished:
+                raise PlanError(f"%prep does not get to its end: {plan.unfinished}")
+            return plan.steps
 
     def _package(self) -> Package | None:
         if self._place.is_git:

@@ -46,12 +46,20 @@ class _Line:
     applies: set[str] = field(default_factory=set)
 
 
-def edit_spec(spec: bytes, old: Sequence[tuple[str, int | None]], new: Sequence[str]) -> Edited:
+def edit_spec(
+    spec: bytes,
+    old: Sequence[tuple[str, int | None]],
+    new: Sequence[str],
+    forward: Iterable[str] = (),
+) -> Edited:
     """Return ``spec`` with the patches ``new`` in the place of ``old``.
 
     Both are base names of patch files in the order of application; ``old`` come with their numbers.
+    Those of ``forward`` are no longer applied with -R.
     """
     made = _Spec(spec, old)
+    for name in forward:
+        made.turn(name)
     made.change([name for name, _ in old], new)
     return made.finish()
 
@@ -224,6 +232,11 @@ class _Spec(_List):
             return None
         return found[0] if found else None
 
+    def turn(self, name: str) -> None:
+        """Apply ``name`` forward."""
+        if application := self._application(name):
+            application.text = _forward(application.text)
+
     def drop(self, name: str) -> None:
         if application := self._application(name):
             self.take(application)
@@ -273,8 +286,7 @@ class _Spec(_List):
             text = re.sub(r"\s+-[bz]\s*\S+", "", text)  # the other's backups
         for word in (self._raw.get(like, like), like):
             text = text.replace(word, name)
-        text = re.sub(r"\s+-R(?=\s|$)", "", text)
-        line = _Line(text)
+        line = _Line(_forward(text))
         line.applies = {name}
         self.put([line], one, two)
 
@@ -290,6 +302,10 @@ class _Spec(_List):
         declared = [n for n, line in enumerate(self.lines) if _SOURCE.match(line.text)]
         head = next((n for n, line in enumerate(self.lines) if line.text.startswith("%desc")), 0)
         return declared[-1] + 1 if declared else head
+
+
+def _forward(text: str) -> str:
+    return re.sub(r"\s+(?:-R|--reverse)(?=\s|$)", "", text)
 
 
 def _patch_macro(text: str) -> list[int]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import zstandard
 
-from converter.unpack import MAX_LINES, UnpackError, unpack
+from converter.unpack import MAX_LINES, UnpackError, pack, unpack
 
 PATCH = b"--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n" * 50
 
@@ -43,6 +43,14 @@ def test_each_format(suffix: bytes) -> None:
 def test_the_content_decides_when_the_name_is_silent(suffix: bytes) -> None:
     if suffix != b"lzma":  # has no magic number
         assert unpack(b"fix.patch", FORMATS[suffix](PATCH)) == PATCH
+
+
+def test_and_back(suffix: bytes) -> None:
+    name = b"fix." + suffix
+    packed = pack(name, FORMATS[suffix](b"another"), PATCH)
+    assert unpack(name, packed) == PATCH and packed == pack(name, packed, PATCH)
+    assert len(packed) < len(PATCH)
+    assert pack(b"fix.patch", b"another", PATCH) == PATCH
 
 
 def test_members_one_after_the_other(suffix: bytes) -> None:
