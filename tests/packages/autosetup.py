@@ -61,7 +61,7 @@ PACKAGES = [
     Package("%patch -b", "%setup -q\n%patch -P 1 -p1 -b .one\n%patch -P 2 -p1 -b .two", BOTH, backups=APART),
     Package("%patch -z", "%setup -q\n%patch -P 1 -p1 -z .one", {"one.patch": ONE}, backups=["A src/main.c.one"]),
     Package("%patch -R", "%setup -q\n%patch -P 1 -p1 -R", {"one.patch": git_diff(BACK, on=[MAIN])}),
-    Package("%patch and %patch -R", "%setup -q\n%patch -P 1 -p1\n%patch -P 2 -p1\n%patch -P 1 -p1 -R", BOTH, applied=["one.patch", "two.patch", "one.patch"]),
+    Package("%patch and %patch -R", "%setup -q\n%patch -P 1 -p1\n%patch -P 2 -p1\n%patch -P 1 -p1 -R", BOTH, applied=["one.patch", "two.patch", "one.patch"], by_hand="edit it by hand"),
     Package("%patch -E", "%setup -q\n%patch -P 1 -p1 -E", {"one.patch": ONE}),
     Package("%patch -d", "%setup -q\n%patch -P 1 -p1 -d lib", SUB),
     Package("%patch -F", "%setup -q\n%patch -P 1 -p1 -F 2", {"fuzzy.patch": ONE}),

@@ -46,16 +46,21 @@ def rpmbuild(topdir: Path, spec: str, *, dist: str, arch: str) -> Judged:
     return Judged(done.returncode, done.stdout.decode(errors="replace"), topdir / "BUILD")
 
 
-def differences(repo: Path, tree: str, directory: Path, scratch: Path) -> set[str]:
-    """Return how ``directory`` differs from ``tree`` of ``repo``: "A path" and so on, by git.
-
-    "X" is a mode that differs alone. git knows no empty directories.
-    """
+def taken_in(repo: Path, directory: Path, scratch: Path) -> str:
+    """Return ``directory`` as a tree that git has put into ``repo``; it knows no empty directories."""
     shutil.rmtree(directory / ".git", ignore_errors=True)
     git, where = Git(repo), ("-C", str(directory), "--work-tree=.")
     env = {"GIT_INDEX_FILE": str(scratch / "index")}
     git.run(*where, "add", "--all", "--force", ".", env=env)
-    raw = git.run(*where, "diff-index", "--cached", "--raw", "-z", tree, env=env)
+    return git.run("write-tree", env=env).stdout.decode().strip()
+
+
+def differences(repo: Path, tree: str, left: str) -> set[str]:
+    """Return how the tree ``left`` differs from ``tree``: "A path" and so on, by git.
+
+    "X" is a mode that differs alone.
+    """
+    raw = Git(repo).run("diff-tree", "-r", "--raw", "-z", "--no-renames", tree, left)
     fields = raw.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
     found = set()
     for about, path in zip(fields[::2], fields[1::2], strict=True):

@@ -35,7 +35,10 @@ class Package:
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
     backups: Sequence[str] = ()
     refused: str = ""
+    by_hand: str = ""  # a part of what export says that a person has to do, where all is changed
+    no_queue: str = ""  # a part of the reason for which it is no quilt queue
     spec: str = ""  # the whole spec, where the one below does not do
+    judged: tuple[str, str] | None = None  # spec and %prep in their place for the judge's old rpm
     arch: str = "x86_64"
     dist: str = ".fc41"
 
@@ -44,13 +47,14 @@ class Package:
         """Return the files that are patches by name, in order."""
         return [n for n in self.files if ".patch" in n or ".diff" in n or n.endswith(".mbox")]
 
-    def text(self) -> str:
-        """Return the spec."""
+    def text(self, *, judged: bool = False) -> str:
+        """Return the spec, or the one that the judge gets."""
         declared = self.declare
         if declared is None:
             names = (name.rpartition("/")[2] for name in self.patches)
             declared = "".join(f"Patch{n}: {name}\n" for n, name in enumerate(names, 1))
-        return (self.spec or SPEC).replace("@DECLARE@", declared).replace("@PREP@", self.prep)
+        spec, prep = self.judged if judged and self.judged else (self.spec or SPEC, self.prep)
+        return spec.replace("@DECLARE@", declared).replace("@PREP@", prep)
 
 
 SPEC = """\

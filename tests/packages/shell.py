@@ -1,9 +1,12 @@
 """Patches applied by commands that packagers wrote."""
 
+import hashlib
+
 from tests.packages.model import (
     ALL,
     BOTH,
     EXTRA,
+    FILES,
     MAIN,
     MORE,
     ONE,
@@ -41,6 +44,21 @@ git add --all --force
 git commit -q -m base
 """
 MAILS = {"one.patch": ONE, "two.patch": mail(UTIL)}
+COPYING_HASH = hashlib.sha256(str(FILES["COPYING"]).encode()).hexdigest()
+# as in httpd, php and python3.13
+CHECKS = f"""\
+%setup -q
+is=$(awk '/^VERSION/ {{print $3}}' Makefile)
+if test "x$is" != "x%{{version}}"; then
+  : Error: upstream is now $is
+  exit 1
+fi
+%patch -P 1 -p1
+is=$(sha256sum COPYING | cut -f1 -d' ')
+if [ "$is" != {COPYING_HASH} ]; then
+  exit 1
+fi
+%patch -P 2 -p1"""
 
 PACKAGES = [
     Package("patch <", "%setup -q\npatch -p1 < %{PATCH1}\npatch -p1 <%{P:2}", BOTH),
@@ -64,7 +82,7 @@ PACKAGES = [
     Package("pushd, popd", "%setup -q\npushd lib\npatch -p1 < %{PATCH1}\npopd\npatch -p1 < %{PATCH2}", {**SUB, "one.patch": ONE}),
     Package("subshell", "%setup -q\n(cd lib && patch -p1 < %{PATCH1})\npatch -p1 < %{PATCH2}", {**SUB, "one.patch": ONE}),
     Package("a function", FUNCTION + "ApplyPatch one.patch\nApplyPatch two.patch.gz", {"one.patch": ONE, "two.patch.gz": through(git_diff(UTIL), "gzip")}),
-    Package("a function with -R", FUNCTION + "ApplyPatch one.patch\nApplyPatch one.patch -R\nApplyPatch two.patch", BOTH, applied=["one.patch", "one.patch", "two.patch"]),
+    Package("a function with -R", FUNCTION + "ApplyPatch one.patch\nApplyPatch one.patch -R\nApplyPatch two.patch", BOTH, applied=["one.patch", "one.patch", "two.patch"], by_hand="edit it by hand"),
     Package("a macro of one's own", "%global apply() patch -p1 -s < %{_sourcedir}/%1.patch\n%setup -q\n%apply one\n%apply two", BOTH),
     Package("a script of pkg-git", "%setup -q\nsh %{SOURCE1} %{_sourcedir}", {**BOTH, "apply.sh": "set -e\nfor p in one two; do patch -p1 < $1/$p.patch; done\n"}, "Patch1: one.patch\nPatch2: two.patch\nSource1: apply.sh\n"),
     Package("unless it is applied", "%setup -q\npatch -p1 -R --dry-run -s -f < %{PATCH1} || patch -p1 < %{PATCH1}", {"one.patch": ONE}),
@@ -80,12 +98,13 @@ PACKAGES = [
     Package("git --work-tree=. apply", "%setup -q\ngit --work-tree=. apply %{PATCH1}", {"one.patch": ONE}),
     Package("git apply without a repository", "%setup -q\ngit apply -v %{PATCH1}", {"one.patch": ONE}),
     Package("git apply <", "%setup -q\ngit apply - < %{PATCH1}", {"one.patch": ONE}),
-    Package("git apply -R", "%setup -q\ngit apply %{PATCH1}\ngit apply -R %{PATCH1}\ngit apply %{PATCH2}", BOTH, applied=["one.patch", "one.patch", "two.patch"]),
+    Package("git apply -R", "%setup -q\ngit apply %{PATCH1}\ngit apply -R %{PATCH1}\ngit apply %{PATCH2}", BOTH, applied=["one.patch", "one.patch", "two.patch"], by_hand="edit it by hand"),
     Package("git apply --directory", "%setup -q\ngit apply --directory=lib %{PATCH1}", {"one.patch": through(git_diff(EXTRA), "sed", "s,lib/extra,extra,g")}),
-    Package("git apply --exclude", "%setup -q\ngit apply --exclude=src/main.c %{PATCH1}", {"one.patch": git_diff({**MAIN, **UTIL})}),
+    Package("git apply --exclude", "%setup -q\ngit apply --exclude=src/main.c %{PATCH1}", {"one.patch": git_diff({**MAIN, **UTIL})}, no_queue="src/main.c differs"),
     Package("git -C", "%setup -q\ncd ..\ngit -C demo-1.2 apply %{PATCH1}", {"one.patch": ONE}),
-    Package("applied, reverted, applied", "%setup -q\n%patch -P 1 -p1\n%patch -P 1 -p1 -R\n%patch -P 1 -p1", {"one.patch": ONE}, applied=["one.patch"] * 3),
+    Package("applied, reverted, applied", "%setup -q\n%patch -P 1 -p1\n%patch -P 1 -p1 -R\n%patch -P 1 -p1", {"one.patch": ONE}, applied=["one.patch"] * 3, by_hand="edit it by hand"),
     Package("a Source that is a patch", "%setup -q\npatch -p1 < %{SOURCE5}\n%autopatch -p1", BOTH, "Source5: one.patch\nPatch2: two.patch\n"),
     Package("an undeclared file", "%setup -q\npatch -p1 < %{_sourcedir}/one.patch", BOTH, "", applied=["one.patch"]),
     Package("only what a condition chooses", "%setup -q\nif grep -q 'VERSION = 1' Makefile; then patch -p1 < %{PATCH1}; else patch -p1 < %{PATCH2}; fi", BOTH, applied=["one.patch"]),
+    Package("safety checks of what upstream's files say", CHECKS, BOTH),
 ]  # fmt: skip

@@ -1,30 +1,41 @@
-"""Each package is converted, and compared path by path with what the real rpmbuild -bp leaves."""
+"""Each package there and back.
+
+It is converted, and compared path by path with what the real rpmbuild -bp leaves: the series, and
+the commit that ``--with-prep`` adds. Then it is exported, as it is and with every commit changed.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from converter import convert as pipeline
-from converter.convert import Request
-from converter.errors import CannotConvert
+from converter.convert import Conversion, Request
+from converter.errors import CannotConvert, SpecDoesNotParse
+from converter.git import Git
 from converter.mirror import Mirror
-from converter.odb import Repository
+from converter.odb import Identity, Repository
+from converter.start import finished
 from converter.text import text
+from service import export, inputs
+from service.export import Exported
 from specparse.prep import SandboxedPreparer
 from specparse.trace import SandboxedTracer
 from tests.builders import Source
-from tests.packages import archives, autosetup, conditions, kinds, other, refused, shell
-from tests.packages.judge import differences, rpmbuild
+from tests.packages import archives, autosetup, conditions, kinds, other, refused, shell, stacks
+from tests.packages.judge import differences, rpmbuild, taken_in
 from tests.packages.model import SPEC, TOP, Package, Upstream, resolved
 
-MODULES = (autosetup, shell, kinds, conditions, archives, other)
+MODULES = (autosetup, shell, kinds, conditions, archives, other, stacks)
 PACKAGES = [package for module in MODULES for package in module.PACKAGES]
 REFUSED = refused.PACKAGES
+WHO = ("-c", "user.name=A. Developer", "-c", "user.email=dev@example.org")
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +58,12 @@ class Trial:
     def __init__(self, package: Package, upstream: Upstream, scratch: Path) -> None:
         self.package = package
         self.files = {name: resolved(data, upstream) for name, data in package.files.items()}
-        self.files["demo.spec"] = package.text().encode()
+        commit = upstream.after(())
+        self.files["demo.spec"] = package.text().replace("@COMMIT@", commit).encode()
         pkg_git = Source(scratch / "pkg-git.git")
-        commit = pkg_git.commit(self.files, "demo 1.2-3\n", branch="rawhide")
         self.request = Request(
             Mirror(str(pkg_git.path), scratch),
-            commit,
+            pkg_git.commit(self.files, "demo 1.2-3\n", branch="rawhide"),
             dist=package.dist,
             arch=package.arch,
             upstreams=(Mirror(str(upstream.source.path), scratch),),
@@ -63,7 +74,10 @@ class Trial:
         sources.mkdir(parents=True)
         for name, data in self.files.items():
             (sources / os.path.basename(name)).write_bytes(data)
-        upstream.archive(sources / f"{TOP}.tar.gz")
+        judged = package.text(judged=True).replace("@COMMIT@", commit)
+        (sources / "demo.spec").write_text(judged)
+        top = TOP if commit not in judged else f"demo-{commit}"
+        upstream.archive(sources / f"{top}.tar.gz", top=top)
         upstream.archive(sources / "extra-0.9.tar.gz", top="extra-0.9", under="lib")
 
     def rpmbuild(self) -> Path:
@@ -74,30 +88,107 @@ class Trial:
         assert judged.status == 0, judged.output
         return judged.top
 
-    def compare(self, tree: str, directory: Path) -> set[str]:
-        return differences(self.repo.path, tree, directory, self._scratch)
+    def convert(self, request: Request, name: str = "again.git") -> Conversion:
+        """Convert without looking at the real %prep."""
+        repo = Repository.create(self._scratch / name)
+        return pipeline.convert(request, repo, SandboxedTracer())
+
+    def export(self, done: Conversion, directory: Path, note: bytes = b"") -> Exported:
+        """Export the series as a rebase that moves nothing leaves it, with ``note`` in each message."""
+        committer = Identity(b"A. Developer", b"dev@example.org", b"1800000000 +0100")
+        tip = done.series["base"]["commit"]
+        for commit in _commits(done.series):
+            was = self.repo.commit(commit)
+            message = was.message + note
+            tip = self.repo.write_commit(was.tree, [tip], was.author, committer, message)
+        wanted = f"{done.build.tag}..{tip}"
+        trace, cache = SandboxedTracer(), self._scratch
+        return export.run(
+            self.repo, wanted, directory, base=None, pkg_git=(), cache=cache, trace=trace
+        )
+
+    def queue(self, directory: Path, base: str) -> Conversion:
+        """Convert a quilt queue."""
+        shared = {
+            "nvr": None,
+            "base": base,
+            "upstreams": (Mirror.of("upstream", self.repo),),
+            "branch": None,
+            "committer": (b"srcgit", b"srcgit@localhost"),
+        }
+        request, queue = inputs.queue(directory, (), shared)
+        return pipeline.convert(request, Repository.create(self._scratch / "queue.git"), queue)
+
+
+def _commits(series: Mapping[str, Any]) -> list[str]:
+    return [commit["commit"] for patch in series["patches"] for commit in patch["commits"]]
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.idea)
 def test_package(package: Package, upstream: Upstream, scratch: Path) -> None:
     trial = Trial(package, upstream, scratch)
-    left = trial.rpmbuild()
-    done = pipeline.convert(
-        trial.request, trial.repo, SandboxedTracer(), prepare=SandboxedPreparer()
-    )
-    tree = done.series["series"]["tree"]
+    left = taken_in(trial.repo.path, trial.rpmbuild(), scratch)
+    request = replace(trial.request, with_prep=True)
+    done = pipeline.convert(request, trial.repo, SandboxedTracer(), prepare=SandboxedPreparer())
+    tree = tree_of(done)
     listed = [change for changes in package.beside.values() for change in changes]
     beside = {*listed, *package.backups}
-    assert trial.compare(tree, left) == beside
+    assert differences(trial.repo.path, tree, left) == beside
+    assert done.series["prep"]["tree"] == left
     # what verify says is the same
     assert done.verdict is not None and done.verdict.verified
     assert {text(d.path) for d in done.verdict.differences} == {c[2:] for c in beside}
-    # series.json tells what the series leaves out, and nothing else
-    assert [u["command"] for u in done.series["unrepresented"]] == list(package.beside)
     applied = package.patches if package.applied is None else package.applied
     assert [patch["patch"] for patch in done.series["patches"]] == list(applied)
-    # and the patches do something
+    # the patches do something
     assert not applied or tree != trial.repo.commit(done.series["base"]["commit"]).tree
+    # it comes back, and its plan tells what the series leaves out, and nothing else
+    again = comes_back(trial, done, scratch) or trial.convert(beside_prep(trial.request))
+    assert tree_of(again) == tree
+    assert [u["command"] for u in again.series["unrepresented"]] == list(package.beside)
+
+
+def comes_back(trial: Trial, done: Conversion, scratch: Path) -> Conversion | None:
+    """Hold the export of a conversion to pkg-git; return the conversion of one with changes.
+
+    None where that needs a person.
+    """
+    package = trial.package
+    back = trial.export(done, scratch / "out")
+    assert {item.state for item in back.items} <= {"unchanged"}
+    for name in ["demo.spec", *(text(item.step.patch) for item in back.items)]:
+        assert (scratch / "out" / name).read_bytes() == trial.files[name]
+    told(back, package.no_queue)
+    if not package.no_queue:
+        queue = trial.queue(scratch / "out", done.series["base"]["commit"])
+        assert tree_of(queue) == tree_of(done)
+    work, git = scratch / "checkout", Git()
+    git.run("clone", "--quiet", "--branch", "rawhide", str(scratch / "pkg-git.git"), str(work))
+    back = trial.export(done, work, b"\nReviewed-by: A. Developer <dev@example.org>\n")
+    assert {item.state for item in back.items if item.commits} <= {"changed"}
+    told(back, package.by_hand)
+    if package.by_hand or not back.written:
+        return None
+    git.run("-C", str(work), "add", "--all")
+    git.run("-C", str(work), *WHO, "commit", "--quiet", "--message", "returned")
+    request = replace(trial.request, pkg_git=Mirror(str(work), scratch), rev="HEAD")
+    return trial.convert(beside_prep(request))
+
+
+def beside_prep(request: Request) -> Request:
+    """Return a request with the base of ``with_prep``, which has all archives."""
+    return replace(request, archives="others")
+
+
+def tree_of(done: Conversion) -> str:
+    tree: str = done.series["series"]["tree"]
+    return tree
+
+
+def told(back: Exported, trouble: str) -> None:
+    assert bool(trouble) == bool(back.warnings) and any(
+        trouble in warning for warning in [*back.warnings, ""]
+    )
 
 
 @pytest.mark.parametrize("package", REFUSED, ids=lambda p: p.idea)
@@ -121,6 +212,32 @@ def test_plan_shows_what_a_prep_that_looks_at_the_tree_applies(
     base = found.repository.tree(found.commit)
     seen = pipeline.seeing(planned, trial.request, trace, base)
     assert [step.patch for step in seen.plan.steps] == [b"one.patch"]
+
+
+def test_a_safety_check_is_asked_of_upstream(upstream: Upstream, scratch: Path) -> None:
+    trial, trace = (
+        Trial(Package("checks", shell.CHECKS, shell.BOTH), upstream, scratch),
+        SandboxedTracer(),
+    )
+    planned = pipeline.plan(trial.request, trace)
+    with pytest.raises(SpecDoesNotParse, match=r"not get to its end; .*x1\.2") as refused:
+        finished(planned.plan)
+    assert "--upstream" in refused.value.next_step
+    wrong = Package("wrong", shell.CHECKS.replace("print $3", "print 1.3"), shell.BOTH)
+    (scratch / "wrong").mkdir()
+    trial = Trial(wrong, upstream, scratch / "wrong")
+    with pytest.raises(SpecDoesNotParse, match=r"test x1\.3 "):
+        pipeline.convert(trial.request, trial.repo, trace)
+
+
+def test_an_archive_that_no_patch_touches_is_told(upstream: Upstream, scratch: Path) -> None:
+    [package] = [p for p in archives.PACKAGES if p.idea == "setup -a"]
+    trial = Trial(package, upstream, scratch)
+    left = taken_in(trial.repo.path, trial.rpmbuild(), scratch)
+    done = pipeline.convert(trial.request, trial.repo, SandboxedTracer())
+    assert [u["command"] for u in done.series["unrepresented"]] == ["extra-0.9.tar.gz"]
+    found = differences(trial.repo.path, done.series["series"]["tree"], left)
+    assert found == {"A extra-0.9/Makefile", "A extra-0.9/extra.c"}
 
 
 def test_a_spec_without_prep(upstream: Upstream, scratch: Path) -> None:
