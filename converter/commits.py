@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from converter import mail
-from converter.mail import Mail, MailError
-from converter.mailfields import SPACE
+from converter.mailbox import mail
+from converter.mailbox.mail import Mail, MailError
+from converter.mailbox.mailfields import SPACE
 from converter.odb import Identity
 from converter.pkggit import Origin
 from specparse.plan import Step

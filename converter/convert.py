@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from converter import VERSION, start, top, upstream
+from converter.archives.lookaside import Lookaside
+from converter.archives.originals import Originals
 from converter.build import Build, Nvr, tag_name
 from converter.errors import (
     BaseMissing,
@@ -26,22 +28,20 @@ from converter.errors import (
     SrcgitError,
     WrongUsage,
 )
-from converter.lookaside import Lookaside
 from converter.mirror import Mirror
 from converter.odb import Entry, GitTree, Identity, Repository, Stage
-from converter.originals import Originals
 from converter.pkggit import History, Package, PkgGit
-from converter.prepared import Prepared
-from converter.prepared import commit as leave
 from converter.publish import evr_of, merge
 from converter.replay import Replay
 from converter.series import Failure, Patched
 from converter.start import Retrace, Start, Use, Wanted
 from converter.text import text
 from converter.upstream import Found
-from converter.verdict import Verdict
-from converter.verify import Subject, roomy
-from converter.verify import verify as against_prep
+from converter.verification.prepared import Prepared
+from converter.verification.prepared import commit as leave
+from converter.verification.verdict import Verdict
+from converter.verification.verify import Subject, roomy
+from converter.verification.verify import verify as against_prep
 from specparse.plan import Meanwhile, Plan, Preparer, SandboxError, SpecError, Tracer
 
 Progress = Callable[[str], None]

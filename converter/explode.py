@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converter.apply import Refused, Report, Rules, apply, check_path
 from converter.commits import Draft
-from converter.diff import DiffError
+from converter.engine.apply import Refused, Report, Rules, apply, check_path
+from converter.engine.diff import DiffError
 from converter.git import Git
 from converter.mirror import Mirror
 from converter.odb import Repository

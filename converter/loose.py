@@ -8,12 +8,12 @@ from pathlib import Path
 
 from converter.build import Nvr
 from converter.convert import find
+from converter.engine.unpack import MAX_SIZE
 from converter.errors import PatchDoesNotApply, PatchMissing, PkgGitInvalid
 from converter.mirror import Mirror
 from converter.odb import Identity, Repository
 from converter.text import text
 from converter.tree import File
-from converter.unpack import MAX_SIZE
 
 
 def read(directory: Path, names: Iterable[bytes]) -> dict[bytes, File]:

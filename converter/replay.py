@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from converter import explode
+from converter.archives.originals import Originals
 from converter.explode import Explosion
 from converter.odb import Repository, Stage
-from converter.originals import Originals
 from converter.pkggit import Origin, Package
 from converter.series import Series
 from converter.start import Start

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from converter import commits
-from converter.apply import Report, Rules, apply
 from converter.commits import Draft
-from converter.diff import DiffError
-from converter.explain import damage, explain
+from converter.engine.apply import Report, Rules, apply
+from converter.engine.diff import DiffError
+from converter.engine.explain import damage, explain
 from converter.explode import Explosion, Outcome
-from converter.mail import MailError
+from converter.mailbox.mail import MailError
 from converter.odb import Identity, Stage
 from converter.pkggit import Origin
 from converter.text import text

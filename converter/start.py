@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from converter import base, upstream
-from converter.base import Import
+from converter import upstream
+from converter.archives import base
+from converter.archives.base import Import
+from converter.archives.originals import Originals
+from converter.archives.unpacked import Unpacked
 from converter.errors import BaseMissing, BaseUnknown, CannotConvert, SpecDoesNotParse
 from converter.mirror import Mirror
 from converter.odb import GitTree, Repository
-from converter.originals import Originals
 from converter.text import text
-from converter.unpacked import Unpacked
 from converter.upstream import Found
 from specparse.plan import Archive, Plan, Skipped, Step, Unrepresented
 

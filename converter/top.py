@@ -10,11 +10,11 @@ from converter.build import Build
 from converter.errors import CannotConvert
 from converter.odb import Commit
 from converter.pkggit import Package, Provenance
-from converter.prepared import Prepared
 from converter.references import references
 from converter.series import Patched
 from converter.text import text
 from converter.tree import File
+from converter.verification.prepared import Prepared
 from specparse.plan import CHANGES, Plan, Step
 
 SERIES_JSON = b"fedora/series.json"

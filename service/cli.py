@@ -389,7 +389,7 @@ def diff(old: str, new: str, repo: Path | None, as_json: bool, markdown: bool) -
     Needs the published tags only: any clone will do.
     """
     from converter.build import Nvr
-    from converter.compare import compare
+    from converter.comparison.compare import compare
     from converter.odb import Repository
     from service import show_diff
 
@@ -488,8 +488,8 @@ class _Asked:
 
 def _asked(options: dict[str, Any]) -> _Asked:
     """Read BUILD or --series, and the options; asks Koji when BUILD is an NVR or an id."""
+    from converter.archives.lookaside import Lookaside
     from converter.build import Nvr
-    from converter.lookaside import Lookaside
     from converter.mirror import Mirror
     from service import config as configuration
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from converter.archives.lookaside import FEDORA as FEDORA_LOOKASIDE
+from converter.archives.lookaside import Lookaside
 from converter.errors import WrongUsage
-from converter.lookaside import FEDORA as FEDORA_LOOKASIDE
-from converter.lookaside import Lookaside
 
 T = TypeVar("T")
 

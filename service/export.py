@@ -10,15 +10,17 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from converter import branch, export, start
-from converter.branch import Branch
+from converter import start
 from converter.build import Nvr
-from converter.checkout import Checkout
 from converter.errors import SrcgitError
-from converter.export import Item, free, step_of
+from converter.export import branch
+from converter.export import files as export
+from converter.export.branch import Branch
+from converter.export.checkout import Checkout
+from converter.export.files import Item, free, step_of
+from converter.export.patchfiles import package, patch_files
 from converter.mirror import Mirror, is_url
 from converter.odb import GitTree, Repository
-from converter.patchfiles import package, patch_files
 from converter.pkggit import Package, PkgGit
 from converter.text import text
 from specparse import patchlines
@@ -64,7 +66,7 @@ def run(
     cache: Path,
     trace: Tracer,
 ) -> Exported:
-    """Export ``wanted`` (converter.branch.read) to ``directory``.
+    """Export ``wanted`` (converter.export.branch.read) to ``directory``.
 
     The original patch files are looked for in ``directory`` itself, in ``pkg_git`` (URLs, paths)
     and where series.json says. Raises SrcgitError of every kind.

@@ -19,7 +19,7 @@ from converter.errors import NoSandbox, PkgGitInvalid, WrongUsage
 from converter.mirror import Mirror
 from converter.odb import Identity, Repository
 from converter.tree import File
-from converter.verify import roomy
+from converter.verification.verify import roomy
 from specparse import quilt, srpm
 from specparse.plan import Base, Plan, SandboxError, SpecError
 

@@ -14,11 +14,11 @@ from typing import Any
 from urllib.parse import quote
 
 from converter import convert as converting
-from converter import pairs
+from converter.archives.lookaside import Lookaside
 from converter.build import Evr, Nvr
+from converter.comparison import pairs
 from converter.convert import Clock, Conversion, Request
 from converter.errors import CannotConvert, Fate, PkgGitInvalid, SrcgitError, TryAgain
-from converter.lookaside import Lookaside
 from converter.mirror import Mirror
 from converter.odb import Repository
 from converter.pkggit import PkgGit

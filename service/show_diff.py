@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from converter.comparison import Comparison, Dropped, Gone, Kept, Side
+from converter.comparison.differences import Comparison, Dropped, Gone, Kept, Side
 
 _HOW = {
     "patch-id": "the same change",

@@ -31,8 +31,8 @@ DOORS = {
     "twisted": {"service/bus.py"},
     "subprocess": {"converter/git.py", "specparse/sandbox.py", "specparse/worker.py"},
     "sqlalchemy": {"service/database.py", "service/journal.py"},
-    "requests": {"converter/download.py", "service/koji.py"},
-    "urllib3": {"converter/download.py"},
+    "requests": {"converter/archives/download.py", "service/koji.py"},
+    "urllib3": {"converter/archives/download.py"},
 }
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from converter.apply import Report, Rules, apply
-from converter.diff import DiffError
+from converter.engine.apply import Report, Rules, apply
+from converter.engine.diff import DiffError
 from converter.tree import File
 from tests.oracle.apply_judge import Files
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from converter import archive
-from converter.archive import members
+from converter.archives import archive
+from converter.archives.archive import members
 from converter.errors import ArchiveRefused
 
 Read = dict[bytes, tuple[str, bytes]]

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from converter import unpacked
-from converter.base import Import, build
+from converter.archives import unpacked
+from converter.archives.base import Import, build
+from converter.archives.lookaside import Lookaside
+from converter.archives.originals import Originals
+from converter.archives.unpacked import unpack
 from converter.errors import CannotConvert, ChecksumDiffers, RemoteUnavailable
-from converter.lookaside import Lookaside
 from converter.mirror import Mirror
 from converter.odb import Repository
-from converter.originals import Originals
 from converter.pkggit import PkgGit
-from converter.unpacked import unpack
 from converter.upstream import Found
 from specparse.plan import Archive, Base
 from tests.builders import Source

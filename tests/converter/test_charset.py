@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from converter.charset import CHARSETS, UnknownCharset, repaired_utf8, to_utf8
+from converter.mailbox.charset import CHARSETS, UnknownCharset, repaired_utf8, to_utf8
 
 LIBC = ctypes.CDLL(None)
 LIBC.iconv_open.restype = LIBC.iconv.restype = ctypes.c_size_t

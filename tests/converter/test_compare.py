@@ -12,14 +12,14 @@ import pytest
 
 from converter import convert as pipeline
 from converter.build import Nvr
-from converter.compare import compare
-from converter.comparison import Comparison, Upstreamed
-from converter.configs import values
+from converter.comparison.compare import compare
+from converter.comparison.configs import values
+from converter.comparison.differences import Comparison, Upstreamed
+from converter.comparison.pairs import changes
 from converter.convert import Request
 from converter.errors import WrongUsage
 from converter.mirror import Mirror
 from converter.odb import Repository
-from converter.pairs import changes
 from specparse.plan import Base, Plan, Step, Unrepresented
 from tests.builders import Source, change, source_file
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from converter import convert as pipeline
+from converter.archives.lookaside import Lookaside
 from converter.convert import Conversion, Request
 from converter.errors import CannotConvert, PatchDoesNotApply, RemoteUnavailable, WrongUsage
-from converter.lookaside import Lookaside
 from converter.mirror import Mirror
 from converter.odb import Repository
 from specparse.trace import SandboxedTracer

@@ -16,7 +16,7 @@ from converter.convert import Conversion, Request
 from converter.errors import DifferenceFound, WrongUsage
 from converter.mirror import Mirror
 from converter.odb import Repository
-from converter.verdict import VerificationFailed
+from converter.verification.verdict import VerificationFailed
 from specparse.plan import Base, Plan, Step, Tracer
 from specparse.prep import SandboxedPreparer
 from tests.builders import Sample, sample

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter.diff import DiffError, FilePatch
-from converter.diff_git import git_patches
-from converter.diff_patch import patch_patches
+from converter.engine.diff import DiffError, FilePatch
+from converter.engine.diff_git import git_patches
+from converter.engine.diff_patch import patch_patches
 
 HUNK = b"@@ -1 +1 @@\n-a\n+b\n"
 

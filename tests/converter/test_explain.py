@@ -7,10 +7,10 @@ from types import MappingProxyType
 
 import pytest
 
-from converter.apply import Rules, apply
-from converter.binary import blob_id
-from converter.diff import DiffError
-from converter.explain import damage, explain
+from converter.engine.apply import Rules, apply
+from converter.engine.binary import blob_id
+from converter.engine.diff import DiffError
+from converter.engine.explain import damage, explain
 from converter.tree import File
 from tests.oracle.apply_judge import Files
 

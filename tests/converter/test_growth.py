@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from converter.apply import Rules, apply
-from converter.diff_git import git_patches
-from converter.diff_patch import patch_patches
-from converter.explain import explain
-from converter.mail import parse
+from converter.engine.apply import Rules, apply
+from converter.engine.diff_git import git_patches
+from converter.engine.diff_patch import patch_patches
+from converter.engine.explain import explain
+from converter.mailbox.mail import parse
 from converter.tree import File
 from tests.oracle.apply_judge import Files
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from converter.archives.lookaside import FEDORA, Lookaside, Source, sources
 from converter.errors import CannotConvert, ChecksumDiffers, RemoteUnavailable, WrongUsage
-from converter.lookaside import FEDORA, Lookaside, Source, sources
 from tests.httpfiles import HttpFiles
 
 DATA = random.Random(1).randbytes(3 << 20)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import time
 
 import pytest
 
-from converter.mail import Mail, MailError, parse, split
+from converter.mailbox.mail import Mail, MailError, parse, split
 
 SENDER = b"From: A U Thor <author@example.com>\n"
 DIFF = b"diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n"
@@ -91,7 +90,7 @@ def test_signoff_needs_a_committer() -> None:
 MUCH = 200_000
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)  # a blow-up would take hours; a busy machine is none
 @pytest.mark.parametrize(
     "mail",
     [
@@ -120,11 +119,9 @@ MUCH = 200_000
     ids=lambda mail: mail[:40].decode("latin-1").replace("\n", "|"),
 )
 def test_no_blow_up(mail: bytes) -> None:
-    start = time.process_time()  # a busy machine is no blow-up
     for options in ([], ["--scissors", "--keep-non-patch"]):
         with contextlib.suppress(MailError):
             parse(SENDER + mail, options)
-    assert time.process_time() - start < 30
 
 
 def test_many_mails_in_a_file() -> None:

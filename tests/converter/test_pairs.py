@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converter.pairs import changes, match, moved
+from converter.comparison.pairs import changes, match, moved
 
 
 def test_by_name_first_then_by_change_then_by_name_without_version() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import zstandard
 
-from converter.unpack import MAX_LINES, UnpackError, pack, unpack
+from converter.engine.unpack import MAX_LINES, UnpackError, pack, unpack
 
 PATCH = b"--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n" * 50
 

@@ -19,8 +19,8 @@ from converter.errors import CannotConvert, CannotWork, DifferenceFound, SpecDoe
 from converter.mirror import Mirror
 from converter.odb import Repository
 from converter.pkggit import PkgGit
-from converter.verdict import Verdict
-from converter.verify import Subject, verify
+from converter.verification.verdict import Verdict
+from converter.verification.verify import Subject, verify
 from specparse.plan import Base, Plan, Step, Tool
 from specparse.prep import LIMITS, SandboxedPreparer
 from tests.builders import Sample, Source, sample

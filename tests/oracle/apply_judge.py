@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from converter.apply import Rules
+from converter.engine.apply import Rules
 from converter.tree import File
 
 SEALED = {

@@ -26,11 +26,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from converter.diff import DiffError, FilePatch
-from converter.diff_git import git_patches
-from converter.diff_patch import patch_patches
-from converter.mail import Mail, MailError, parse, split
-from converter.unpack import UnpackError, unpack
+from converter.engine.diff import DiffError, FilePatch
+from converter.engine.diff_git import git_patches
+from converter.engine.diff_patch import patch_patches
+from converter.engine.unpack import UnpackError, unpack
+from converter.mailbox.mail import Mail, MailError, parse, split
 from tests.oracle.git_mail import Judge, Refused, run
 
 PATCH_NAME = re.compile(rb"\.(?:patch|diff)(?:\.(?:gz|bz2|xz|lzma|zst))?$")

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from hypothesis import strategies as st
 
-from converter.apply import Rules
+from converter.engine.apply import Rules
 from converter.tree import File
 from specparse.plan import Tool
 

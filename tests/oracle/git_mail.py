@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from converter.mail import Mail
+from converter.mailbox.mail import Mail
 
 # The commands must not see the user's configuration, wherever they are run.
 SEALED = {

@@ -1,4 +1,4 @@
-"""Diffs made at random, applied by converter.apply and by the real tool: the same files, or a refusal.
+"""Diffs made at random, applied by converter.engine.apply and by the real tool: the same files, or a refusal.
 
 The number of cases for each tool follows from ``SRCGIT_EXAMPLES`` (default 300).
 """
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from converter.apply import Rules, apply
-from converter.diff import DiffError
-from converter.mail import MailError, parse, split
+from converter.engine.apply import Rules, apply
+from converter.engine.diff import DiffError
+from converter.mailbox.mail import MailError, parse, split
 from converter.tree import File
 from tests.oracle.apply_judge import Files, Judge
 from tests.oracle.diffs import Case, cases

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from converter.mail import Mail, parse
+from converter.mailbox.mail import Mail, parse
 from tests.oracle import corpus
 
 ROOT = Path(__file__).parent.parent.parent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from converter.apply import Rules
+from converter.engine.apply import Rules
 from converter.tree import File
 from tests.oracle.apply_judge import Judge
 from tests.oracle.diffs import Case, blob_id

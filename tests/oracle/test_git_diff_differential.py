@@ -16,8 +16,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from converter.apply import Rules, apply
-from converter.diff import DiffError
+from converter.engine.apply import Rules, apply
+from converter.engine.diff import DiffError
 from converter.tree import File
 from tests.oracle.apply_judge import Files
 

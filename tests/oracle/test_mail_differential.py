@@ -1,4 +1,4 @@
-"""Mails made at random, read by converter.mail and by git: the same values or the same refusal.
+"""Mails made at random, read by converter.mailbox.mail and by git: the same values or the same refusal.
 
 The number of mails is ``SRCGIT_EXAMPLES`` (default 250, about half a minute together).
 """
@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from converter import date as dates
-from converter.charset import repaired_utf8
-from converter.mail import Mail, MailError, parse, split
+from converter.mailbox import date as dates
+from converter.mailbox.charset import repaired_utf8
+from converter.mailbox.mail import Mail, MailError, parse, split
 from converter.series import _MBOX
 from tests.oracle.git_mail import Judge, Refused, run
 

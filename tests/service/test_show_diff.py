@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from converter.build import Nvr
-from converter.comparison import (
+from converter.comparison.configs import ConfigChange, ConfigChanges
+from converter.comparison.differences import (
     BaseStep,
     Comparison,
     Dropped,
@@ -19,7 +20,6 @@ from converter.comparison import (
     Side,
     Upstreamed,
 )
-from converter.configs import ConfigChange, ConfigChanges
 from service.show_diff import as_markdown, as_text
 
 OLD = Published(

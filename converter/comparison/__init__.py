@@ -1,0 +1,1 @@
+"""Two published builds compared."""

@@ -1,0 +1,147 @@
+"""A diff x a tree -> a Report, with the rules of patch(1) or of git apply (pure).
+
+Exactly the result of the real tool, or its refusal; ``tests/oracle`` holds both sides to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from converter.engine.diff import FilePatch
+from converter.tree import File, Tree
+from specparse.plan import Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which tool applies the diff, and its options."""
+
+    tool: Tool
+    strip: int = 1
+    fuzz: int = 0  # lines; patch only
+    reverse: bool = False
+    directory: bytes = b""
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the tool refuses: a word for programs, and a line for people."""
+
+    reason: str  # NoMatchingLines, FileDoesNotExist, CreatingFileThatExists, ...
+    file: bytes
+    hunk: int  # from 1; 0 where it is not a hunk that fails
+    detail: str
+
+    def __str__(self) -> str:
+        where = self.file.decode("utf-8", "backslashreplace")
+        where += f", hunk {self.hunk}" if self.hunk else ""
+        return f"{where}: {self.detail}" if where else self.detail
+
+
+class Refused(Exception):
+    """The tool would refuse; carries the Failure."""
+
+    def __init__(self, reason: str, file: bytes | None, detail: str, hunk: int = 0) -> None:
+        super().__init__(detail)
+        self.failure = Failure(reason, file or b"", hunk, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a hunk went: the line (from 1), how far from where it was said to be, with what fuzz."""
+
+    file: bytes
+    line: int
+    offset: int
+    fuzz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a diff: the changed files (None: deleted), or why there are none."""
+
+    changes: Mapping[bytes, File | None] = field(default_factory=dict)
+    placed: tuple[Placed, ...] = ()
+    failure: Failure | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.failure is None
+
+    @property
+    def offset(self) -> int:
+        return max((abs(placed.offset) for placed in self.placed), default=0)
+
+    @property
+    def fuzz(self) -> int:
+        return max((placed.fuzz for placed in self.placed), default=0)
+
+
+def apply(diff: bytes, tree: Tree, rules: Rules) -> Report:
+    """Return what ``rules.tool`` would make of ``diff`` on ``tree``.
+
+    Raises DiffError where the diff cannot be read at all.
+    """
+    from converter.engine import apply_git, apply_patch
+
+    below = _Below(tree, rules.directory) if rules.directory else tree
+    try:
+        if rules.tool == "patch":
+            changes, placed = apply_patch.apply(diff, below, rules)
+        else:
+            changes, placed = apply_git.apply(diff, below, rules)
+    except Refused as refused:
+        return Report(failure=refused.failure)
+    if rules.directory:
+        prefix = rules.directory + b"/"
+        changes = {prefix + path: file for path, file in changes.items()}
+    same = [path for path, file in changes.items() if tree.get(path) == file]
+    for path in same:
+        del changes[path]
+    return Report(changes, tuple(placed))
+
+
+class _Below:
+    """The tree below a directory."""
+
+    def __init__(self, tree: Tree, directory: bytes) -> None:
+        self._tree = tree
+        self._prefix = directory + b"/"
+
+    def get(self, path: bytes) -> File | None:
+        return self._tree.get(self._prefix + path)
+
+    def is_dir(self, path: bytes) -> bool:
+        return self._tree.is_dir((self._prefix + path).rstrip(b"/"))
+
+    def children(self, directory: bytes) -> Iterator[tuple[bytes, bool]]:
+        for path, is_dir in self._tree.children((self._prefix + directory).rstrip(b"/")):
+            yield path.removeprefix(self._prefix), is_dir
+
+
+_LONGEST = 4095  # bytes of a path: PATH_MAX without its NUL
+
+
+def check_length(patch: FilePatch) -> None:
+    """Refuse names that no system call takes, before each directory of theirs is looked at."""
+    if any(len(name or b"") > _LONGEST for name in (patch.old, patch.new, patch.index)):
+        raise Refused("UnsafePath", None, f"line {patch.at}: a path of more than {_LONGEST} bytes")
+
+
+def check_path(path: bytes, tree: Tree) -> None:
+    """Refuse a path that leaves the tree, enters .git, or goes through a link.
+
+    git: read-cache.c, verify_path, and apply.c, path_is_beyond_symlink. patch(1) would write to
+    .git/hooks if a patch says so; srcgit never does.
+    """
+    parts = path.split(b"/")
+    if any(part in (b"", b".", b"..") or part.lower() == b".git" for part in parts):
+        raise Refused("UnsafePath", path, "the path leads out of the tree or into .git")
+    parent = b""
+    for part in parts[:-1]:
+        parent = parent + b"/" + part if parent else part
+        file = tree.get(parent)
+        if file is not None and file.mode == 0o120000:
+            raise Refused("UnsafePath", path, "the path goes through a symbolic link")

@@ -1,0 +1,230 @@
+"""One file in the making, by the rules of ``git apply`` 2.39 (apply.c, apply_one_fragment; pure)."""
+
+from __future__ import annotations
+
+from converter.engine.apply import Refused
+from converter.engine.diff import Hunk, split_lines
+from converter.engine.place import Text
+
+_SPACE = b" \t\n\r"  # git-compat-util.h, sane_ctype
+
+
+class Image:
+    """What is patched before a cursor, and untouched text after it.
+
+    Lines that a hunk wrote are not matched again (LINE_PATCHED).
+    """
+
+    def __init__(self, data: bytes, *, context: int | None = None, zero: bool = False) -> None:
+        """``context`` is -C's, ``zero`` is --unidiff-zero."""
+        self._text = Text(data)
+        self._context = context
+        self._zero = zero
+        self._done: list[bytes] = []
+        self._at = 0  # bytes of the input that are done
+        self._line = 0  # lines of the input that are done
+        self._shift = 0  # lines that the output is longer by
+        self._patched: list[tuple[int, int]] = []  # byte ranges of the output, in order
+        self._length = 0  # bytes of the output so far
+        self._work = 0  # bytes that were looked at in the whole output
+
+    @property
+    def data(self) -> bytes:
+        if not self._done:
+            return self._text.data
+        return b"".join([*self._done, self._text.data[self._at :]])
+
+    def apply(self, hunk: Hunk) -> tuple[int, int] | None:
+        """Apply ``hunk``; return its line (from 0) and offset, or None where it does not fit."""
+        lines = [line[1:] for line in hunk.lines if line[:1] != b"+"]
+        new = [line[1:] for line in hunk.lines if line[:1] != b"-"]
+        # A hunk at the first line stays there; one without context after it stays at the end.
+        start = not hunk.old_start or (hunk.old_start == 1 and not self._zero)
+        end = not self._zero and not hunk.suffix
+        expected = wanted = max(hunk.new_start - 1, 0)
+        prefix, suffix = hunk.prefix, hunk.suffix
+        while True:
+            line = self._find(lines, wanted, start, end)
+            if line is not None:
+                self._replace(line, len(lines), new)
+                line += expected - wanted
+                return line, line - expected
+            limit = self._context
+            if limit is None or (prefix <= limit and suffix <= limit):
+                return None
+            if start or end:
+                start = end = False
+                continue
+            if prefix >= suffix:
+                del lines[0], new[0]
+                wanted, prefix = wanted - 1, prefix - 1
+            if suffix > prefix:
+                del lines[-1], new[-1]
+                suffix -= 1
+
+    def _find(self, lines: list[bytes], wanted: int, start: bool, end: bool) -> int | None:
+        """find_pos and match_fragment: the line, or outwards from it, forwards before backwards."""
+        block, count = b"".join(lines), len(lines)
+        text = self._text
+        whole = all(line.endswith(b"\n") for line in lines)
+        if whole and count and not start and not end:
+            source = wanted - self._shift
+            if source >= self._line:
+                at = text.offset(source)
+                if at is not None and text.data.startswith(block, at):
+                    return wanted
+                near = self._near(block, count, source) if at is not None else None
+                if near is not None:
+                    return near
+        total = text.total + self._shift
+        if start:
+            wanted = 0
+        elif end:
+            wanted = total - count
+        if not 0 <= wanted <= total:
+            wanted = total  # git compares as unsigned
+        if not count:
+            for line in (wanted, 0, total):
+                if not (start and line) and not (end and line != total):
+                    return line
+            return None
+        data = self.data
+        flat = Text(data, self._work + len(data))
+
+        def fits(line: int) -> bool:
+            at = flat.offset(line)
+            assert at is not None
+            return (
+                line + count <= total
+                and not (start and line)
+                and not (end and (line + count != total or at + len(block) != len(flat.data)))
+                and (whole or _same_but_space(flat, line, lines))
+                and not self._is_patched(flat, line, at, count, len(block) if whole else None)
+            )
+
+        found = _outwards(
+            wanted,
+            next(filter(fits, flat.after(block, wanted)), None),
+            next(filter(fits, flat.before(block, wanted, 0)), None),
+        )
+        self._work = flat.work
+        return found
+
+    def _near(self, block: bytes, count: int, source: int) -> int | None:
+        """Look outwards from a line of what is untouched, and no further back than is needed.
+
+        Return the line of the output; None if only the whole file can tell.
+        """
+        text = self._text
+        forward = next(text.after(block, source), None)
+        backward = next(text.before(block, source, self._line), None)
+        best = _outwards(source, forward, backward)
+        if best is None:
+            return None
+        behind = best - source - (source - self._line) - 1  # lines written that are nearer
+        found = self._behind(block, count, behind) if behind > 0 else None
+        return best + self._shift if found is None else found
+
+    def _behind(self, block: bytes, count: int, lines: int) -> int | None:
+        """Look backwards in the last ``lines`` lines of what is done."""
+        pieces: list[bytes] = []
+        have = 0
+        for piece in reversed(self._done):
+            pieces.append(piece)
+            have += piece.count(b"\n")
+            if have >= lines:
+                break
+        tail = b"".join(reversed(pieces))
+        end = self._text.offset(self._line + count)
+        window = Text(tail + self._text.data[self._at : end])
+        top = self._line + self._shift - have
+        for line in window.before(block, have - 1, max(have - lines, 0)):
+            at = window.offset(line)
+            assert at is not None
+            first = self._length - len(tail) + at
+            if not self._overlaps(first, first + len(block)):
+                return top + line
+        return None
+
+    def _is_patched(self, flat: Text, line: int, at: int, count: int, size: int | None) -> bool:
+        stop = flat.offset(line + count) if size is None else at + size
+        return self._overlaps(at, len(flat.data) if stop is None else stop)
+
+    def _overlaps(self, first: int, last: int) -> bool:
+        """Did a hunk write any of these bytes of the output?"""
+        for start, end in reversed(self._patched):
+            if end <= first:
+                return False
+            if start < last:
+                return True
+        return False
+
+    def _replace(self, line: int, count: int, lines: list[bytes]) -> None:
+        """update_image."""
+        new = b"".join(lines)
+        whole = all(one.endswith(b"\n") for one in lines)
+        source = line - self._shift
+        at = self._text.offset(source) if source >= self._line else None
+        end = self._text.offset(source + count) if at is not None else None
+        if not whole or at is None or end is None or at < self._at:
+            self._rebuild(line, count, new)
+            return
+        untouched = self._text.data[self._at : at]
+        _check_newline((untouched or b"".join(self._done[-1:]))[-1:], new)
+        self._done += [untouched, new]
+        self._length += len(untouched)
+        if new:
+            self._patched.append((self._length, self._length + len(new)))
+        self._length += len(new)
+        self._at, self._line = end, source + count
+        self._shift += len(lines) - count
+
+    def _rebuild(self, line: int, count: int, new: bytes) -> None:
+        """A hunk that goes before the last one: make the file anew."""
+        data = self.data
+        flat = Text(data)
+        at = flat.offset(line)
+        at = len(data) if at is None else at
+        end = flat.offset(line + count)
+        stop = len(data) if end is None else end
+        _check_newline(data[:at][-1:], new)
+        grown = len(new) - (stop - at)
+        moved = [
+            (first + grown, last + grown) if first >= stop else (first, last)
+            for first, last in self._patched
+        ]
+        image = data[:at] + new + data[stop:]
+        self._patched = sorted([*moved, (at, at + len(new))]) if new else moved
+        self._text = Text(b"")
+        self._done, self._length = [image], len(image)
+        self._at, self._line, self._shift = 0, 0, Text(image).total
+
+
+def _check_newline(last: bytes, new: bytes) -> None:
+    """To git an incomplete line stays a line of its own, whatever comes behind it.
+
+    That takes -C, or hunks without context, and a file that no editor wrote.
+    """
+    if new and last not in (b"", b"\n"):
+        raise Refused("NotSupported", None, "a hunk goes behind a line without a newline")
+
+
+def _outwards(wanted: int, forward: int | None, backward: int | None) -> int | None:
+    """Return which of two places is nearer: find_pos goes forwards before backwards."""
+    if forward is None or (backward is not None and wanted - backward < forward - wanted):
+        return backward
+    return forward
+
+
+def _same_but_space(flat: Text, line: int, lines: list[bytes]) -> bool:
+    """The lines are equal without their white space, which hash_line leaves out.
+
+    Bytes are compared only as far as the hunk's go, so its incomplete last line fits a line that
+    has more white space.
+    """
+    at, end = flat.offset(line), flat.offset(line + len(lines))
+    there = split_lines(flat.data[at:end])
+    return len(there) == len(lines) and all(
+        one.translate(None, _SPACE) == other.translate(None, _SPACE)
+        for one, other in zip(lines, there, strict=True)
+    )

@@ -1,0 +1,1 @@
+"""And back: a series, as it is or as somebody changed it, becomes patch files."""

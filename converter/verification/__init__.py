@@ -1,0 +1,1 @@
+"""The proof: the package's own %prep, held against the converted tree."""
