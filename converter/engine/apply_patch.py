@@ -141,10 +141,9 @@ class _Work:
         reverse = self._reverse
         target: bytes = name
         if patch.rename or patch.copy:
-            other = patch.old if reverse else patch.new
-            if other is None:
+            if not (patch.old and patch.new and _safe(patch.old) and _safe(patch.new)):
                 raise Refused("BadHeader", name, "cannot rename a file without two valid names")
-            target = _plain(other)
+            target = _plain(patch.old if reverse else patch.new)
         if not kind:
             raise Refused("WrongType", name, "the patch changes the type of the file")
         for path in (name, target):

@@ -26,6 +26,10 @@ RENAME_ONTO_ITSELF = (
 TO_NOTHING = RENAME_ONTO_ITSELF + b"index 1234567..0000000\n"
 ENDS_IN_CONTEXT = names() + b"@@ -1,4 +1,3 @@\n 1\n-2\n+x\n 3\n" + NO_NEWLINE + b"-4\n"
 BEHIND_THE_END = names() + b"@@ -1 +1 @@\n-1\n+x\n" + NO_NEWLINE + b"@@ -3 +3 @@\n-3\n+y\n"
+HALF_NAMED = (
+    b"diff --git a/g b/d/f\nsimilarity index 80%\nrename from g\nrename to d/f\n"
+    b"--- a/g\n+++ b/d/f\n@@ -0,0 +1 @@\n+x\n"
+)
 GETS_NEWLINE = b"@@ -1 +1,2 @@\n-1\n" + NO_NEWLINE + b"+1\n+2\n"
 SIX = b"1\n2\n3\n4\n5\n6\n"
 INDEXED = (
@@ -46,6 +50,9 @@ FOUND = {
     ),
     "new side ends in context, reversed, with a newline": case(
         Rules("patch", reverse=True), ENDS_IN_CONTEXT, f=b"1\nx\n3\n"
+    ),
+    "rename with a name that strips to nothing": case(
+        Rules("patch", strip=2), HALF_NAMED, g=b"1\n"
     ),
     "the last line gets a newline, reversed": case(
         Rules("patch", reverse=True), names() + GETS_NEWLINE, f=b"1\n2\n"
