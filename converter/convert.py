@@ -161,14 +161,16 @@ class SeriesFailed(PatchDoesNotApply):
 
     kind = "PatchDoesNotApply"
 
-    def __init__(self, failure: Failure, build: Build, series: dict[str, Any]) -> None:
+    def __init__(self, failure: Failure, build: Build, record: dict[str, Any]) -> None:
         super().__init__(
             f"{text(failure.step.patch)}: {failure.reason}",
             where=f"{build.pkg_git}#{build.commit}",
             next_step=f"see what applied with: git log {build.failed_ref}",
         )
-        self.report = failure.report
-        self.series = series
+        base = record["base"]
+        start = f"{base['rev'] or base['commit']} ({base['how']})"
+        self.report = f"{failure.report}The series starts at {start}.\n"
+        self.series = _series_contract(record)
 
 
 @contextmanager
@@ -370,7 +372,7 @@ def _convert(
     reached = ids[-1] if ids else base.commit
     if result.failure is not None:
         repo.move_refs({build.failed_ref: (repo.ref(build.failed_ref), reached)})
-        raise SeriesFailed(result.failure, build, _series_contract(record))
+        raise SeriesFailed(result.failure, build, record)
     verdict = None
     if prepare is not None:
         prepared: list[Prepared] = []

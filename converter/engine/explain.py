@@ -21,9 +21,11 @@ _CANDIDATES = 400  # places that are compared in full
 _COMPARISONS = 2_000_000  # lines that are compared for them
 _DIFFERED = 2000  # lines from the first difference on, of which a diff is made
 _SHOWN = 60  # lines of a diff
+_ALIKE = 0.5  # the share of lines that makes white space the matter
 _FILES = 1000  # of a diff, that are looked at
 _OTHERS = 10  # of them, that are named
 _AROUND = 6  # lines before a damaged one
+_TAIL = 3  # lines of the end of a diff that is none
 _WIDTH = 160  # characters of a line of a damaged patch
 _LONG = 500  # and of a line that is compared
 
@@ -86,6 +88,10 @@ def damage(diff: bytes, error: DiffError) -> str:
             split_lines(diff)[:wrong][-_AROUND:], max(wrong - _AROUND, 0) + 1
         ):
             lines.append(f"{'>' if number == wrong else ' '} {number:6}  {_show(line)[:_WIDTH]}")
+    elif diff:
+        whole = split_lines(diff)
+        lines.append(f"No whole diff begins in its lines ({len(whole):,}). They end:")
+        lines += [f"  {_show(line)[:_WIDTH]}" for line in whole[-_TAIL:]]
     return "\n".join(lines) + "\n"
 
 
@@ -130,13 +136,7 @@ def _compared(hunk: Hunk, data: bytes) -> list[str]:
     there = split_lines(data)
     start, share = _nearest(expected, there, max(hunk.old_start - 1, 0))
     if share == 0:
-        first = max(min(hunk.old_start - 1, len(there) - len(expected)), 0)
-        return [
-            "expected, and found nowhere in the file:",
-            *(f"  {_show(line)}" for line in hunk.lines[:_SHOWN]),
-            f"what stands at line {first + 1} of {len(there)}:",
-            *(f"  {_show(line)}" for line in there[first:][: min(len(expected), _SHOWN)]),
-        ]
+        return _nowhere(hunk, expected, there)
     found = there[start : start + len(expected)]
     pairs = enumerate(zip(expected, found, strict=False))
     first = max(next((n for n, (one, other) in pairs if one != other), len(found)) - 3, 0)
@@ -150,6 +150,32 @@ def _compared(hunk: Hunk, data: bytes) -> list[str]:
     )
     old, new = hunk.old_start + first, start + 1 + first
     return [_placed(line, old, new) for line in islice(shown, _SHOWN)]
+
+
+def _nowhere(hunk: Hunk, expected: list[bytes], there: list[bytes]) -> list[str]:
+    """Show a hunk of which no line stands in the file, unless white space is all that differs."""
+    flat, flat_there = ([b"".join(line.split()) for line in each] for each in (expected, there))
+    start, share = _nearest(flat, flat_there, max(hunk.old_start - 1, 0))
+    if share > _ALIKE:
+        pairs = zip(expected, flat, there[start:], flat_there[start:], strict=False)
+        one, other = next((a, c) for a, b, c, d in pairs if b and b == d)
+        return [
+            f"White space aside, {share:.0%} of it stands at line {start + 1}. A line of it:",
+            f"  expected: {_blanks(one)}",
+            f"  found:    {_blanks(other)}",
+        ]
+    first = max(min(hunk.old_start - 1, len(there) - len(expected)), 0)
+    return [
+        "expected, and found nowhere in the file:",
+        *(f"  {_show(line)}" for line in hunk.lines[:_SHOWN]),
+        f"what stands at line {first + 1} of {len(there)}:",
+        *(f"  {_show(line)}" for line in there[first:][: min(len(expected), _SHOWN)]),
+    ]
+
+
+def _blanks(line: bytes) -> str:
+    """A line as ``cat -A`` shows it: ^I is a tab, ^M a carriage return, $ the end."""
+    return _show(line.replace(b"\t", b"^I").replace(b"\r", b"^M").replace(b"\n", b"$\n"))
 
 
 def _placed(line: str, old: int, new: int) -> str:
@@ -183,7 +209,7 @@ def _how_it_would(part: bytes, tree: Tree, rules: Rules) -> list[str]:
     """Tell what would make the part of the diff for one file apply."""
     if _applies(part, tree, replace(rules, reverse=not rules.reverse)):
         return ["What it does to this file looks applied already: the reverse of that applies."]
-    loose = replace(rules, tool="patch", fuzz=3, options=())
+    loose = replace(rules, tool="patch", fuzz=2, options=())  # 3: wherever the line numbers say
     for options, words in (((), ""), (("-l",), ", white space aside")):
         made = _tried(part, tree, replace(loose, options=options))
         if made is not None and made.ok:

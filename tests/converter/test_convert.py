@@ -205,6 +205,7 @@ def test_a_patch_that_does_not_apply_keeps_what_did(made: Sample, tmp_path: Path
         convert(made, tmp_path / "r.git", made.git_am, plan)
     assert "usb-hub-wait.patch" in failed.value.what
     assert "wait longer" in failed.value.report
+    assert "The series starts at v" in failed.value.report
     repo = tmp_path / "r.git"
     kept = "refs/srcgit/failed/kernel-4.15.0-1.fc28"
     assert (

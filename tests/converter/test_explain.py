@@ -51,6 +51,13 @@ def test_lines_that_are_nowhere() -> None:
     assert "what stands at line 10 of 20:\n  other\n" in text
 
 
+def test_lines_with_other_white_space() -> None:
+    text = report(b"head\n" + TEXT.replace(b"line ", b"line\t").replace(b"\n", b"\r\n"))
+    assert "White space aside, 100% of it stands at line 11. A line of it:\n" in text
+    assert "  expected: line 10$\n  found:    line^I10^M$\n" in text
+    assert "nowhere" not in text
+
+
 def test_applied_already() -> None:
     assert "applied already" in report(TEXT.replace(b"line 12\n", b"line twelve\n"))
     assert "applied already" not in report(b"other\n")
@@ -113,6 +120,14 @@ def test_the_damaged_line_of_a_patch() -> None:
     told = damage(diff, error.value)
     assert told.startswith("the patch cannot be read: line 7: corrupt patch")
     assert told.endswith("       6  -line 12\n>      7  line twelve\n")
+
+
+def test_the_end_of_a_patch_that_is_cut_off() -> None:
+    diff = DIFF[: DIFF.index(b"@@")]
+    with pytest.raises(DiffError) as error:
+        apply(diff, Files({}), RULES)
+    told = damage(diff, error.value)
+    assert told.endswith("begins in its lines (2). They end:\n  --- a/f\n  +++ b/f\n")
 
 
 def test_success() -> None:
