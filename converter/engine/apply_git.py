@@ -269,28 +269,25 @@ class _Work:
                 file = self._file(each)
                 if each.removed != each.created:  # else it is where the old one was
                     self._check_place(after, each.created, file)
-                after.set(each.created, file)
+                if file.mode != _SUBMODULE or self._options.index:  # else it is a directory
+                    after.set(each.created, file)
         if self._options.index:
             return dict(after.changes)
-        # A submodule is a directory then, whatever becomes of it; it may take a file's place.
-        changes: dict[bytes, File | None] = {}
+        changes = dict(after.changes)
         for path, left in after.changes.items():
             there = self._tree.get(path)
-            if left is not None and left.mode == _SUBMODULE:
-                left = None
-            if left is not None or there is None or there.mode != _SUBMODULE:
-                changes[path] = left
+            if left is None and there is not None and there.mode == _SUBMODULE:
+                del changes[path]  # whatever becomes of its directory
         return changes
 
-    @staticmethod
-    def _check_place(after: Overlay, path: bytes, file: File) -> None:
+    def _check_place(self, after: Overlay, path: bytes, file: File) -> None:
         """apply.c, create_one_file: in the place of a file or of an empty directory.
 
-        A submodule is made with mkdir, which nothing may be in the way of.
+        A submodule is a directory, there or made with mkdir, which no file may be in the way of.
         """
         if any(after.get(parent) is not None for parent in parents(path)):
             raise Refused("UnsafePath", path, "a directory of its path is a file")
-        if after.is_dir(path):
+        if after.is_dir(path) and (file.mode != _SUBMODULE or self._options.index):
             raise Refused("CreatingFileThatExists", path, "it is a directory that is not empty")
         if file.mode == _SUBMODULE:
             there = after.get(path)

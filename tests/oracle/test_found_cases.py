@@ -31,6 +31,12 @@ HALF_NAMED = (
     b"--- a/g\n+++ b/d/f\n@@ -0,0 +1 @@\n+x\n"
 )
 GETS_NEWLINE = b"@@ -1 +1,2 @@\n-1\n" + NO_NEWLINE + b"+1\n+2\n"
+SUBMODULE = (
+    b"diff --git a/d b/d\nnew file mode 160000\n--- /dev/null\n+++ b/d\n"
+    b"@@ -0,0 +1 @@\n+Subproject commit 0000000000000000000000000000000000000003\n"
+)
+CHANGE = b"@@ -1 +1 @@\n-1\n+2\n"
+ADDED = b"@@ -0,0 +1 @@\n+1\n"
 SIX = b"1\n2\n3\n4\n5\n6\n"
 INDEXED = (
     b"diff --git a/f b/f\nindex %s..1111111 100644\n" % blob_id(SIX)[:9]
@@ -56,6 +62,15 @@ FOUND = {
     ),
     "the last line gets a newline, reversed": case(
         Rules("patch", reverse=True), names() + GETS_NEWLINE, f=b"1\n2\n"
+    ),
+    "submodule in the place of a directory": Case(
+        {b"d/f": File(0o100644, b"1\n")}, SUBMODULE + names(b"d/f") + CHANGE, Rules("git-apply")
+    ),
+    "submodule in the place of a directory, with an index": Case(
+        {b"d/f": File(0o100644, b"1\n")}, SUBMODULE, Rules("git-apply", options=("--index",))
+    ),
+    "file below a submodule that was created": Case(
+        {}, SUBMODULE + names(b"d/f").replace(b"a/d/f", b"/dev/null") + ADDED, Rules("git-apply")
     ),
     "am -3 of what applies": case(Rules("git-am", options=("-3",)), INDEXED, f=b"0\n" + SIX),
     "apply -3 to what the diff is of": case(Rules("git-apply", options=("-3",)), INDEXED, f=SIX),
