@@ -211,6 +211,7 @@ class _Work:
         return b""
 
     def _below_file(self, path: bytes) -> bool:
+        """To lstat(2) that is ENOTDIR, and not ENOENT."""
         return any(self._tree.get(parent) is not None for parent in parents(path))
 
     def _check_paths(self, patch: FilePatch) -> None:
@@ -225,6 +226,7 @@ class _Work:
                 raise Refused("UnsafePath", patch.new, "it is beyond a symbolic link")
 
     def _is_beyond_link(self, path: bytes) -> bool:
+        """apply.c, path_is_beyond_symlink_1."""
         directory = path.rpartition(b"/")[0]
         if not directory or (not self._linked and self._tree.is_dir(directory)):
             return False
@@ -237,6 +239,7 @@ class _Work:
         return file is not None and file.mode == _LINK
 
     def _patched(self, patch: FilePatch, image: bytes, name: bytes) -> bytes:
+        """apply.c, apply_fragments."""
         if patch.is_binary:
             return _binary(patch, image, name)
         if not patch.hunks:

@@ -1,7 +1,9 @@
 """The rules of GNU patch 2.7.6, as rpm and Fedora's specs call it (pure).
 
-Nobody is there to answer a question, so each question gets patch's default: no (src/util.c, ask).
-Any file that fails makes the command fail, and so the whole diff is refused.
+rpm calls ``patch -s --fuzz=N --no-backup-if-mismatch -f`` (%_default_patch_flags). ``-f`` asks
+nothing (patch(1)): it skips what has no file, takes the Prereq: for granted and never turns a patch
+around. A call without it has nobody to answer, and each question gets patch's default: no
+(src/util.c, ask). ``-s`` and backups do not change the files that are patched. Any file that fails makes the command fail, and so the whole diff is refused.
 """
 
 from __future__ import annotations
@@ -129,6 +131,7 @@ class _Work:
     # -- one file --------------------------------------------------------------------------
 
     def apply(self, patch: FilePatch, rules: Rules, placed: list[Placed]) -> None:
+        """src/patch.c, main: one round of its loop."""
         if patch.trouble:
             raise Refused("NotSupported", patch.new or patch.old, patch.trouble)
         self._reverse = rules.reverse
@@ -278,6 +281,7 @@ class _Work:
         return (not empty) < says[reverse ^ empty]
 
     def _new_directories(self, name: bytes) -> int:
+        """src/pch.c, prefix_components: all less those that are there."""
         above = name.split(b"/")[:-1]
         return sum(
             not self._files.is_dir(_plain(b"/".join(above[: n + 1])))
@@ -295,6 +299,7 @@ class _Work:
         rules: Rules,
         placed: list[Placed],
     ) -> bytes:
+        """src/patch.c, main: each hunk with more and more fuzz; the first may be turned around."""
         loose = "-l" in rules.options
         output = _Output(file.data if file else b"", loose)
         force = "-f" in rules.options
@@ -413,7 +418,7 @@ class _Output:
         return self._nearest(block, guess, prefix, count - suffix)
 
     def _fits(self, line: int, block: bytes | None, *, to_end: bool = False) -> bool:
-        """Do the lines of ``block`` stand at ``line`` (from 1)?"""
+        """src/patch.c, patch_match: do the lines of ``block`` stand at ``line`` (from 1)?"""
         if block is None:
             return False
         at = self._seen.offset(line - 1)
@@ -426,7 +431,7 @@ class _Output:
         return block.endswith(b"\n") or not block or end == len(data)
 
     def _nearest(self, block: bytes, guess: int, prefix: int, count: int) -> int | None:
-        """Go outwards from the guess, forwards before backwards."""
+        """src/patch.c, locate_hunk: outwards from the guess, forwards before backwards."""
         last = self._text.total - count + 1
         first = self._frozen + 1
         forwards, backwards = last - guess, guess - first
@@ -484,7 +489,7 @@ class _Output:
         return not self._text.data or self._text.data.endswith(b"\n")
 
     def _slowly(self, hunk: Hunk, where: int) -> bool:
-        """Line by line, as patch does it: context comes from the file, not from the patch."""
+        """Line by line, as apply_hunk does it: context comes from the file, not from the patch."""
         line = where - 1  # of the input, before which the hunk now stands
         old_left = sum(text[:1] != b"+" for text in hunk.lines)
         for text in _in_order(hunk.lines):
@@ -526,6 +531,7 @@ class _Output:
         return True
 
     def finish(self) -> bytes:
+        """src/patch.c, spew_output."""
         rest = self._text.data[self._frozen_at :]
         if rest:
             if not self._newline:
@@ -571,6 +577,7 @@ def _check_revision(word: bytes, data: bytes, name: bytes) -> None:
 
 
 def _file_type(patch: FilePatch) -> int:
+    """src/pch.c, intuit_diff_type: 0 where the type changes."""
     old, new = patch.old_mode & 0o170000, patch.new_mode & 0o170000
     if old:
         return 0 if new and new != old else old
@@ -587,6 +594,7 @@ def _best(names: list[bytes | None], usable: list[bool]) -> bytes | None:
 
 
 def _components(name: bytes) -> int:
+    """src/pch.c, prefix_components."""
     return sum(bool(part) for part in name.split(b"/")[:-1])
 
 

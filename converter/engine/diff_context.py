@@ -145,7 +145,7 @@ class _ContextHunk:
     # -- line by line ----------------------------------------------------------------------
 
     def _may_leave_out(self) -> bool:
-        """The second half of a hunk is left out where it has only context."""
+        """The second half of a hunk is left out where it has only context (repl_missing)."""
         if self._divider and self._could_be_missing:
             self._missing = "new"
             return True

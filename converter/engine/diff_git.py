@@ -386,7 +386,10 @@ def _changes_metadata(patch: FilePatch) -> bool:
 
 
 def _incomplete(hunk: Hunk, line: bytes) -> None:
-    """The line before ``\\ No newline at end of file`` has none; a bare one is no line at all."""
+    """The line before ``\\ No newline at end of file`` has none; a bare one is no line at all.
+
+    apply.c, apply_one_fragment: plen is one less then.
+    """
     if not hunk.lines:
         return
     if line == b"\n":
@@ -397,6 +400,7 @@ def _incomplete(hunk: Hunk, line: bytes) -> None:
 
 
 def _squashed(name: bytes) -> bytes:
+    """apply.c, squash_slash."""
     return re.sub(rb"//+", b"/", name) if b"//" in name else name
 
 

@@ -247,6 +247,7 @@ class _Reader:
         return stripped, ABSENT if _is_epoch(rest) else OTHER  # to get_date, nothing is now
 
     def _git_names(self, text: bytes) -> tuple[bytes | None, bytes | None]:
+        """src/pch.c, intuit_diff_type and parse_name: both names of a git header, or neither."""
         found = []
         for _ in range(2):
             text = text.lstrip(_SPACE)
@@ -280,7 +281,7 @@ class _Reader:
         )
 
     def _empties(self, position: int, kind: str) -> bool:
-        """Does the first hunk leave nothing in the file?"""
+        """src/pch.c, intuit_diff_type: does the first hunk leave nothing in the file?"""
         self._lines.at = position
         reader = self._context_reader(kind)
         hunk = reader.hunk()
@@ -430,11 +431,13 @@ def _says(id: bytes) -> int:
 
 
 def _mode(text: bytes) -> int:
+    """src/pch.c, fetchmode."""
     found = re.match(rb"\s*([0-7]{6})\r?\n", text)
     return int(found[1], 8) if found else 0
 
 
 def _columns(indentation: bytes) -> int:
+    """src/pch.c, intuit_diff_type: a tab goes to the next multiple of eight."""
     column = 0
     for char in indentation:
         column = (column + 8) & ~7 if char == 9 else column + 1

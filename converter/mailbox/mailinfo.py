@@ -285,7 +285,7 @@ class Reader:
             self.log.append(line)
 
     def _break(self, patch: bytes) -> None:
-        """The message ends: ``patch`` begins, with one line of it or more."""
+        """handle_commit_msg(): the message ends, ``patch`` begins with one line or more."""
         if self.message_id is not None:
             self.log.append(b"Message-Id: %b\n" % self.message_id)
         self.diff.append(patch)

@@ -155,7 +155,7 @@ def mercurial_to_mail(data: bytes) -> bytes:
 
 
 def _mercurial_date(seconds: int, west: int) -> bytes:
-    """Mercurial counts a zone in seconds west of UTC, git in hours and minutes east."""
+    """hg_patch_to_mail() of am.c: seconds west of UTC become git's hours and minutes east."""
     hours, minutes = divmod(abs(west) // 60, 60)
     east = -(hours * 60 + minutes) if west > 0 else hours * 60 + minutes
     try:
