@@ -164,6 +164,9 @@ class Git:
             _kill(process)
             process.communicate()
             raise TimeoutError(f"git {args[0]} took more than {timeout:g} seconds") from None
+        except BaseException:  # we are told to end: what we started ends with us
+            _kill(process)
+            raise
         if process.returncode not in ok:
             raise failure(args, process.returncode, stderr)
         return Done(process.returncode, stdout, stderr)

@@ -10,7 +10,9 @@ import itertools
 import logging
 import os
 import secrets
+import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +73,12 @@ def listen(
         for number in range(1, config.workers + 1)
     ]
 
-    if prepare and not _prepared(prepare, journal, name):
+    try:
+        prepared = prepare is None or _prepared(prepare, journal, name)
+    except (SystemExit, KeyboardInterrupt):
+        _withdraw(journal, name)
+        raise
+    if prepare and not prepared:
         threads.append(threading.Thread(target=_keep_preparing, args=(prepare, stop), daemon=True))
 
     def end() -> None:
@@ -86,15 +93,22 @@ def listen(
         thread.start()
     try:
         bus.run(end)
-        with contextlib.suppress(JournalUnusable):
-            journal.withdraw(name)
+        _withdraw(journal, name)
     finally:
         end()
         journal.close()
 
 
+def _withdraw(journal: Journal, name: str) -> None:
+    with contextlib.suppress(JournalUnusable):
+        journal.withdraw(name)
+
+
 def _prepared(prepare: Prepare, journal: Journal, name: str) -> bool:
-    """Prepare, giving signs of life the while; False if the world was not ready for it."""
+    """Prepare, giving signs of life the while; False if the world was not ready for it.
+
+    SIGTERM ends it, and the process, at once: the reactor, which heeds signals later, does not run.
+    """
     doing = PREPARING
     ended = threading.Event()
 
@@ -114,12 +128,14 @@ def _prepared(prepare: Prepare, journal: Journal, name: str) -> bool:
 
     signing = threading.Thread(target=keep_signing)
     signing.start()
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         prepare(progress)
     except TryAgain as error:
         log.warning("%s [%s]", error.what, error.where)
         return False
     finally:
+        signal.signal(signal.SIGTERM, before)
         ended.set()
         signing.join()
     return True

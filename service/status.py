@@ -22,6 +22,9 @@ from service.koji import Koji, KojiBuild
 
 ALIVE = 180.0  # seconds after which a silent daemon counts as dead
 PREPARING = "preparing"  # what a daemon does that makes its first clones: it hears nothing yet
+PREPARES = (
+    90.0  # seconds after which a silent one of those does: nothing else tells that it is gone
+)
 HEARD = 600.0  # seconds in which a message about a finished build arrives, if it ever does
 LOOK_BACK = timedelta(days=60)  # for the newest finished build
 
@@ -77,7 +80,12 @@ def status(config: Config, journal: Journal, koji: Koji, *, failures: int = 20) 
     signs = journal.signs()
     last = next((now - sign.seen for sign in signs if sign.name == "messages"), None)
     living = [s for s in signs if s.name != "messages" and now - s.seen < ALIVE]
-    daemons = [s for s in living if s.name.endswith(" intake")]  # a backfill is no daemon
+    daemons = [  # a backfill is none
+        s
+        for s in living
+        if s.name.endswith(" intake")
+        and (now - s.seen < PREPARES or not s.doing.startswith(PREPARING))
+    ]
     wrong = [f"{p.package}: {p.trouble}" for p in packages if p.trouble]
     wrong += [
         f"{p.package}: {p.missing[0]} was finished {p.lag / 3600:.1f} hours ago, not published"
@@ -89,7 +97,8 @@ def status(config: Config, journal: Journal, koji: Koji, *, failures: int = 20) 
     ]
     preparing = [f"{s.name}: {s.doing}" for s in daemons if s.doing.startswith(PREPARING)]
     wrong += preparing
-    deaf = [] if preparing else unheard  # a restart would only begin the clone anew
+    hearing = len(daemons) > len(preparing) or not daemons
+    deaf = unheard if hearing else []  # a restart would only begin the clone anew
     if not daemons:
         deaf.append("no daemon has given a sign of life in the last minutes")
     deaf += [f"{s.name}: {s.doing}" for s in daemons if s.halted]

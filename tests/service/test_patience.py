@@ -101,25 +101,35 @@ def test_a_slow_clone_and_slow_conversions_lose_nothing_and_do_nothing_twice(
         )
         impatient.send_all([hub.message(build) for build in (today, following, today)])
         settings = load(config)
-        with (tmp_path / "output").open("wb") as output:
-            daemon = subprocess.Popen(
-                [sys.executable, "-m", "service.cli", "listen", "--config", config],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdout=output,
-                stderr=output,
-            )
+
+        def start() -> subprocess.Popen[bytes]:
+            with (tmp_path / "output").open("ab") as output:
+                return subprocess.Popen(
+                    [sys.executable, "-m", "service.cli", "listen", "--config", config],
+                    cwd=ROOT,
+                    env={**os.environ, "PYTHONPATH": str(ROOT)},
+                    stdout=output,
+                    stderr=output,
+                )
+
+        daemon = start()
         try:
-            start = time.monotonic()
             journal = Journal(settings.journal)
             cloning = f"preparing: looking at {server.url}/linux.git"
-            until(lambda: any(sign.doing == cloning for sign in journal.signs()), SLOW)
+            until(lambda: any(sign.doing == cloning for sign in journal.signs()))
+            daemon.terminate()
+            assert daemon.wait(SLOW / 2) == 0  # at once, and with nothing that goes on alone
+            assert list(journal.signs()) == []
+            assert not [path for path in Path("/proc").glob("[0-9]*") if cloned_by(path, tmp_path)]
+            daemon = start()
+            began = time.monotonic()
+            until(lambda: any(sign.doing == cloning for sign in journal.signs()))
             seen = status(settings, journal, Koji(hub.url))
             assert (seen.deaf, seen.exit_code) == ([], 1)  # a restart would mend nothing
             assert seen.wrong[0].endswith(cloning)
             assert (journal.counts(), impatient.length("slow")) == ({}, 3)
             until(lambda: impatient.length("slow-told") == 2, 90)
-            assert time.monotonic() - start > 3 * SLOW
+            assert time.monotonic() - began > 3 * SLOW
             assert journal.counts() == {"done": 2}
             assert [row.attempts for row in journal.rows()] == [1, 1]
             journal.close()
@@ -135,6 +145,15 @@ def test_a_slow_clone_and_slow_conversions_lose_nothing_and_do_nothing_twice(
     assert said.count("Successfully registered AMQP consumer") == 1, said  # never a second time
     assert said.count("known already") == 1
     assert "missed heartbeats" not in impatient.log()
+
+
+def cloned_by(process: Path, directory: Path) -> bool:
+    """Tell whether a process is a git fetch into a mirror below ``directory``."""
+    try:
+        words = (process / "cmdline").read_bytes()
+    except OSError:  # it has ended
+        return False
+    return b"fetch" in words and f"--git-dir={directory}/state/mirrors".encode() in words
 
 
 def test_a_server_that_falls_silent_is_given_up(

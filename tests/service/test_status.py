@@ -88,6 +88,23 @@ def test_only_what_a_restart_may_mend_is_deafness(
     assert look(config, journal).deaf == ["host:1 intake: not consuming"]
 
 
+def test_a_first_clone_excuses_deafness_while_it_lives_and_nobody_else_hears(
+    config: Config, journal: Journal, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(hub, "kernel-6.1-1.fc41", 0.3)
+    journal.sign("host:1 intake", "preparing: looking at linux.git")
+    seen = look(config, journal)
+    assert (seen.wrong, seen.deaf) == (["host:1 intake: preparing: looking at linux.git"], [])
+    now = time.time()
+    with monkeypatch.context() as later:
+        later.setattr("service.status.time.time", lambda: now + 100)  # it was killed
+        unheard, silent = look(config, journal).deaf
+    assert unheard == "kernel: no message told of kernel-6.1-1.fc41"
+    assert silent == "no daemon has given a sign of life in the last minutes"
+    journal.sign("host:2 intake", "consuming")
+    assert look(config, journal).deaf == [unheard]
+
+
 def test_a_promoted_draft_counts_from_its_promotion_and_has_no_message(
     config: Config, journal: Journal, hub: Hub
 ) -> None:
