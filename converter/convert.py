@@ -42,7 +42,16 @@ from converter.verification.prepared import commit as leave
 from converter.verification.verdict import Verdict
 from converter.verification.verify import Subject, roomy
 from converter.verification.verify import verify as against_prep
-from specparse.plan import Meanwhile, Plan, Preparer, SandboxError, SpecError, Tracer
+from specparse.plan import (
+    Header,
+    Meanwhile,
+    Plan,
+    Preparer,
+    Reader,
+    SandboxError,
+    SpecError,
+    Tracer,
+)
 
 Progress = Callable[[str], None]
 
@@ -209,7 +218,7 @@ def plan(
     history = None if request.loose else package.history(spec)
 
     def planned(made: Plan, *, whole: bool) -> Planned:
-        nvr, doubts = _nvr(request.nvr, made, package)
+        nvr, doubts = _nvr(request.nvr, made, spec, package)
         made = replace(made, warnings=(*made.warnings, *doubts))
         patches = _patches(package, made)
         known = history and (history.only if whole else history.of_all)(patches)
@@ -220,6 +229,23 @@ def plan(
         so_far=lambda made: so_far(planned(made, whole=False)),
     )
     return planned(made, whole=True)
+
+
+@_machine()
+def named(request: Request, read: Reader) -> tuple[Nvr, tuple[str, ...]]:
+    """Return what a commit's spec calls its build, and doubts of it; %prep is not run.
+
+    Raises PkgGitInvalid, SpecDoesNotParse, NoSandbox, WrongUsage.
+    """
+    pkg_git = PkgGit(request.pkg_git)
+    commit = pkg_git.resolve(request.rev)
+    package = pkg_git.at(commit)
+    spec = request.spec or package.spec(request.nvr.name if request.nvr else None)
+    with _scratch(package, spec) as scratch:
+        package.export(scratch, spec)
+        dist = request.dist or pkg_git.dist_of(commit)
+        header = read(scratch, spec, dist=dist, arch=request.arch)
+    return _nvr(request.nvr, header, spec, package)
 
 
 def _patches(package: Package, plan: Plan) -> dict[bytes, Entry]:
@@ -239,19 +265,25 @@ def _traced(
     so_far: Callable[[Plan], None] = lambda plan: None,
 ) -> Plan:
     """Trace a package with what is known of its archives and its base. Our errors for the port's."""
+    with _scratch(package, spec) as scratch:
+        return trace(
+            scratch,
+            spec,
+            dist=dist,
+            arch=arch,
+            archives=archives,
+            base_files=base_files,
+            meanwhile=Meanwhile(lambda: package.export(scratch, spec), so_far=so_far),
+        )
+
+
+@contextmanager
+def _scratch(package: Package, spec: bytes) -> Iterator[Path]:
+    """Give a directory for the package's files; in the block the port's errors become ours."""
     with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
         Path(scratch).chmod(0o755)  # the sandbox reads it under another uid
-        meanwhile = Meanwhile(lambda: package.export(Path(scratch), spec), so_far=so_far)
         try:
-            return trace(
-                Path(scratch),
-                spec,
-                dist=dist,
-                arch=arch,
-                archives=archives,
-                base_files=base_files,
-                meanwhile=meanwhile,
-            )
+            yield Path(scratch)
         except SpecError as error:
             raise SpecDoesNotParse(
                 error.what,
@@ -290,12 +322,14 @@ _COUNTED = re.compile(
 _COUNTED_BEFORE = re.compile(rb"^%(?:define|global)\s+autorelease\b", re.MULTILINE)
 
 
-def _nvr(asked: Nvr | None, made: Plan, package: Package) -> tuple[Nvr, tuple[str, ...]]:
+def _nvr(
+    asked: Nvr | None, made: Plan | Header, path: bytes, package: Package
+) -> tuple[Nvr, tuple[str, ...]]:
     """Return the build's NVR, and warnings: the spec's own, which must be the one asked for.
 
     Where only a build computes the release, the question decides.
     """
-    spec = package.read(made.spec) or b""
+    spec = package.read(path) or b""
     counted = _COUNTED.search(spec)
     told = f"{made.name}-{made.version}-{made.release}"
     if asked is None:

@@ -215,16 +215,22 @@ def queue_again(journal: Journal, row: Row) -> str:
     return "being converted now"
 
 
-def spec_reader(plan: Callable[[str, str], Nvr]) -> Name:
-    """Return a Name by ``plan``; commits whose spec does not parse have none."""
+def spec_reader(read: Callable[[str, str], tuple[Nvr, tuple[str, ...]]]) -> Name:
+    """Return a Name by ``read``, which tells doubts as well.
+
+    A commit whose spec does not parse has none, nor has one of which the NVR can only be guessed.
+    """
 
     def name(commit: str, dist: str) -> Nvr | None:
         try:
-            return plan(commit, dist)
+            nvr, doubts = read(commit, dist)
         except SrcgitError as error:
             if error.exit_code == 1:
                 log.info("%s: %s", commit[:12], error.what)
                 return None
             raise
+        for doubt in doubts:
+            log.info("%s: %s", commit[:12], doubt)
+        return None if doubts else nvr
 
     return name

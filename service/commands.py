@@ -93,8 +93,11 @@ def backfill(
     not be converted.
     """
     from service import config as configuration
+    from service import logs
     from service.backfill import enqueue
     from service.journal import Journal
+
+    logs.configure(logging.WARNING if as_json else logging.INFO, people=True)
 
     settings = configuration.load(config)
     if package not in settings.packages:
@@ -114,7 +117,7 @@ def backfill(
             found = look(settings, asked, start, limit, progress)
             added = list(_told(enqueue(found, journal), as_json))
         if not queue:
-            _work(settings, journal, as_json)
+            _work(settings, journal)
         rows = [journal.find(each.nvr) for each in added if each.row]
         results = [] if queue else [(r.nvr, r.state, r.outcome) for r in rows if r]
     finally:
@@ -137,18 +140,18 @@ def _from_pkg_git(
     config: Config, package: Package, since: datetime, limit: int | None, progress: Progress
 ) -> Iterator[Found]:
     from converter.build import Nvr
-    from converter.convert import Request, plan
+    from converter.convert import Request, named
     from converter.mirror import Mirror
     from converter.pkggit import PkgGit
     from service.backfill import from_pkg_git, spec_reader
-    from service.pipeline import pipeline
+    from specparse.trace import SandboxedTracer
 
     progress("looking at pkg-git")
     mirror = Mirror(package.pkg_git, config.state / "mirrors")
     mirror.fetch()
 
-    def name(commit: str, dist: str) -> Nvr:
-        return plan(Request(mirror, commit, dist=dist), pipeline(config).trace).nvr
+    def name(commit: str, dist: str) -> tuple[Nvr, tuple[str, ...]]:
+        return named(Request(mirror, commit, dist=dist), SandboxedTracer().header)
 
     return from_pkg_git(package, PkgGit(mirror), spec_reader(name), since, limit, progress)
 
@@ -160,13 +163,12 @@ def _told(found: Iterator[Found], as_json: bool) -> Iterator[Found]:
         yield each
 
 
-def _work(config: Config, journal: Journal, as_json: bool) -> None:
+def _work(config: Config, journal: Journal) -> None:
     """Convert what is due, what an earlier run left behind included."""
-    from service import logs, worker
+    from service import worker
     from service.daemon import make_worker, process_name
     from service.pipeline import pipeline
 
-    logs.configure(logging.WARNING if as_json else logging.INFO, people=True)
     worker.preload()
     make = make_worker(config, journal, pipeline(config), f"{process_name()} backfill")
     make.run(threading.Event(), drain=True)

@@ -105,6 +105,15 @@ class Unrepresented:
 
 
 @dataclass(frozen=True, slots=True)
+class Header:
+    """What a spec calls the build it makes."""
+
+    name: str
+    version: str
+    release: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What %prep would apply, and on which base."""
 
@@ -162,6 +171,14 @@ class Tracer(Protocol):
         one is known, it is the base that patches move. ``base_files`` are those of a plan's
         ``looks`` that the base has, directories with a slash at the end. Raises PlanError.
         """
+        ...
+
+
+class Reader(Protocol):
+    """Reads a spec without running its ``%prep``: all that a build's name needs."""
+
+    def __call__(self, package: Path, spec: bytes, *, dist: str, arch: str) -> Header:
+        """Return what ``spec`` calls its build; see Tracer. Raises PlanError."""
         ...
 
 

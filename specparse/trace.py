@@ -15,7 +15,7 @@ from typing import Any
 from specparse import interpret, macros, upstream
 from specparse.interpret import Call, Recording
 from specparse.places import Places, related, source_tree
-from specparse.plan import Meanwhile, Plan, SandboxError, SpecError
+from specparse.plan import Header, Meanwhile, Plan, SandboxError, SpecError
 from specparse.sandbox import Beside, Done, Limits, Sandbox
 from specparse.standin import ARCHIVE, STANDIN_SHELL
 
@@ -86,6 +86,12 @@ class SandboxedTracer:
         reply = self._ask(package, dist, request, beside)
         return plan(reply, package, spec, arch, known)
 
+    def header(self, package: Path, spec: bytes, *, dist: str, arch: str) -> Header:
+        """Return what ``spec`` calls its build: a specparse.plan.Reader. Raises PlanError."""
+        request = {"spec": os.fsdecode(spec), "arch": arch, "tree": {}, "archives": {}}
+        reply = self._ask(package, dist, request | {"only": "header"}, Beside())
+        return Header(reply["name"], reply["version"], reply["release"])
+
     def _ask(
         self, package: Path, dist: str, request: dict[str, Any], beside: Beside
     ) -> dict[str, Any]:
@@ -151,7 +157,7 @@ def _reply(done: Done) -> dict[str, Any]:
         what, where, *then = reply["refused"]
         then = then or ["such a commit cannot be built"]
         raise SpecError(what, where=where, next_step=then[0])
-    reply["configs"] = _parts(reply["configs"], contents)
+    reply["configs"] = _parts(reply.get("configs", {}), contents)
     # rpm takes a %(...) that failed for an empty one and says nothing: the shell's words tell.
     complaints = [line for line in said if _COMPLAINT.match(line)][:_COMPLAINTS]
     reply["notes"] += [f"while the spec was read: {line[:300]}" for line in complaints]

@@ -820,6 +820,10 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
         for full, number, flags in reversed(list(parsed.sources))
     ]
     missing_patch(read(path), sources)
+    named: dict[str, Any] = {name: tag(name) for name in ("name", "version", "release")}
+    if request.get("only") == "header":
+        send(named | {"notes": notes})
+        return
     patches = [name for name, _, is_patch in sources if is_patch]
     prep = parsed.prep or ""
     tops = setup_names(prep)
@@ -846,10 +850,8 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
         present = os.listdir(SOURCES)
         others = [n for n in present if os.path.islink(f"{SOURCES}/{n}") or n in COPIED]
         return {
-            "name": tag("name"),
+            **named,
             "epoch": header["epoch"],
-            "version": tag("version"),
-            "release": tag("release"),
             "sources": [
                 (relative(f"{SOURCES}/{n}")[1:], number, is_patch)
                 for n, number, is_patch in sources

@@ -20,6 +20,7 @@ from service.journal import Journal, Row
 from service.koji import Koji
 from tests.builders import Source
 from tests.hub import EPOCH, SHA, Hub
+from tests.service.test_cli import srcgit
 
 START = datetime.fromtimestamp(EPOCH - 1, UTC)
 
@@ -146,3 +147,39 @@ def test_pkg_gits_history_alone_tells_the_last_commit_of_each_release(
         ("kernel-6.1-3.fc41", third),
         ("kernel-6.2-1.fc42", rawhide),
     ]
+
+
+def test_a_spec_is_read_for_its_name_alone_and_a_guess_is_none(tmp_path: Path) -> None:
+    """The release that rpmautospec counts is nobody's word; %prep is not run for the others."""
+    source = Source(tmp_path / "demo.git")
+    spec = "Name: demo\nVersion: {}\nRelease: {}\nSummary: x\nLicense: x\n%description\n%prep\n{}\n"
+    for version, release, prep in (
+        ("1", "1%{?dist}", "sleep 100"),
+        ("2", "%autorelease", ""),
+        ("3", "3%{?dist}\nPatch1: gone.patch", ""),
+    ):
+        text = spec.format(version, release, prep)
+        source.commit({"demo.spec": text}, f"{version}\n", branch="rawhide")
+    source.branch("f40", source.git.run("rev-parse", "rawhide~2").stdout.decode().strip())
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f"""
+        [consumer_config]
+        state = "{tmp_path}/state"
+        [consumer_config.packages.demo]
+        pkg_git = "{source.path}"
+        """
+    )
+    out, said = srcgit(
+        "backfill",
+        "demo",
+        "--from-pkg-git",
+        "--since",
+        "2000-01-01",
+        "--dry-run",
+        "--config",
+        config,
+    )
+    assert out == "demo-1-1.fc40: missing\n1 of 1 builds were missing\n"
+    assert "rpmautospec counts the release: demo-2-1.fc41 without --nvr is a guess" in said
+    assert "the patch gone.patch is not in the commit" in said
