@@ -85,7 +85,7 @@ def _from_diff(step: Step, data: bytes, from_: Callable[[], Origin], notes: str)
         b"\nAuthor and date are those of pkg-git commit %s,\nwhich introduced it."
         % origin.commit[:12].encode()
         if origin.commit
-        else b""
+        else b"\nAuthor and date are those of %s." % origin.told_by.encode() * bool(origin.told_by)
     )
     paragraphs = [
         b'Revert "%s"' % subject if step.reverse else subject,

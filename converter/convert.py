@@ -83,6 +83,7 @@ class Request:
     lookaside: Lookaside | None = None
     with_prep: bool = False  # record what %prep does besides patching
     loose: bool = False  # pkg_git was made from loose files: its commit says nothing of them
+    told_by: str = ""  # what the author and date of loose files are taken from
     committer: tuple[bytes, bytes] = (b"srcgit", b"srcgit@localhost")
 
     @property
@@ -108,6 +109,7 @@ class Planned:
     pkg_git: PkgGit
     package: Package
     history: History | None  # None where there is none: loose files
+    told_by: str = ""  # what the author and date of these are taken from
 
     def build(self, request: Request) -> Build:
         """Return the build, its branch derived where the request names none."""
@@ -222,7 +224,7 @@ def plan(
         made = replace(made, warnings=(*made.warnings, *doubts))
         patches = _patches(package, made)
         known = history and (history.only if whole else history.of_all)(patches)
-        return Planned(nvr, dist, made, pkg_git, package, known)
+        return Planned(nvr, dist, made, pkg_git, package, known, request.told_by)
 
     made = _traced(
         *(trace, package, spec, dist, request.arch),
@@ -383,6 +385,8 @@ def _convert(
                 commit = PkgGit(request.pkg_git).resolve(request.rev)
                 return _checked(done, commit, repo, request)
             planned = plan(request, trace, progress, ahead.so_far)
+            if start.is_final(planned.plan, request.wanted):
+                _all_told(planned.plan)  # before upstream is asked for its base
         build = planned.build(request)
         if done := find(repo, build.nvr, build.variant):
             ahead.drop()

@@ -27,6 +27,7 @@ class Origin:
     commit: str  # "" where the package is no repository of its own
     author: Identity
     message: bytes
+    told_by: str = ""  # what author and date are taken from, where that is no commit
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Replay:
 def _origin(planned: Planned, patch: bytes) -> Origin:
     commit = planned.package.commit
     if planned.history is None:
-        return Origin("", commit.author, commit.message)
+        return Origin("", commit.author, commit.message, planned.told_by)
     if provenance := planned.history.of(patch):
         return provenance.changed
     return Origin(commit.id, commit.author, commit.message)

@@ -169,6 +169,11 @@ def seeing(plan: Plan, base: GitTree, retrace: Callable[[Mapping[bytes, bytes]],
     return replace(plan, base=told)
 
 
+def is_final(plan: Plan, wanted: Wanted) -> bool:
+    """Tell whether nothing that is still to be seen of the base can make another plan."""
+    return not (plan.looks or plan.archives[1:] or wanted.whole(plan))
+
+
 def finished(plan: Plan) -> Plan:
     """Return ``plan``. Raises SpecDoesNotParse where its %prep ended before its end."""
     if plan.unfinished:

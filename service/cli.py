@@ -74,7 +74,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
             "--srpm",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="Take a source RPM instead of BUILD, and its archive as base without --upstream.",
+            help="Take a source RPM instead of BUILD; its archive is the base without an upstream.",
         ),
         click.option(
             "--guard",
@@ -374,8 +374,8 @@ def _print_variants(
 
 
 @cli.command(short_help="Show what changed between two converted builds.")
-@click.argument("old", metavar="NVR")
-@click.argument("new", metavar="NVR")
+@click.argument("old", metavar="NVR[@VARIANT]")
+@click.argument("new", metavar="NVR[@VARIANT]")
 @click.option(
     "--repo",
     type=click.Path(path_type=Path),
@@ -386,16 +386,16 @@ def _print_variants(
 def diff(old: str, new: str, repo: Path | None, as_json: bool, markdown: bool) -> None:
     """Show what changed between two converted builds: patches, base, configuration.
 
-    Needs the published tags only: any clone will do.
+    Each is an NVR or a variant's tag, such as NVR@aarch64. Needs the published tags only: any clone
+    will do.
     """
-    from converter.build import Nvr
     from converter.comparison.compare import compare
     from converter.odb import Repository
     from service import show_diff
 
     if as_json and markdown:
         raise WrongUsage("--json and --markdown exclude each other")
-    result = compare(Repository(repo or _here()), Nvr.parse(old), Nvr.parse(new))
+    result = compare(Repository(repo or _here()), old, new)
     if as_json:
         _print_json(result.as_json())
     else:
@@ -535,7 +535,13 @@ def _asked(options: dict[str, Any]) -> _Asked:
         from specparse.trace import SandboxedTracer
 
         tracer = SandboxedTracer(sandboxed=not options["no_sandbox"], defined=_defined(options)[0])
-        return _Asked(inputs.source_rpm(options["srpm"], shared), tracer, None)
+        # Without a file the kernel is configured all the same, and its upstream is large.
+        packages = settings.packages if options["config"] else {}
+
+        def configured(name: str) -> dict[str, Any]:
+            return _configured(packages.get(name), shared, cache)
+
+        return _Asked(inputs.source_rpm(options["srpm"], shared, configured), tracer, None)
     return _ask_build(
         options["build"],
         settings,
@@ -577,19 +583,28 @@ def _ask_build(
         raise WrongUsage(
             f"not a build: {build!r}", next_step="give an NVR, a Koji build id or PKG_GIT#COMMIT"
         )
-    if package and not shared["upstreams"]:
-        shared["upstreams"] = tuple(Mirror(url, cache) for url in package.upstreams)
-    if package:
-        shared["tags"] = package.tags
-    if package and package.archive and shared["archives"] == "touched":
-        shared["archives"] = "whole"
-    if package and package.explode_from and not shared["explode_from"]:
-        shared["explode_from"] = Mirror(package.explode_from, cache)
+    shared = {**shared, **_configured(package, shared, cache)}
     return _Asked(
         Request(Mirror(location, cache, known_as=public), rev, **shared),
         SandboxedTracer(sandboxed=sandboxed, defined=defined),
         package,
     )
+
+
+def _configured(package: Package | None, shared: dict[str, Any], cache: Path) -> dict[str, Any]:
+    """Return what the configuration says of ``package`` where the command line says nothing."""
+    from converter.mirror import Mirror
+
+    if package is None:
+        return {}
+    said: dict[str, Any] = {"tags": package.tags}
+    if not shared["upstreams"]:
+        said["upstreams"] = tuple(Mirror(url, cache) for url in package.upstreams)
+    if package.archive and shared["archives"] == "touched":
+        said["archives"] = "whole"
+    if package.explode_from and not shared["explode_from"]:
+        said["explode_from"] = Mirror(package.explode_from, cache)
+    return said
 
 
 def _source(found: KojiBuild, package: Package | None) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -255,13 +256,16 @@ def maintain(repos: Sequence[Path], bundles: Path | None, config: Path | None) -
     """Keep published repositories quick to clone: settings, commit-graph, bitmaps, bundle.
 
     Without REPO, all of the configuration that are on this machine; the working ones, from which
-    others are pushed, get no bundle. Safe to run at any time, from a timer.
+    others are pushed, get no bundle; and of what was fetched from the lookaside cache, what was not
+    used for longest goes (lookaside_gigabytes). Safe to run at any time, from a timer.
     """
+    from converter.archives.lookaside import prune
     from converter.serve import maintain as keep
     from service import config as configuration
 
     served, working = list(repos), []
-    for package in configuration.load(config).packages.values() if not repos else ():
+    settings = configuration.load(config)
+    for package in settings.packages.values() if not repos else ():
         here = [Path(place) for place in package.push if place.startswith("/")]
         served += here or [package.repo]
         working += [package.repo] if here and package.repo not in here else []
@@ -270,6 +274,9 @@ def maintain(repos: Sequence[Path], bundles: Path | None, config: Path | None) -
     ]:
         if repos or repo.exists():
             click.echo(json.dumps({"repo": str(repo), **keep(repo, directory).as_json()}))
+    if not repos and (cache := settings.state / "lookaside").exists():
+        pruned = prune(cache, int(settings.lookaside_gigabytes * 1e9))
+        click.echo(json.dumps({"lookaside": str(cache), **asdict(pruned)}))
 
 
 @click.command(short_help="Remove the locks of a push whose server was killed.")

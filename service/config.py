@@ -74,6 +74,7 @@ class Config:
     journal: str  # an SQLAlchemy URL
     koji: str = FEDORA_KOJI
     lookaside: str = FEDORA_LOOKASIDE  # a template of URLs, or a directory
+    lookaside_gigabytes: float = 20.0  # of what was fetched from there, to be kept
     web: str = ""  # where the public finds `srcgit web`; announcements then lead there
     committer: tuple[str, str] = COMMITTER
     workers: int = 1
@@ -190,6 +191,7 @@ class _Section:
             journal=self.get("journal", str, f"sqlite:///{state}/journal.sqlite"),
             koji=self.checked("koji", _hub, FEDORA_KOJI),
             lookaside=self.checked("lookaside", _lookaside, FEDORA_LOOKASIDE),
+            lookaside_gigabytes=self.positive("lookaside_gigabytes", defaults.lookaside_gigabytes),
             web=self.checked("web", _pages, ""),
             committer=_committer(self),
             workers=int(self.get("workers", int, defaults.workers)),

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,13 @@ def numbered(request: Request, queue: Queue, repo: Repository) -> tuple[Request,
     return replace(request, nvr=nvr), Queue(replace(queue.plan, release=nvr.release))
 
 
-def source_rpm(path: Path, shared: dict[str, Any]) -> Request:
+def source_rpm(
+    path: Path, shared: dict[str, Any], configured: Callable[[str], Mapping[str, Any]]
+) -> Request:
     """Take the source RPM at ``path`` apart, into a pkg-git of one commit: its changelog's newest.
 
-    ``shared`` are the fields of the Request that other options gave. Raises WrongUsage,
-    PkgGitInvalid, NoSandbox.
+    ``shared`` are the fields of the Request that other options gave, ``configured`` gives those of
+    a package by its name. Raises WrongUsage, PkgGitInvalid, NoSandbox.
     """
     scratch = _scratch()
     try:
@@ -110,8 +112,9 @@ def source_rpm(path: Path, shared: dict[str, Any]) -> Request:
     )
     dist = nvr.dist or ""
     branch = shared["branch"] or dist.removeprefix(".").replace("fc", "f", 1) or nvr.name
-    shared |= {"nvr": nvr, "dist": dist, "branch": branch, "loose": True}
-    return Request(mirror, commit, **shared)
+    shared |= {"nvr": nvr, "dist": dist, "branch": branch, "loose": True, **configured(nvr.name)}
+    told_by = "the newest changelog entry of the source RPM, which holds it" if who else ""
+    return Request(mirror, commit, told_by=told_by, **shared)
 
 
 def _pkg_git(

@@ -24,7 +24,7 @@ _EQUAL = re.compile(r"\s*\d+:\s+[0-9a-f]+ =\s")  # git-range-diff(1), "Output st
 
 def as_text(found: Comparison) -> str:
     """Return ``found`` for a terminal; no control character of a patch gets there."""
-    lines = [f"{found.old.nvr} -> {found.new.nvr}", f"base  {_base(found)}"]
+    lines = [f"{found.old.name} -> {found.new.name}", f"base  {_base(found)}"]
     lines += _text_section("added", [(s.patch, _subjects(s)) for s in found.added])
     lines += _text_section(
         "dropped", [(d.side.patch, _fate(d) or _subjects(d.side)) for d in found.dropped]
@@ -43,7 +43,7 @@ def as_text(found: Comparison) -> str:
 
 def as_markdown(found: Comparison) -> str:
     """Return ``found`` as CommonMark, for a bug, a mail or a page."""
-    lines = [f"## {_code(str(found.old.nvr))} → {_code(str(found.new.nvr))}", ""]
+    lines = [f"## {_code(found.old.name)} → {_code(found.new.name)}", ""]
     lines += [f"Base: {_escaped(_base(found))}", ""]
     lines += _list("Added", [(s.patch, _escaped(_subjects(s))) for s in found.added])
     lines += _list(

@@ -6,12 +6,13 @@ number of processes may share the directory.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -98,11 +99,11 @@ class Lookaside:
             return self._found(package, source)
         kept = self.cache / source.kind / source.hash[:2] / source.hash
         try:
-            if not kept.exists():
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                with _locked(kept):
-                    if not kept.exists():  # no other process was quicker
-                        self._download(package, source, kept, progress)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(kept):
+                if not kept.exists():
+                    self._download(package, source, kept, progress)
+                os.utime(kept)  # used now: prune() takes others first
         except OSError as error:
             raise CannotWork(
                 f"cannot keep what the lookaside cache has: {error.strerror or error}",
@@ -167,6 +168,47 @@ class Lookaside:
         os.replace(part, kept)
 
 
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What prune() did: files removed, and the bytes that it kept and freed."""
+
+    removed: int
+    kept: int
+    freed: int
+
+
+def prune(cache: Path, size: int, *, now: float | None = None) -> Pruned:
+    """Remove what was not used for longest until ``cache`` holds at most ``size`` bytes.
+
+    What was used within the last day stays: a conversion may be about to read it. Any number of
+    conversions may go on. Raises CannotWork.
+    """
+    day_ago = (time.time() if now is None else now) - 86400
+    found = []
+    try:
+        for path in cache.glob("*/*/*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.suffix != ".lock":
+                    status = path.stat()
+                    found.append((status.st_mtime, status.st_size, path))
+        held, removed, freed = sum(size for _, size, _ in found), 0, 0
+        for used, bytes_, path in sorted(found):
+            if held <= size or used > day_ago:
+                break
+            with _locked(path.with_name(path.name.removesuffix(".part"))):
+                if path.stat().st_mtime != used:
+                    continue  # somebody was quicker
+                path.unlink()
+            held, removed, freed = held - bytes_, removed + 1, freed + bytes_
+    except OSError as error:
+        raise CannotWork(
+            f"cannot be tidied up: {error.strerror or error}",
+            where=str(cache),
+            next_step="make it writable",
+        ) from error
+    return Pruned(removed, held, freed)
+
+
 def _check(path: Path, source: Source, where: str) -> None:
     """Raise ChecksumDiffers unless the file has the checksum that ``sources`` says."""
     with open(path, "rb") as file:
@@ -182,7 +224,7 @@ def _check(path: Path, source: Source, where: str) -> None:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold the file for one process of this machine at a time."""
     with open(path.with_name(path.name + ".lock"), "wb") as lock:

@@ -49,9 +49,12 @@ _ID = re.compile(r"[0-9a-f]{40}")
 _UNSURE = Upstreamed("", "")
 
 
-def compare(repo: Repository, old: Nvr, new: Nvr) -> Comparison:
-    """Return what differs between two builds that ``repo`` has tags of. Raises WrongUsage."""
-    one, two = published(repo, old), published(repo, new)
+def compare(repo: Repository, old: str, new: str) -> Comparison:
+    """Return what differs between two builds that ``repo`` has tags of: NVRs, or NVR@VARIANT.
+
+    Raises WrongUsage.
+    """
+    one, two = named(repo, old), named(repo, new)
     left, right = _sides(one.record), _sides(two.record)
     patches = _read(repo, left, right)
     matched = pairs.match(
@@ -91,6 +94,12 @@ def compare(repo: Repository, old: Nvr, new: Nvr) -> Comparison:
         facts_gone=tuple((facts_one - facts_two).elements()),
         facts_new=tuple((facts_two - facts_one).elements()),
     )
+
+
+def named(repo: Repository, build: str) -> Published:
+    """Read the build that ``build`` names: an NVR or NVR@VARIANT. Raises WrongUsage."""
+    nvr, _, variant = build.partition("@")
+    return published(repo, Nvr.of_ref(nvr), variant)
 
 
 def published(repo: Repository, nvr: Nvr, variant: str = "") -> Published:

@@ -19,6 +19,12 @@ class Published:
     record: Mapping[str, Any]  # its fedora/series.json
 
     @property
+    def name(self) -> str:
+        """The NVR, and which variant of it this is: ``NVR@aarch64``."""
+        variant = self.record.get("variant", "")
+        return f"{self.nvr}@{variant}" if variant else str(self.nvr)
+
+    @property
     def base(self) -> str:
         commit: str = self.record["base"]["commit"]
         return commit
@@ -27,6 +33,7 @@ class Published:
         base = self.record["base"]
         return {
             "nvr": str(self.nvr),
+            **({"variant": self.record["variant"]} if "variant" in self.record else {}),
             "commit": self.commit,
             "base": {"rev": base["rev"], "commit": base["commit"]},
         }

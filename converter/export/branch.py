@@ -26,6 +26,7 @@ class Branch:
     tip: str
     commits: tuple[str, ...]  # oldest first; those that only touch fedora/ are left out
     empty: tuple[str, ...]  # commits that change nothing, and are left out, too
+    base: str | None = None  # the revision on which it starts, where somebody named that
 
 
 def read(repo: Repository, wanted: str, base: str | None = None) -> Branch:
@@ -44,7 +45,8 @@ def read(repo: Repository, wanted: str, base: str | None = None) -> Branch:
             raise CannotConvert(
                 f"{commit[:12]} is a merge: a series of patches has none",
                 where=wanted,
-                next_step=f"rebase onto {build.nvr.ref_name}",
+                next_step=f"rebase onto {build.name}; or, if it was rebased onto another revision of "
+                "upstream, name that with --base REV",
             )
         added.append(commit)
     else:
@@ -52,7 +54,8 @@ def read(repo: Repository, wanted: str, base: str | None = None) -> Branch:
     added.reverse()
     touched = {c: changes(repo, c) for c in added if c not in ours}
     commits = [*ours, *(c for c in added if source(touched.get(c, [b"/"])))]
-    return Branch(build, tip, tuple(commits), tuple(c for c, paths in touched.items() if not paths))
+    empty = tuple(c for c, paths in touched.items() if not paths)
+    return Branch(build, tip, tuple(commits), empty, base)
 
 
 def changes(repo: Repository, commit: str) -> dict[bytes, tuple[str, str] | None]:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from converter.engine.binary import blob_id
 from converter.engine.unpack import UnpackError, pack, unpack
-from converter.errors import PatchMissing
+from converter.errors import PatchMissing, WrongUsage
 from converter.export import branch
 from converter.export.align import Seen, align
 from converter.export.branch import Branch
@@ -38,6 +38,7 @@ _FORMAT = (
     "--no-color", "--no-ext-diff", "--no-textconv",
 )  # fmt: skip
 _NOT_OURS = ("--", ".", ":(exclude,top)fedora")
+_MOST_BELOW = 20  # new commits below a series; a rebase onto a newer upstream puts more there
 _DIRECTORY = "--directory="  # git's own -d
 _COMMITTER = (b"srcgit", b"srcgit@localhost")  # of commits that are made for a comparison only
 
@@ -120,6 +121,7 @@ class _Exporter:
         self._repo = repo
         self._trial = trial
         self._commits = made.commits
+        self._base = made.base
         self._record = made.build.record
         self._entries: Sequence[Mapping[str, Any]] = self._record["patches"]
         # Names in series.json are for people: what is no UTF-8 is shown as \xNN.
@@ -130,7 +132,9 @@ class _Exporter:
     def items(self) -> tuple[Item, ...]:
         made: list[Item] = []
         written: set[int] = set()
-        for run in self._runs():
+        runs = self._runs()
+        self._check_base(runs)
+        for run in runs:
             if run.entry is None or run.entry in written:
                 made.append(self._new(run, made[-1].step if made else None))
             else:
@@ -138,6 +142,18 @@ class _Exporter:
                 made.append(self._old(run.entry, run.commits))
         self._add_silent(made)
         return tuple(self._apart(made))
+
+    def _check_base(self, runs: Sequence[_Run]) -> None:
+        """Raise WrongUsage where so much lies below the build's own patches that it is upstream's."""
+        first = next((n for n, run in enumerate(runs) if run.entry is not None), len(runs))
+        below = [commit for run in runs[:first] for commit in run.commits]
+        if len(below) > _MOST_BELOW and self._base is None:
+            raise WrongUsage(
+                f"{len(below)} commits, up to {below[-1][:12]}, lie below the first of the build's",
+                where=self._commits[-1][:12],
+                next_step="if they are upstream's, name the last of them with --base REV; "
+                f"if they are patches, too, --base {self._record['base']['commit'][:12]}",
+            )
 
     def _original(self, entry: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
         found = self._originals.get(entry["patch"])

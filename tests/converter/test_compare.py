@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from converter import convert as pipeline
-from converter.build import Nvr
 from converter.comparison.compare import compare
 from converter.comparison.configs import values
 from converter.comparison.differences import Comparison, Upstreamed
@@ -170,7 +169,7 @@ def found(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Com
     """The comparison, made in a fresh ordinary clone."""
     clone = tmp_path_factory.mktemp("clone") / "srcgit"
     git(clone.parent, "clone", "-q", "--no-checkout", f"file://{published.repo}", str(clone))
-    return compare(Repository(clone), Nvr.parse(OLD), Nvr.parse(NEW))
+    return compare(Repository(clone), OLD, NEW)
 
 
 def test_added_and_unchanged(found: Comparison) -> None:
@@ -224,7 +223,7 @@ def test_a_commit_that_went_from_one_file_to_another(found: Comparison) -> None:
 
 
 def test_commits_that_came_into_a_file(published: Published) -> None:
-    back = compare(Repository(published.repo), Nvr.parse(NEW), Nvr.parse(OLD))
+    back = compare(Repository(published.repo), NEW, OLD)
     [multi] = [kept for kept in back.changed if kept.new.patch == "multi.patch"]
     assert [subject for _, subject in multi.came] == ["multi: two", "multi: three"]
     assert multi.gone == ()
@@ -262,13 +261,13 @@ def test_what_the_spec_does_besides(found: Comparison) -> None:
 
 
 def test_the_other_way_round(published: Published) -> None:
-    back = compare(Repository(published.repo), Nvr.parse(NEW), Nvr.parse(OLD))
+    back = compare(Repository(published.repo), NEW, OLD)
     assert (back.base.relation, back.base.behind) == ("back", 7)
     assert {side.patch for side in back.added} >= {"up.patch", "gone.patch"}
 
 
 def test_a_build_against_itself(published: Published) -> None:
-    same = compare(Repository(published.repo), Nvr.parse(NEW), Nvr.parse(NEW))
+    same = compare(Repository(published.repo), NEW, NEW)
     assert same.as_json()["patches"] == {
         "unchanged": 9,
         "added": [],
@@ -286,22 +285,22 @@ def test_a_blobless_and_a_shallow_clone(
 ) -> None:
     url = f"file://{published.repo}"
     git(tmp_path, "clone", "-q", "--no-checkout", "--filter=blob:none", url, "blobless")
-    blobless = compare(Repository(tmp_path / "blobless"), Nvr.parse(OLD), Nvr.parse(NEW))
+    blobless = compare(Repository(tmp_path / "blobless"), OLD, NEW)
     assert blobless.as_json() == found.as_json()
     git(tmp_path, "clone", "-q", "--no-checkout", "--depth=15", url, "shallow")
     git(tmp_path / "shallow", "fetch", "-q", "--depth=15", "origin", "tag", OLD, "tag", NEW)
-    shallow = compare(Repository(tmp_path / "shallow"), Nvr.parse(OLD), Nvr.parse(NEW))
+    shallow = compare(Repository(tmp_path / "shallow"), OLD, NEW)
     assert shallow.as_json()["patches"]["moved"] == found.as_json()["patches"]["moved"]
     assert shallow.base.relation == "unknown"
     git(tmp_path, "clone", "-q", "--no-checkout", "--depth=5", "--branch", NEW, url, "cut")
     with pytest.raises(WrongUsage, match="too shallow"):
-        compare(Repository(tmp_path / "cut"), Nvr.parse(NEW), Nvr.parse(NEW))
+        compare(Repository(tmp_path / "cut"), NEW, NEW)
 
 
 def test_nobodys_configuration_changes_the_answer(published: Published, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", "--no-checkout", str(published.repo), "odd")
     odd = tmp_path / "odd"
-    plain = compare(Repository(odd), Nvr.parse(OLD), Nvr.parse(NEW)).as_json()
+    plain = compare(Repository(odd), OLD, NEW).as_json()
     for key, value in (
         ("diff.noprefix", "true"),
         ("color.ui", "always"),
@@ -311,7 +310,7 @@ def test_nobodys_configuration_changes_the_answer(published: Published, tmp_path
         ("patchid.stable", "false"),
     ):
         git(odd, "config", key, value)
-    assert compare(Repository(odd), Nvr.parse(OLD), Nvr.parse(NEW)).as_json() == plain
+    assert compare(Repository(odd), OLD, NEW).as_json() == plain
 
 
 @pytest.mark.parametrize(
@@ -324,7 +323,7 @@ def test_nobodys_configuration_changes_the_answer(published: Published, tmp_path
 )
 def test_tags_that_cannot_be_compared(published: Published, nvr: str, what: str) -> None:
     with pytest.raises(WrongUsage, match=what):
-        compare(Repository(published.repo), Nvr.parse(OLD), Nvr.parse(nvr))
+        compare(Repository(published.repo), OLD, nvr)
 
 
 def test_changes_agree_with_the_comparison(published: Published, found: Comparison) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from converter.archives.lookaside import FEDORA, Lookaside, Source, sources
+from converter.archives.lookaside import FEDORA, Lookaside, Pruned, Source, prune, sources
 from converter.errors import CannotConvert, ChecksumDiffers, RemoteUnavailable, WrongUsage
 from tests.httpfiles import HttpFiles
 
@@ -184,3 +186,25 @@ def test_a_directory(tmp_path: Path, layout: str, form: str) -> None:
 def test_no_lookaside_cache(template: str, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match="not a lookaside cache"):
         Lookaside(template, tmp_path)
+
+
+def test_what_was_not_used_for_longest_goes(lookaside: Lookaside, server: HttpFiles) -> None:
+    kept = {}
+    for name, days in (("old", 9), ("older", 12), ("new", 2), ("today", 0)):
+        data = name.encode() * 100
+        source = Source(name.encode(), "sha512", hashlib.sha512(data).hexdigest())
+        server.files[f"/pkgs/demo/{name}/sha512/{source.hash}/{name}"] = data
+        kept[name] = lookaside.fetch("demo", source)
+        when = time.time() - days * 86400
+        os.utime(kept[name], (when, when))
+    part = kept["old"].with_name("0" * 128 + ".part")
+    part.write_bytes(b"x" * 50)
+    os.utime(part, (0, 0))
+    assert prune(lookaside.cache, 10_000) == Pruned(0, 1650, 0)
+    assert prune(lookaside.cache, 1200) == Pruned(2, 1100, 550)
+    assert [name for name, path in kept.items() if not path.exists()] == ["older"]
+    # used again, it is no longer the oldest; and what is in use today stays
+    lookaside.fetch("demo", Source(b"old", "sha512", kept["old"].name))
+    assert prune(lookaside.cache, 0) == Pruned(1, 800, 300)
+    assert not kept["new"].exists() and kept["today"].exists()
+    assert lookaside.fetch("demo", Source(b"new", "sha512", kept["new"].name)).exists()

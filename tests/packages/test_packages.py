@@ -200,6 +200,18 @@ def test_refused(package: Package, upstream: Upstream, scratch: Path) -> None:
     assert not [ref for ref in trial.repo.refs("refs") if "failed" not in ref]
 
 
+def test_the_hopeless_is_refused_before_upstream_is_asked(
+    upstream: Upstream, scratch: Path
+) -> None:
+    [package] = [p for p in REFUSED if p.idea == "quilt push -a"]
+    trial = Trial(package, upstream, scratch)
+    nowhere = Mirror("https://nowhere.invalid/demo.git", scratch)
+    with pytest.raises(CannotConvert, match="quilt"):
+        pipeline.convert(
+            replace(trial.request, upstreams=(nowhere,)), trial.repo, SandboxedTracer()
+        )
+
+
 def test_plan_shows_what_a_prep_that_looks_at_the_tree_applies(
     upstream: Upstream, scratch: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -175,3 +176,17 @@ def test_a_file_that_is_not_the_one_named(asked: str, tmp_path: Path) -> None:
     where = ("--lookaside", tmp_path / "lookaside", "--repo", tmp_path / "r.git")
     _, error = srcgit("convert", asked, *where, status=1)
     assert "is not the file that sources names" in error
+
+
+def test_maintain_tidies_up_what_was_fetched(tmp_path: Path) -> None:
+    kept = tmp_path / "state/lookaside/sha512/00" / ("0" * 128)
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"x" * 2000)
+    os.utime(kept, (0, 0))
+    config = tmp_path / "config.toml"
+    for gigabytes, removed in (("1", 0), ("0.000001", 1)):
+        config.write_text(
+            f'[consumer_config]\nstate = "{tmp_path}/state"\nlookaside_gigabytes = {gigabytes}\n'
+        )
+        said = json.loads(srcgit("maintain", "--config", config)[0].splitlines()[-1])
+        assert (said["removed"], kept.exists()) == (removed, not removed)

@@ -296,6 +296,24 @@ def test_a_newer_base_has_to_be_named(desk: Desk) -> None:
     assert desk.again(base="v6.12") == desk.source_tree()
 
 
+def test_an_untagged_base_has_to_be_named(desk: Desk) -> None:
+    desk.git(
+        "switch", "-q", "--detach", desk.git("log", "--format=%H", "--grep=^Linux 4.15").strip()
+    )
+    for n in range(21):
+        (desk.tree / "CREDITS").write_text(f"{n}\n")
+        desk.git("add", "CREDITS")
+        desk.git("commit", "-q", "-m", f"upstream {n}")
+    master = desk.git("rev-parse", "HEAD").strip()
+    desk.git("switch", "-q", "work")
+    desk.replay(master, *PICKS)
+    said = desk.refused()
+    assert said["what"].startswith(f"21 commits, up to {master[:12]}, lie below")
+    assert "--base" in said["next"] and desk.changed() == []
+    done = desk.export(base=master)
+    assert (set(states(done).values()), desk.changed()) == ({"unchanged"}, [])
+
+
 # -- the other dialects ---------------------------------------------------------------------
 
 SLAB, FAIR, HELLO = "slab-check.patch", "sched-be-fair.patch", "revert-hello.patch"

@@ -144,3 +144,24 @@ def test_no_more_is_unpacked_than_the_limit(package: Path) -> None:
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     _, said = srcgit("plan", "--srpm", tmp_path / "none.src.rpm", status=2)
     assert "none.src.rpm" in said
+
+
+def test_a_configured_package_and_a_raw_diff(linux: Source, tmp_path: Path) -> None:
+    """Its upstream is the configured one; a diff without an author takes the changelog's, and says so."""
+    text = change(linux.file("v4.15", "mm/slab.c").decode(), 4, "raw")
+    raw = linux.commit({"mm/slab.c": text}, "raw", branch="y", parent="v4.15")
+    package = srpm_of(
+        tmp_path / "srpm", {"linux-4.15.tar.gz": b"", "one.patch": linux.diff("v4.15", raw)}
+    )
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'[consumer_config]\nstate = "{tmp_path}/state"\n'
+        f'[consumer_config.packages.demo]\nupstreams = ["{linux.path}"]\n'
+    )
+    repo = tmp_path / "r.git"
+    done = answer("convert", "--srpm", package, "--config", config, "--repo", repo)
+    assert done["base"]["rev"] == "v4.15"
+    [commit] = done["series"]["patches"][0]["commits"]
+    shown = git(repo, "show", "-s", "--format=%an %as%n%B", commit["commit"])
+    assert shown.startswith("Ann Author 2018-01-29\none\n")
+    assert "newest changelog entry of the source RPM" in " ".join(shown.split())

@@ -100,6 +100,14 @@ def test_a_variant_has_a_branch_and_a_tag_of_its_own(
     back = answer("export", "demo-4.15-1.fc28@aarch64", *asked)
     assert [patch["state"] for patch in back["patches"]] == ["unchanged"] * 2
 
+    # and both are compared
+    asked = ("demo-4.15-1.fc28", "demo-4.15-1.fc28@aarch64", "--repo", tmp_path / "r.git")
+    found = answer("diff", *asked)
+    assert (found["old"].get("variant"), found["new"]["variant"]) == (None, "aarch64")
+    assert [patch["patch"] for patch in found["patches"]["added"]] == ["arm.patch"]
+    assert srcgit("diff", *asked)[0].startswith(f"{asked[0]} -> {asked[1]}\n")
+    srcgit("diff", asked[0], "demo-4.15-1.fc28@s390x", *asked[2:], status=2)
+
 
 @pytest.mark.parametrize(
     "options", [("--with", "a b"), ("--define", "x"), ("--define", "1 2"), ("--arch", "../x")]
