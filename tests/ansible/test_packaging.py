@@ -74,6 +74,18 @@ def test_spec_container_and_role_install_the_same() -> None:
     assert needed <= set(container.split())
 
 
+def test_spec_packages_and_imports_each_wheel() -> None:
+    """With -D, %{pyproject_files} alone is the file list of nothing (pyproject-rpm-macros 1.23)."""
+    text = SPEC.read_text()
+    wheels = {"srcgit", "srcgit-messages"}
+    for used in (
+        r"^%pyproject_save_files -D (\S+) -l ",
+        r"^%pyproject_check_import -D (\S+)$",
+        r"^%files .*-f %\{pyproject_files -D (\S+)\}$",
+    ):
+        assert set(re.findall(used, text, re.MULTILINE)) == wheels, used
+
+
 def test_spec_installs_every_unit() -> None:
     """Scriptlets name each unit that a person enables (those with [Install])."""
     units = ROOT / "ansible/roles/srcgit/files/units"
