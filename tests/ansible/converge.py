@@ -494,11 +494,18 @@ def test_upkeep_of_the_published_tree(world: World) -> None:
 
 def test_secrets_stay_out_of_the_log(world: World) -> None:
     secret = "s3cr3t-0f-th3-t3st"
-    key = world.directory / "secrets.yml"
-    key.write_text(yaml.safe_dump({"srcgit_push_key": f"{secret}\n", "srcgit_amqp_key": secret}))
-    world.apply("-vvv", "--diff", "-e", f"@{key}")
+    client = world.authority.client("fedora")  # a new one: the broker takes it as well
+    new = {
+        "srcgit_push_key": f"{secret}\n",
+        "srcgit_amqp_cert": client.certificate,
+        "srcgit_amqp_key": client.key,
+    }
+    variables = world.directory / "secrets.yml"
+    variables.write_text(yaml.safe_dump(new))
+    world.apply("-vvv", "--diff", "-e", f"@{variables}")
     assert secret not in world.said and PASSWORD not in world.said
-    assert "BEGIN" not in world.said  # of a key
+    assert not [line for line in client.key.splitlines() if line in world.said]
+    assert world.machine.run("cat", "/etc/srcgit/amqp-key.pem") == client.key
     assert secret in world.machine.run("cat", "/etc/srcgit/push-key")
     assert world.machine.run("runuser", "-u", "srcgit", "--", "cat", "/etc/srcgit/push-key") == ""
 

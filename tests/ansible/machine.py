@@ -32,6 +32,8 @@ EMPTY = ["python3", "python3-apt", "systemd", "systemd-sysv", "dbus", "ca-certif
 # Not the role's work, but needed in there: the services that a site has.
 OTHERS = ["openssh-server", "postgresql", "rabbitmq-server"]
 SERVICES = ["epmd.socket", "postgresql.service", "rabbitmq-server.service", "ssh.service"]
+# Started by the role, by the test, or not at all.
+DISABLED = ["nginx.service", "fcgiwrap.socket", "epmd.service", *SERVICES]
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CLONE_NEWNET = 0x40000000
 
@@ -59,11 +61,9 @@ def root() -> Path:
         _inside(new, "apt-get", "-qq", "install", "--no-install-recommends", *packages(), *OTHERS)
         _inside(new, "apt-get", "clean")
         policy.unlink()
-        # Started by the role, by the test, or not at all.
-        ours = ["nginx.service", "fcgiwrap.socket", *SERVICES]
-        _run("systemctl", f"--root={new}", "disable", "-q", *ours)
+        _run("systemctl", f"--root={new}", "disable", "-q", *DISABLED)
 
-    return _kept("root", EMPTY + packages() + OTHERS, install)
+    return _kept("root", EMPTY + packages() + OTHERS + DISABLED, install)
 
 
 def _debootstrap(new: Path) -> None:
