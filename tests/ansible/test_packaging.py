@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import select
 import subprocess
 import sys
 import tomllib
@@ -143,6 +144,47 @@ def test_shells_complete_commands(shell: str) -> None:
     asked = {"COMP_WORDS": "srcgit conv", "COMP_CWORD": "conv" if shell == "fish" else "1"}
     answer = run(srcgit, _SRCGIT_COMPLETE=f"{shell}_complete", **asked)
     assert "convert" in answer and "backfill" not in answer
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("conv", "convert "),
+        ("convert --ups", "--upstream "),
+        ("convert --srpm srcgit-0", "0.src.rpm"),
+    ],
+)
+def test_a_real_bash_completes(typed: str, completed: str, tmp_path: Path) -> None:
+    """An interactive one on a terminal, after the line that README gives; keys, and what it echoes."""
+    (tmp_path / "srcgit-0.src.rpm").touch()
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    (line,) = re.findall(r'`(eval "[^`]*bash_source[^`]*)`', readme)
+    terminal, inner = os.openpty()
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    with subprocess.Popen(
+        ["bash", "--norc", "--noprofile", "-i"],
+        cwd=tmp_path,
+        env={"PATH": path, "HOME": str(tmp_path), "TERM": "dumb", "PS1": "$ "},
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        start_new_session=True,
+    ) as bash:
+        os.close(inner)
+        os.write(terminal, f"{line}; echo rea''dy\n".encode())
+        assert "ready" in _heard(terminal, "\nready")
+        os.write(terminal, f"srcgit {typed}\t".encode())
+        assert completed in _heard(terminal, completed)
+        bash.kill()
+        os.close(terminal)
+
+
+def _heard(terminal: int, end: str) -> str:
+    """Return what is said until ``end`` is, or nothing more for twenty seconds."""
+    said = ""
+    while end not in said.replace("\r", "") and select.select([terminal], [], [], 20)[0]:
+        said += os.read(terminal, 4096).decode()
+    return said.replace("\r", "")
 
 
 @pytest.mark.timeout(180)
