@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,6 +48,13 @@ def test_no_network_no_capabilities_another_host_name() -> None:
     assert said[2] == b"0000000000000000"
     assert said[3] == b"srcgit"
     assert int(said[4]) < 10
+
+
+def test_a_container_of_that_name_is_not_asked_to_set_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """podman's seccomp filter has no sethostname; bwrap would end there."""
+    assert "--hostname" in Sandbox().command("true")
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="srcgit"))
+    assert "--hostname" not in Sandbox().command("true")
 
 
 @pytest.mark.parametrize(
