@@ -27,6 +27,9 @@ class Image:
         self._patched: list[tuple[int, int]] = []  # byte ranges of the output, in order
         self._length = 0  # bytes of the output so far
         self._work = 0  # bytes that were looked at in the whole output
+        # To git an incomplete line stays a line of its own, whatever comes behind it. Here no later
+        # hunk would find it, which takes -C, or no context, and a file that no editor wrote.
+        self._is_odd = False
 
     @property
     def data(self) -> bytes:
@@ -36,6 +39,8 @@ class Image:
 
     def apply(self, hunk: Hunk) -> tuple[int, int] | None:
         """Apply ``hunk``; return its line (from 0) and offset, or None where it does not fit."""
+        if self._is_odd:
+            raise Refused("NotSupported", None, "a hunk after one behind a line without a newline")
         lines = [line[1:] for line in hunk.lines if line[:1] != b"+"]
         new = [line[1:] for line in hunk.lines if line[:1] != b"-"]
         # A hunk at the first line stays there; one without context after it stays at the end.
@@ -167,10 +172,10 @@ class Image:
         at = self._text.offset(source) if source >= self._line else None
         end = self._text.offset(source + count) if at is not None else None
         if not whole or at is None or end is None or at < self._at:
-            self._rebuild(line, count, new)
+            self._rebuild(line, count, lines)
             return
         untouched = self._text.data[self._at : at]
-        _check_newline((untouched or b"".join(self._done[-1:]))[-1:], new)
+        self._note_joints([untouched or b"".join(self._done[-1:]), new])
         self._done += [untouched, new]
         self._length += len(untouched)
         if new:
@@ -179,15 +184,20 @@ class Image:
         self._at, self._line = end, source + count
         self._shift += len(lines) - count
 
-    def _rebuild(self, line: int, count: int, new: bytes) -> None:
+    def _note_joints(self, parts: list[bytes]) -> None:
+        parts = [part for part in parts if part]
+        self._is_odd |= not all(part.endswith(b"\n") for part in parts[:-1])
+
+    def _rebuild(self, line: int, count: int, lines: list[bytes]) -> None:
         """A hunk that goes before the last one: make the file anew."""
+        new = b"".join(lines)
         data = self.data
         flat = Text(data)
         at = flat.offset(line)
         at = len(data) if at is None else at
         end = flat.offset(line + count)
         stop = len(data) if end is None else end
-        _check_newline(data[:at][-1:], new)
+        self._note_joints([data[:at], *lines, data[stop:]])
         grown = len(new) - (stop - at)
         moved = [
             (first + grown, last + grown) if first >= stop else (first, last)
@@ -198,15 +208,6 @@ class Image:
         self._text = Text(b"")
         self._done, self._length = [image], len(image)
         self._at, self._line, self._shift = 0, 0, Text(image).total
-
-
-def _check_newline(last: bytes, new: bytes) -> None:
-    """To git an incomplete line stays a line of its own, whatever comes behind it.
-
-    That takes -C, or hunks without context, and a file that no editor wrote.
-    """
-    if new and last not in (b"", b"\n"):
-        raise Refused("NotSupported", None, "a hunk goes behind a line without a newline")
 
 
 def _outwards(wanted: int, forward: int | None, backward: int | None) -> int | None:

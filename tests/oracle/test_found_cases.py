@@ -72,6 +72,16 @@ FOUND = {
     "file below a submodule that was created": Case(
         {}, SUBMODULE + names(b"d/f").replace(b"a/d/f", b"/dev/null") + ADDED, Rules("git-apply")
     ),
+    "hunk behind a line without a newline": case(
+        Rules("git-apply", options=("--unidiff-zero",)),
+        names() + b"@@ -2,0 +3 @@\n+3\n",
+        f=b"1\n2",
+    ),
+    "line without a newline before others": case(
+        Rules("git-apply", options=("--unidiff-zero",)),
+        names() + b"@@ -1 +1 @@\n-1\n+x\n" + NO_NEWLINE,
+        f=b"1\n2\n",
+    ),
     "am -3 of what applies": case(Rules("git-am", options=("-3",)), INDEXED, f=b"0\n" + SIX),
     "apply -3 to what the diff is of": case(Rules("git-apply", options=("-3",)), INDEXED, f=SIX),
     "apply -3 without the blob": case(Rules("git-apply", options=("-3",)), INDEXED, f=b"0\n" + SIX),
