@@ -281,13 +281,10 @@ class _Work:
         return (not empty) < says[reverse ^ empty]
 
     def _new_directories(self, name: bytes) -> int:
-        """src/pch.c, prefix_components: all less those that are there."""
+        """src/pch.c, prefix_components: all less those that are there, as /dev always is."""
         above = name.split(b"/")[:-1]
-        return sum(
-            not self._files.is_dir(_plain(b"/".join(above[: n + 1])))
-            for n, part in enumerate(above)
-            if part
-        )
+        paths = [b"/".join(above[: n + 1]) for n, part in enumerate(above) if part]
+        return sum(path != b"/dev" and not self._files.is_dir(_plain(path)) for path in paths)
 
     # -- its hunks -------------------------------------------------------------------------
 

@@ -82,6 +82,11 @@ FOUND = {
         names() + b"@@ -1 +1 @@\n-1\n+x\n" + NO_NEWLINE,
         f=b"1\n2\n",
     ),
+    "name that begins as /dev/null does": Case(
+        {b"d/e/g": File(0o100644, b"")},
+        b"--- /dev/null.orig\n+++ d/e/f\n" + ADDED,
+        Rules("patch", strip=0),
+    ),
     "am -3 of what applies": case(Rules("git-am", options=("-3",)), INDEXED, f=b"0\n" + SIX),
     "apply -3 to what the diff is of": case(Rules("git-apply", options=("-3",)), INDEXED, f=SIX),
     "apply -3 without the blob": case(Rules("git-apply", options=("-3",)), INDEXED, f=b"0\n" + SIX),
