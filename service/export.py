@@ -180,7 +180,7 @@ class _Writer:
         return copies | {b"series": "".join(f"{line}\n" for line in lines).encode()}, doubts
 
     def _unlike(self, series: Sequence[tuple[Step, bytes]]) -> str:
-        return export.unlike(self._repo, self._made, series)
+        return export.unlike(self._repo, self._made.commits, series)
 
     def _edit_spec(
         self, files: dict[bytes, bytes], steps: Sequence[Step], trial: _Trial

@@ -74,12 +74,12 @@ def items(repo: Repository, made: Branch, originals: Mapping[bytes, bytes]) -> t
         return _Exporter(repo, trial, made, originals).items()
 
 
-def unlike(repo: Repository, made: Branch, series: Sequence[tuple[Step, bytes]]) -> str:
-    """Return why ``series``, applied where the branch's own starts, makes another tree; or ""."""
-    if not made.commits:
+def unlike(repo: Repository, commits: Sequence[str], series: Sequence[tuple[Step, bytes]]) -> str:
+    """Return why ``series``, applied where ``commits`` start, makes another tree; or ""."""
+    if not commits:
         return ""
     files = {step.patch: data for step, data in series}
-    start = repo.commit(made.commits[0]).parents[0]
+    start = repo.commit(commits[0]).parents[0]
     with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
         trial = Repository.create(Path(scratch) / "trial.git")
         trial.borrow(repo)
@@ -94,7 +94,7 @@ def unlike(repo: Repository, made: Branch, series: Sequence[tuple[Step, bytes]])
             tree = stage.tree_id()
         if result.failure is not None:
             return f"{text(result.failure.step.patch)}: {result.failure.reason}"
-        compare = ("diff-tree", "-r", "--name-only", "-z", tree, made.commits[-1], *_NOT_OURS)
+        compare = ("diff-tree", "-r", "--name-only", "-z", tree, commits[-1], *_NOT_OURS)
         paths = trial.git.run(*compare).stdout.split(b"\0")[:-1]
     return f"{text(paths[0])} differs" if paths else ""
 
@@ -217,11 +217,38 @@ class _Exporter:
         path, data = self._files[entry]
         step = step_of(self._entries[entry], path)
         were = [commit["commit"] for commit in self._entries[entry]["commits"]]
+        if were != list(commits) and "exploded" in self._entries[entry]:
+            return self._monolith(entry, commits)
         same = [_words(self._repo, c) for c in were] == [_words(self._repo, c) for c in commits]
         if were == list(commits) or (same and data and self._made(step, data, commits)[0]):
             return Item(step, data, "unchanged", tuple(commits), entry)
         # A file that was applied with -R is written as any other.
         return self._written(replace(step, reverse=False), commits, "changed", entry, like=data)
+
+    def _monolith(self, entry: int, commits: Sequence[str]) -> Item:
+        """Return the one diff of a monolith that was taken apart; it holds no messages."""
+        path, data = self._files[entry]
+        step = step_of(self._entries[entry], path)
+        if data and not unlike(self._repo, commits, [(step, data)]):
+            return Item(step, data, "unchanged", tuple(commits), entry)
+        # redhat/scripts/genspec.sh of kernel-ark
+        options = (
+            "diff",
+            "--binary",
+            "--no-renames",
+            "--stat",
+            "-p",
+            "--no-color",
+            "--no-ext-diff",
+        )
+        between = (f"{commits[0]}^", commits[-1], *_NOT_OURS)
+        data = self._repo.git.run(*options, *between).stdout
+        why = unlike(self._repo, commits, [(step, data)])
+        told = [f"{text(path)}: {step.tool} cannot make the tree from it: {why}"] if why else []
+        told += [
+            f"{text(path)} is one diff again; the list of its commits beside it stays as it is"
+        ]
+        return Item(step, data, "changed", tuple(commits), entry, tuple(told))
 
     def _new(self, run: _Run, near: Step | None) -> Item:
         """Return a new file, applied as the one before it, or as the first of all."""

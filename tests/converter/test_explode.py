@@ -17,6 +17,7 @@ from converter.convert import Conversion, Request
 from converter.explode import Listed, listed
 from converter.mirror import Mirror
 from converter.odb import Repository
+from service import export
 from specparse.plan import Base, Plan, Step
 from tests.builders import JUSTIN, Files, Source, change, kernel_upstream
 
@@ -335,3 +336,41 @@ def test_lists_as_they_were_written_over_the_years() -> None:
         Listed("a" * 40, b"xfs: two", ARK),
     )
     assert listed(b"") == ()
+
+
+def test_it_comes_back_as_one_diff(
+    model: Model, exploded: tuple[Conversion, Path], tmp_path: Path
+) -> None:
+    done, path = exploded
+    repo, work = Repository(path), tmp_path / "work"
+    git(tmp_path, "clone", "-q", "--no-checkout", str(path), str(work))
+    who = ("-c", "user.name=A. Developer", "-c", "user.email=dev@example.org")
+    git(work, "checkout", "-q", done.series["series"]["commit"])
+    git(work, *who, "rebase", "-q", "--force-rebase", done.series["base"]["commit"])
+    package = tmp_path / "package"
+    git(tmp_path, "clone", "-q", "-b", "f41", done.build.pkg_git, str(package))
+
+    def exported() -> export.Exported:
+        wanted = f"{done.build.tag}..HEAD"
+        return export.run(
+            Repository(work), wanted, package, base=None, pkg_git=(), cache=tmp_path,
+            trace=lambda *_, **__: PLAN,
+        )  # fmt: skip
+
+    assert git(work, "rev-parse", "HEAD") != done.series["series"]["commit"]
+    assert [item.state for item in exported().items] == ["unchanged"]
+    assert git(package, "status", "--porcelain") == ""
+
+    file = work / "mm/memory.c"
+    file.write_text(change(file.read_text(), 7, "amended"))
+    git(work, *who, "commit", "-q", "-a", "--amend", "--no-edit")
+    back = exported()
+    assert [item.state for item in back.items] == ["changed"]
+    assert ["the list of its commits" in warning for warning in back.warnings] == [True]
+    assert git(package, "status", "--porcelain") == "M patch-6.12-redhat.patch"
+    diff = git(package, "diff", "--stat")
+    assert "1 file changed" in diff
+    index = {**os.environ, "GIT_INDEX_FILE": str(tmp_path / "index")}
+    git(repo.path, "read-tree", done.series["base"]["commit"], env=index)
+    git(repo.path, "apply", "--cached", str(package / "patch-6.12-redhat.patch"), env=index)
+    assert git(repo.path, "write-tree", env=index) == git(work, "rev-parse", "HEAD^{tree}")
