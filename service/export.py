@@ -84,7 +84,7 @@ def run(
     warnings += [warning for item in items for warning in item.warnings]
     warnings += [f"{c[:12]} changes nothing, and is no patch" for c in made.empty]
     written = [text(name) for name in place.write(files)]
-    if place.is_git:
+    if writer.in_place:
         warnings += _remove(place, dropped, had)
     return Exported(
         wanted,
@@ -103,6 +103,7 @@ def _places(place: Checkout, named: Sequence[str], cache: Path) -> list[Mirror |
     places: list[Mirror | Path] = []
     if place.is_git:
         places.append(Mirror.of(str(place.path), Repository(place.path)))
+    places.append(place.path)
     for location in named:
         path = Path(location).expanduser()
         if not is_url(location) and path.is_dir() and not _is_repository(path):
@@ -133,6 +134,8 @@ class _Writer:
         self._entries: Sequence[Mapping[str, Any]] = made.build.record["patches"]
         self._list = made.build.record["spec"].encode()
         self._is_queue = not self._list.endswith(b".spec")
+        # A queue is known by its list, wherever it lies: debian/patches is no top of a repository.
+        self.in_place = place.is_git or (self._is_queue and place.read(self._list) is not None)
 
     def files(self, trial: _Trial) -> tuple[dict[bytes, bytes], list[str]]:
         """Return the files to write, and what is left to do by hand."""
@@ -142,7 +145,7 @@ class _Writer:
         trouble += [
             f"{text(item.step.patch)} is in the lookaside cache, and stays there"
             for item in self._items
-            if item.data is None and not self._place.is_git
+            if item.data is None and not self.in_place
         ]
         if self._is_queue:
             files[self._list] = self._edited_series(files[self._list])
@@ -234,7 +237,7 @@ class _Writer:
         built = self._built()
         mine = self._file(self._made.tip)
         mine = built if mine is None else mine
-        here = self._place.read(self._list) if self._place.is_git else None
+        here = self._place.read(self._list) if self.in_place else None
         if here is None or here == built:
             return mine, []
         if mine not in (built, here):

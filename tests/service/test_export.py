@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -548,6 +549,18 @@ def test_a_queue_comes_back_with_its_comments(made: Sample, tmp_path: Path) -> N
     out = answer("export", f"{done['tag']}..HEAD", "-o", tmp_path / "out", "--repo", tree)
     assert list(states(out).items())[2] == ("usb/init-new.patch", "new")
     assert (tmp_path / "out/series").read_text() == series + "usb/init-new.patch\n"
+    # debian/patches of a packaging repository: the queue is edited where it lies
+    git(tmp_path, "init", "-q", "packaging")
+    home = tmp_path / "packaging/debian/patches"
+    home.mkdir(parents=True)
+    shutil.copytree(queue, home, dirs_exist_ok=True)
+    (home / "series").write_text(series.replace("# mine", "# my own"))
+    git(tree, "rebase", "-q", "--onto", f"{done['tag']}~2", f"{done['tag']}~1")
+    shutil.move(queue, tmp_path / "moved")
+    out = answer("export", f"{done['tag']}..HEAD", "-o", home, "--repo", tree)
+    assert out["dropped"] == ["usb/two.patch"] and not (home / "usb/two.patch").exists()
+    assert (home / "series").read_text() == "# my own\none.patch -p0\ninit-new.patch -p0\n"
+    shutil.move(tmp_path / "moved", queue)
     # The queue has moved on since: its files are no longer the originals, and that is noticed.
     (queue / "one.patch").write_bytes(linux.diff(base, one, "--no-prefix", "-U1"))
     error = answer("export", done["tag"], "-o", tmp_path / "b", "--repo", repo, status=1)["error"]
