@@ -164,7 +164,7 @@ class _Work:
     def _made(self, patch: FilePatch, result: bytes) -> _Made:
         """apply.c, write_out_one_result."""
         if patch.is_delete:
-            return _Made(patch.old, None, 0, result)
+            return _Made(patch.old, None, patch.new_mode, result)
         removed = None if patch.is_new or patch.copy else patch.old
         return _Made(removed, patch.new, patch.new_mode, result)
 

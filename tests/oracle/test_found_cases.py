@@ -37,6 +37,10 @@ SUBMODULE = (
 )
 CHANGE = b"@@ -1 +1 @@\n-1\n+2\n"
 ADDED = b"@@ -0,0 +1 @@\n+1\n"
+BROKEN_DELETION = (
+    b"diff --git a/f b/f\n===\nindex d00491f..0000000\n--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-1\n"
+)
+EMPTY_TO_NEW = b"diff --git a/f b/f\n" + names() + b"@@ -0,0 +1 @@\n+1\n"
 SIX = b"1\n2\n3\n4\n5\n6\n"
 INDEXED = (
     b"diff --git a/f b/f\nindex %s..1111111 100644\n" % blob_id(SIX)[:9]
@@ -86,6 +90,9 @@ FOUND = {
         {b"d/e/g": File(0o100644, b"")},
         b"--- /dev/null.orig\n+++ d/e/f\n" + ADDED,
         Rules("patch", strip=0),
+    ),
+    "mode of what was emptied under a header that broke off": Case(
+        {b"f": File(0o100755, b"1\n")}, BROKEN_DELETION + EMPTY_TO_NEW, Rules("git-am")
     ),
     "am -3 of what applies": case(Rules("git-am", options=("-3",)), INDEXED, f=b"0\n" + SIX),
     "apply -3 to what the diff is of": case(Rules("git-apply", options=("-3",)), INDEXED, f=SIX),
