@@ -24,20 +24,38 @@ _SECTIONS = (
 _SECTION = re.compile(rb"^%(" + _SECTIONS + rb")\b.*\n?", re.MULTILINE)
 _SYSTEM = re.compile(rb"^BuildSystem\s*:[ \t]*(\S*).*$", re.MULTILINE | re.IGNORECASE)
 _OPTION = re.compile(rb"^BuildOption(?:\((\w+)\))?[ \t]*:", re.MULTILINE | re.IGNORECASE)
+_NOT_DESCRIBED = b"\n%description\n"
 _CONDITION = re.compile(rb"[ \t]*%(if|else|elif|endif)")
 
 
-def edit(spec: bytes, said: str) -> tuple[bytes, str] | None:
+def edit(spec: bytes, said: str, name: str = "") -> tuple[bytes, str] | None:
     """Return a version of ``spec`` that rpm may like better, and what was done to it.
 
-    ``said`` is what rpm said of ``spec``. None when nothing is left to try.
+    ``said`` is what rpm said of ``spec``; ``name`` is that of the file where a macro was left out
+    before, which might have named the package (%fontpkg). None when nothing is left to try.
     """
+    if name and (found := re.search(r"(Name|Summary|License) field must be present", said)):
+        value = name.removesuffix(".spec") if found[1] == "Name" else "unknown"
+        if made := _with_tag(spec, found[1], value):
+            return made
+    if name and "Package has no %description" in said and not spec.endswith(_NOT_DESCRIBED):
+        return spec.rstrip(b"\n") + _NOT_DESCRIBED, "%description is not told"
     for pattern, change in _RULES:
         found = re.search(pattern, said)
         made = change(spec, found) if found else None
         if made and made[0] != spec:
             return made
     return None
+
+
+def _with_tag(spec: bytes, tag: str, value: str) -> tuple[bytes, str] | None:
+    """A tag in the place of the first line without words; Fedora calls a spec by its package's name."""
+    line = re.compile(rb"^(?:#.*|)$", re.MULTILINE)
+    text = f"{tag}: {value}".encode()
+    if not value or re.search(rb"^" + text + rb"$", spec, re.MULTILINE):
+        return None
+    made = line.sub(lambda _: text, spec, count=1)
+    return made, f"{tag} is not told, and taken for {value}"
 
 
 def _without_option(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
@@ -197,5 +215,7 @@ def _whole(part: bytes) -> tuple[bytes, bytes]:
 
 
 def _blank(match: re.Match[bytes]) -> bytes:
-    # Inside of a %define, a backslash at the end of each line but the last holds it together.
-    return b"\\" if match[0].endswith(b"\\") else b""
+    # Inside of a %define, a backslash at the end of each line but the last holds it together, and
+    # the last line may have the brace that closes it.
+    closing = match[0].count(b"}") - match[0].count(b"{")
+    return b"}" * max(closing, 0) + b"\\" * match[0].endswith(b"\\")

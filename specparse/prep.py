@@ -229,7 +229,7 @@ def _accepted(
             done = replace(box, read_only=mounts).run(*command)
             if done.broke or accepted(done):
                 return done, command, notes
-            made = edit(text, done.stderr.decode("utf-8", "replace"))
+            made = edit(text, done.stderr.decode("utf-8", "replace"), name if notes else "")
             if made is None:
                 raise _refused(done, spec)
             text, notes = made[0], (*notes, made[1])

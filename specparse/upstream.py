@@ -250,9 +250,14 @@ def _within(some: list[str], numbers: list[str]) -> bool:
 
 
 def _agree(version: str, archive: str) -> bool:
-    """Tell whether the archive's version may be another spelling: 72_1-src of 72.1, 366 of 3.6.6."""
+    """Tell whether the archive's version may be another spelling.
+
+    72_1-src of 72.1, 366 of 3.6.6, 3500200 of 3.50.2.
+    """
     one, other = re.findall(r"\d+", version), re.findall(r"\d+", archive)
-    return not other or _within(one, other) or _within(other, one) or "".join(one) == "".join(other)
+    if not other or _within(one, other) or _within(other, one):
+        return True
+    return re.fullmatch("0*".join(one) + "0*", "".join(other)) is not None
 
 
 def _repository(url: str) -> str:

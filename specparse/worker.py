@@ -261,7 +261,7 @@ def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]
             INVENTED.add(absent[1])
             fake(absent[1])
             continue
-        edited = edit(version, said)
+        edited = edit(version, said, os.path.basename(path) if notes else "")
         if edited is None:
             what, where = cleaned(said)
             where = where or line_of(what, text)

@@ -181,3 +181,12 @@ def test_without_a_name_nothing_is_learned() -> None:
 def test_the_first_version_that_has_a_tag_counts() -> None:
     found = find(["72_1-src", "72.1"], ["icu4c", "icu"], ICU.split())
     assert isinstance(found, Tag) and found.name == "release-72-1"
+
+
+def test_an_archive_s_number_and_the_tag_s_version() -> None:
+    tags = [f"version-3.{n}.{m}" for n in (46, 49, 50) for m in range(4)] + [
+        "major-release",
+        "mistake",
+    ]
+    found = find(["3500200", "3.50.2"], ["sqlite-src", "sqlite"], tags)
+    assert isinstance(found, Tag) and found.name == "version-3.50.2"

@@ -33,11 +33,14 @@ def plain(top: str, version: str = "1.2") -> str:
 COMMIT = "%global commit @COMMIT@\n"
 SNAPSHOT = "1.2^20250106git1234567"
 
+NAMELESS = SPEC.replace("Name: demo\n", "# a font\n").replace("Summary: A demo\nLicense: MIT\n", "\n%fontpkg\n\n").replace("%description\nA demo.\n", "")  # fmt: skip
+
 PACKAGES = [
     Package("BuildSystem", "", ALL, spec=SYSTEM, judged=(SPEC, AUTO)),
     Package("BuildOption(prep)", "", {"one.patch": ONE}, spec=OPTION, judged=(SPEC, f"{AUTO} -S git_am")),
     Package("%prep in parts", "", BOTH, spec=PARTS, judged=(SPEC, f": before\n{AUTO}\nrm COPYING\nmv docs/guide.txt guide"), beside=DROPPED | MOVED),
     Package("%prep -a behind a %prep", f"{AUTO}\n\n%prep -a\nrm COPYING", BOTH, judged=(SPEC, f"{AUTO}\nrm COPYING"), beside=DROPPED),
+    Package("a package that a macro names", AUTO, BOTH, spec=NAMELESS, judged=(SPEC, AUTO)),
     Package("autosetup -C", f"{AUTO} -C", BOTH, judged=(SPEC, AUTO)),
     Package("autopatch -q", "%setup -q\n%autopatch -q -p1", BOTH, judged=(SPEC, AUTO)),
     Package("rpmautospec", AUTO, BOTH, spec=AUTOSPEC, judged=(SPEC, AUTO)),

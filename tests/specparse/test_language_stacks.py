@@ -279,6 +279,7 @@ def test_an_edit_keeps_the_lines(before: bytes, said: str, after: bytes) -> None
 def test_nothing_is_left_to_try() -> None:
     assert edit(b"Name: x\n", "error: line 1: Unknown tag: %foo") is None
     assert edit(b"Name: x\n", "") is None
+    assert edit(b"#\n", "Name field must be present in package: (main package)") is None
 
 
 def test_an_archive_that_is_a_pointer(traced: Traced) -> None:

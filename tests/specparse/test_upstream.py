@@ -95,6 +95,8 @@ def of(
         ("serde-1.0.200.crate", "1.0.200", ("1.0.200",), ("serde", "demo")),
         ("demo-1.2.tar.gz", "1.2^20240101", ("1.2",), ("demo",)),
         ("demo-366-src.tgz", "3.6.6", ("366-src", "3.6.6"), ("demo",)),
+        ("sqlite-src-3500200.zip", "3.50.2", ("3500200", "3.50.2"), ("sqlite-src", "demo")),
+        ("demo-3500201.zip", "3.50.2", ("3500201",), ("demo",)),
         # patches make the rest: perl-Carp, libpq, lxsession
         ("demo-1.50.tar.gz", "1.54", ("1.50",), ("demo",)),
         ("demo-18beta1.tar.bz2", "18.0", ("18beta1",), ("demo",)),
