@@ -457,6 +457,9 @@ class Bench:
             commit, _, dist = build.partition(":")
             contest = Contest(self.directory, pkg_git.resolve(), commit, dist, upstream.resolve())
             title = f"a whole conversion of {contest.plan['nvr']}, as a process of its own"
+            if contest.lacking:
+                names = ", ".join(contest.lacking)
+                console.print(f"  upstream lacks these, so both do without: {names}")
             yield title, self._conversion(contest)
 
     def _conversion(self, contest: Contest) -> Iterator[Row]:

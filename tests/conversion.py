@@ -24,6 +24,41 @@ class Converted:
     answer: dict[str, Any]
 
 
+def whole(upstream: Path, tag: str, directory: Path) -> tuple[Path, list[str]]:
+    """Return an upstream whose ``tag`` names no file that ``upstream`` has no content of.
+
+    A snapshot may lack its largest files: git am reads each as it writes its tree, and stops. Returned
+    with the paths that were taken out, and ``upstream`` itself where it lacks none.
+    """
+    listed = git(upstream, "ls-tree", "-r", "-z", tag).split(b"\0")[:-1]
+    files = [entry.partition(b"\t") for entry in listed if entry[7:11] == b"blob"]
+    ids = b"".join(told[12:] + b"\n" for told, _, _ in files)
+    checked = git(upstream, "cat-file", "--batch-check", input=ids).splitlines()
+    lacking = [
+        path
+        for (_, _, path), said in zip(files, checked, strict=True)
+        if said.endswith(b" missing")
+    ]
+    if not lacking:
+        return upstream, []
+    made = directory / "upstream.git"
+    shutil.rmtree(made, ignore_errors=True)
+    git(directory, "clone", "-q", "--bare", "--shared", str(upstream), str(made))
+    git(made, "read-tree", tag)
+    git(made, "update-index", "--index-info", input=_removals(lacking))
+    tree = git(made, "write-tree", "--missing-ok").decode().strip()
+    who = {
+        f"GIT_{each}_{what}": "x" for each in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    commit = git(made, "commit-tree", "-m", "without what the snapshot lacks", tree, **who)
+    git(made, "update-ref", f"refs/tags/{tag}", commit.decode().strip())
+    return made, sorted(map(os.fsdecode, lacking))
+
+
+def _removals(paths: list[bytes]) -> bytes:
+    return b"".join(b"0 %s\t%s\n" % (b"0" * 40, path) for path in paths)
+
+
 class Contest:
     """One build, converted and applied by hand."""
 
@@ -32,11 +67,15 @@ class Contest:
     ) -> None:
         self._build = [f"{pkg_git}#{commit}", *(["--dist", dist] if dist else []), "--json"]
         self._srcgit = [sys.executable, "-m", "service.cli"]
-        self._upstream = upstream
         self._result = directory / "result.git"
         self._work = directory / "work"
         self._package = directory / "package"
         self.plan = json.loads(subprocess.check_output([*self._srcgit, "plan", *self._build]))
+        self.lacking: list[str] = []  # files that both do without
+        base = self.plan["base"]
+        if base["kind"] == "tag":
+            upstream, self.lacking = whole(upstream, base["rev"], directory)
+        self._upstream = upstream
         self._base = ""
         for where in (self._work, self._package):
             shutil.rmtree(where, ignore_errors=True)
@@ -64,14 +103,14 @@ class Contest:
         return done
 
     def check_out(self) -> None:
-        """Fill the work tree. A content that upstream's snapshot lacks is left out."""
+        """Fill the work tree."""
         upstream = ("clone", "-q", "--shared", "--no-checkout", str(self._upstream))
         git(self._work.parent, *upstream, str(self._work))
         for key, value in (("user.name", "x"), ("user.email", "x@x"), ("gc.auto", "0")):
             git(self._work, "config", key, value)
         git(self._work, "update-ref", "--no-deref", "HEAD", self._base)
         git(self._work, "read-tree", self._base)
-        git(self._work, "checkout-index", "-a", "-q", "-u", status=1)
+        git(self._work, "checkout-index", "-a", "-q", "-u")
 
     def tools(self) -> tuple[float, str]:
         """Apply the patches with %prep's own tools; return the seconds and the tree."""

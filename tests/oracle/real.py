@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,8 +19,15 @@ from typing import Any
 _LOG = ("--reverse", "--format=%T%x00%an%x00%ae%x00%ad%x00%B%x01", "--date=raw")
 
 
-def git(where: Path, *args: str, input: bytes | None = None, status: int = 0) -> bytes:
-    done = subprocess.run(["git", "-C", str(where), *args], input=input, capture_output=True)
+def git(
+    where: Path, *args: str, input: bytes | None = None, status: int = 0, **environment: str
+) -> bytes:
+    done = subprocess.run(
+        ["git", "-C", str(where), *args],
+        input=input,
+        capture_output=True,
+        env={**os.environ, **environment},
+    )
     if status == 0 and done.returncode != 0:
         raise SystemExit(f"git {' '.join(args)}: {done.stderr.decode(errors='replace')}")
     return done.stdout
