@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from converter import explode
 from converter.archives.originals import Originals
-from converter.explode import Explosion
 from converter.odb import Repository, Stage
 from converter.pkggit import Origin, Package
 from converter.series import Series
@@ -16,6 +14,7 @@ from specparse.plan import Step
 
 if TYPE_CHECKING:
     from converter.convert import Planned, Progress, Request
+    from converter.explode import Explosion
 
 
 class Replay:
@@ -81,5 +80,7 @@ def _patchlist(package: Package, patch: bytes) -> bytes:
 def _explosion(package: Package, step: Step, request: Request, base: str) -> Explosion | None:
     if request.explode_from is None or step.tool == "git-am" or step.reverse or step.directory:
         return None
+    from converter import explode
+
     commits = explode.listed(_patchlist(package, step.patch))
-    return Explosion(request.explode_from, commits, base) if commits else None
+    return explode.Explosion(request.explode_from, commits, base) if commits else None

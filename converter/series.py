@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from converter import commits
 from converter.commits import Draft
 from converter.engine.apply import Report, Rules, apply
 from converter.engine.diff import DiffError
-from converter.engine.explain import damage, explain
-from converter.explode import Explosion, Outcome
 from converter.mailbox.mail import MailError
 from converter.odb import Identity, Stage
 from converter.pkggit import Origin
 from converter.text import text
 from converter.tree import Overlay, Tree
 from specparse.plan import Step
+
+if TYPE_CHECKING:
+    from converter.explode import Explosion, Outcome
 
 _MBOX = b"From "  # enough of one to be known as such
 
@@ -222,12 +224,16 @@ def _checked(tree: Tree, step: Step, diff: bytes) -> Report:
     try:
         report = apply(diff, tree, rules)
     except DiffError as error:
+        from converter.engine.explain import damage
+
         told = damage(diff, error)
         raise _Refused(str(error), lambda _: told) from None
     if report.ok:
         return report
 
     def tell(history: Mapping[bytes, list[bytes]]) -> str:
+        from converter.engine.explain import explain
+
         return explain(diff, tree, rules, report, touched_by=history)
 
     raise _Refused(str(report.failure), tell)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from converter import upstream
-from converter.archives import base
-from converter.archives.base import Import
 from converter.archives.originals import Originals
-from converter.archives.unpacked import Unpacked
 from converter.errors import BaseMissing, BaseUnknown, CannotConvert, SpecDoesNotParse
 from converter.mirror import Mirror
 from converter.odb import GitTree, Repository
 from converter.text import text
 from converter.upstream import Found
 from specparse.plan import Archive, Plan, Skipped, Step, Unrepresented
+
+if TYPE_CHECKING:
+    from converter.archives.base import Import
+    from converter.archives.unpacked import Unpacked
 
 _LOOKS = 3  # traces at most, for a %prep that looks at the tree
 _LOOKED_AT = 1 << 22  # bytes of a file; what decides something is small
@@ -119,6 +120,8 @@ def find(
         if wanted.archives == "none":
             plan = _without(plan, plan.archives[1:])
         return Start(_told(plan, ()), tag.rev, tag.commit, tag.commit)
+    from converter.archives import base
+
     commit, imports = base.build(
         repo, archives, lambda archive: unpacked[archive.file], tag, committer, whole=whole
     )
@@ -139,6 +142,8 @@ def again(
 
     Archives are fetched if ``repo`` has forgotten what they hold. Raises SrcgitError of every kind.
     """
+    from converter.archives import base
+
     told = record.get("archives", [])
     imports = tuple(base.read(repo, archive) for archive in told)
     layouts = {

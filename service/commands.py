@@ -6,7 +6,6 @@ Imports are made when a command runs: ``srcgit plan`` must not wait for librarie
 from __future__ import annotations
 
 import json
-import logging
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -93,6 +92,8 @@ def backfill(
     DATE is 2026-11-01, a time, or an age such as 36h, 7d, 8w. The exit code is 1 if a build could
     not be converted.
     """
+    import logging
+
     from service import config as configuration
     from service import logs
     from service.backfill import enqueue

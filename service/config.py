@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,6 +94,8 @@ def load(path: Path | None) -> Config:
     """Return the configuration in ``path``, or the defaults. Raises WrongUsage: file, key, why."""
     if path is None:
         return _Section({}, "defaults").config()
+    import tomllib
+
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from converter import loose, upstream
+from converter.archives.originals import roomy
 from converter.build import Nvr
 from converter.convert import Request
 from converter.errors import NoSandbox, PkgGitInvalid, WrongUsage
 from converter.mirror import Mirror
 from converter.odb import Identity, Repository
 from converter.tree import File
-from converter.verification.verify import roomy
 from specparse import quilt, srpm
 from specparse.plan import Base, Plan, SandboxError, SpecError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,8 @@ class Progress:
         self._status: Status | None = None
         self._verbose = verbose
         if self._verbose:
+            import logging
+
             logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         elif sys.stderr.isatty():
             from rich.console import Console

@@ -5,17 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from converter.archives import unpacked
 from converter.archives.lookaside import Lookaside, Source, sources
-from converter.archives.unpacked import Unpacked
 from converter.engine.unpack import MAX_SIZE, UnpackError, unpack
 from converter.errors import CannotConvert, PatchDoesNotApply, PatchMissing, WrongUsage
 from converter.odb import Repository
 from converter.pkggit import Package
 from converter.text import text
 
+if TYPE_CHECKING:
+    from converter.archives.unpacked import Unpacked
+
 Progress = Callable[[str], None]
+
+
+def roomy() -> str:
+    """Return the directory for temporary files of any size."""
+    # file-hierarchy(7): /var/tmp is for what is too large for a /tmp in memory.
+    return os.environ.get("TMPDIR") or "/var/tmp"
 
 
 class Originals:
@@ -93,6 +101,8 @@ class Originals:
 
         Raises what file() and unpack() raise.
         """
+        from converter.archives import unpacked
+
         if self._package.source(name) is None:
             source = self._source(name)
             known = source.kind == "sha512" and unpacked.find(repo, name, source.hash)

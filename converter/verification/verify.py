@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from converter.archives.archive import members
 from converter.archives.base import Import
-from converter.archives.originals import Originals
+from converter.archives.originals import Originals, roomy
 from converter.errors import CannotConvert, CannotWork, NoSandbox, SpecDoesNotParse
 from converter.odb import Entry, GitTree, Repository
 from converter.pkggit import Package
@@ -71,12 +71,6 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="srcgit-verify-", dir=scratch or roomy()) as path:
         os.chmod(path, 0o755)  # the sandbox works under another uid
         return _Verification(subject, prepare, Path(path), progress, left).verdict()
-
-
-def roomy() -> str:
-    """Return the directory for temporary files of any size."""
-    # file-hierarchy(7): /var/tmp is for what is too large for a /tmp in memory.
-    return os.environ.get("TMPDIR") or "/var/tmp"
 
 
 class _Verification:
