@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -11,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from converter import VERSION, start, top, upstream
 from converter.archives.lookaside import Lookaside
-from converter.archives.originals import Originals
+from converter.archives.originals import Originals, roomy
 from converter.build import Build, Nvr, tag_name
 from converter.errors import (
     BaseMissing,
@@ -32,16 +33,9 @@ from converter.mirror import Mirror
 from converter.odb import Entry, GitTree, Identity, Repository, Stage
 from converter.pkggit import History, Package, PkgGit
 from converter.publish import evr_of, merge
-from converter.replay import Replay
-from converter.series import Failure, Patched
 from converter.start import Retrace, Start, Use, Wanted
 from converter.text import text
 from converter.upstream import Found
-from converter.verification.prepared import Prepared
-from converter.verification.prepared import commit as leave
-from converter.verification.verdict import Verdict
-from converter.verification.verify import Subject, roomy
-from converter.verification.verify import verify as against_prep
 from specparse.plan import (
     Header,
     Meanwhile,
@@ -52,6 +46,12 @@ from specparse.plan import (
     SpecError,
     Tracer,
 )
+
+if TYPE_CHECKING:  # what is slow to import, and not needed at once or not at all
+    from converter.replay import Replay
+    from converter.series import Failure, Patched
+    from converter.verification.prepared import Prepared
+    from converter.verification.verdict import Verdict
 
 Progress = Callable[[str], None]
 
@@ -203,10 +203,12 @@ def plan(
     trace: Tracer,
     progress: Progress = lambda stage: None,
     so_far: Callable[[Planned], None] = lambda planned: None,
+    configs: Callable[[Mapping[bytes, bytes]], None] = lambda made: None,
 ) -> Planned:
     """Return what %prep would apply, and on which base; needs no upstream.
 
-    ``so_far`` is called with as much of it as is known while %prep is still running.
+    ``so_far`` is called with as much of it as is known while %prep is still running, ``configs``
+    with the configuration files when it has just ended.
     Raises PkgGitInvalid, SpecDoesNotParse, NoSandbox, WrongUsage.
     """
     pkg_git = PkgGit(request.pkg_git)
@@ -217,18 +219,26 @@ def plan(
     if dist is None:  # "" is an answer: a quilt queue is for no release
         dist = (request.nvr and request.nvr.dist) or pkg_git.dist_of(commit)
     progress(f"reading {text(spec)}")
-    history = None if request.loose else package.history(spec)
+    history = functools.cache(lambda: None if request.loose else package.history(spec))
+
+    def begun() -> None:
+        history()  # goes on beside it
+        if not request.branch:
+            pkg_git.look_ahead(commit)
+        _import_series()
 
     def planned(made: Plan, *, whole: bool) -> Planned:
         nvr, doubts = _nvr(request.nvr, made, spec, package)
         made = replace(made, warnings=(*made.warnings, *doubts))
         patches = _patches(package, made)
-        known = history and (history.only if whole else history.of_all)(patches)
+        known = history()
+        if known is not None:
+            known = known.only(patches) if whole else known.of_all(patches)
         return Planned(nvr, dist, made, pkg_git, package, known, request.told_by)
 
     made = _traced(
         *(trace, package, spec, dist, request.arch),
-        so_far=lambda made: so_far(planned(made, whole=False)),
+        meanwhile=Meanwhile(begun, lambda made: so_far(planned(made, whole=False)), configs),
     )
     return planned(made, whole=True)
 
@@ -243,10 +253,11 @@ def named(request: Request, read: Reader) -> tuple[Nvr, tuple[str, ...]]:
     commit = pkg_git.resolve(request.rev)
     package = pkg_git.at(commit)
     spec = request.spec or package.spec(request.nvr.name if request.nvr else None)
-    with _scratch(package, spec) as scratch:
-        package.export(scratch, spec)
-        dist = request.dist or pkg_git.dist_of(commit)
-        header = read(scratch, spec, dist=dist, arch=request.arch)
+    dist = request.dist or pkg_git.dist_of(commit)
+    with _errors(package, spec):
+        header = read(
+            lambda directory: package.export(directory, spec), spec, dist=dist, arch=request.arch
+        )
     return _nvr(request.nvr, header, spec, package)
 
 
@@ -264,37 +275,41 @@ def _traced(
     arch: str,
     archives: Mapping[bytes, Sequence[bytes]] = {},
     base_files: Mapping[bytes, bytes] = {},
-    so_far: Callable[[Plan], None] = lambda plan: None,
+    meanwhile: Meanwhile | None = None,
 ) -> Plan:
     """Trace a package with what is known of its archives and its base. Our errors for the port's."""
-    with _scratch(package, spec) as scratch:
+    with _errors(package, spec):
         return trace(
-            scratch,
+            lambda directory: package.export(directory, spec),
             spec,
             dist=dist,
             arch=arch,
             archives=archives,
             base_files=base_files,
-            meanwhile=Meanwhile(lambda: package.export(scratch, spec), so_far=so_far),
+            meanwhile=meanwhile,
         )
 
 
 @contextmanager
-def _scratch(package: Package, spec: bytes) -> Iterator[Path]:
-    """Give a directory for the package's files; in the block the port's errors become ours."""
-    with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
-        Path(scratch).chmod(0o755)  # the sandbox reads it under another uid
-        try:
-            yield Path(scratch)
-        except SpecError as error:
-            raise SpecDoesNotParse(
-                error.what,
-                where=f"{package.url}#{package.commit.id[:12]} {text(spec)}"
-                + (f" {error.where}" if error.where else ""),
-                next_step=error.next_step,
-            ) from error
-        except SandboxError as error:
-            raise NoSandbox(error.what, where=error.where, next_step=error.next_step) from error
+def _errors(package: Package, spec: bytes) -> Iterator[None]:
+    """In the block the port's errors become ours."""
+    try:
+        yield
+    except SpecError as error:
+        raise SpecDoesNotParse(
+            error.what,
+            where=f"{package.url}#{package.commit.id[:12]} {text(spec)}"
+            + (f" {error.where}" if error.where else ""),
+            next_step=error.next_step,
+        ) from error
+    except SandboxError as error:
+        raise NoSandbox(error.what, where=error.where, next_step=error.next_step) from error
+
+
+def _import_series() -> None:
+    """Import what applies patches, which is a third of all imports, while the spec is parsed."""
+    import converter.engine.apply_git
+    import converter.replay  # noqa: F401
 
 
 def at_hand(planned: Planned, request: Request) -> Found | str:
@@ -384,7 +399,7 @@ def _convert(
             if request.nvr and (done := find(repo, request.nvr, request.variant)):
                 commit = PkgGit(request.pkg_git).resolve(request.rev)
                 return _checked(done, commit, repo, request)
-            planned = plan(request, trace, progress, ahead.so_far)
+            planned = plan(request, trace, progress, ahead.so_far, ahead.configs)
             if start.is_final(planned.plan, request.wanted):
                 _all_told(planned.plan)  # before upstream is asked for its base
         build = planned.build(request)
@@ -413,6 +428,10 @@ def _convert(
         raise SeriesFailed(result.failure, build, record)
     verdict = None
     if prepare is not None:
+        from converter.verification.prepared import commit as leave
+        from converter.verification.verify import Subject
+        from converter.verification.verify import verify as against_prep
+
         prepared: list[Prepared] = []
 
         def record_prep(directory: Path, verdict: Verdict) -> None:
@@ -467,6 +486,9 @@ def verify(
 
     Raises WrongUsage where there is no tag, and SrcgitError of every kind.
     """
+    from converter.verification.verify import Subject
+    from converter.verification.verify import verify as against_prep
+
     planned = plan(request, trace, progress)
     done = find(repo, planned.nvr, request.variant)
     if done is None:
@@ -561,6 +583,11 @@ class _Ahead:
         except SrcgitError:
             self.drop()
 
+    def configs(self, made: Mapping[bytes, bytes]) -> None:
+        """Have them written while the plan is completed: they are the most of the top commit."""
+        if self._replay is not None:
+            self._replay.stage.begin(map(top.file, made.values()))
+
     def start(self, planned: Planned, retrace: Retrace) -> Start:
         """Return where the series starts."""
         request = self._request
@@ -571,6 +598,8 @@ class _Ahead:
 
     def replay(self, planned: Planned, base: Start) -> Replay:
         """Return the series of ``planned`` on ``base``, applied; most of it may have been before."""
+        from converter.replay import Replay
+
         if self._replay is None or not self._replay.fits(planned, base):
             self.drop()
             originals = planned.originals(self._request, self._scratch, self._progress)

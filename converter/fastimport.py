@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,8 +14,7 @@ from converter.errors import RepositoryUnusable
 from converter.git import Git, Running
 
 NULL_ID = "0" * 40
-
-
+_PIPE = 1 << 20  # bytes: neither side waits for the other at each file
 # glibc asks the kernel for 128 KiB at a time: a fifth of a short import's time.
 _MALLOC = {"MALLOC_TOP_PAD_": str(16 << 20)}
 
@@ -47,6 +48,8 @@ class FastImport:
             f"--depth={self._depth}",
             env=_MALLOC,
         )
+        with contextlib.suppress(OSError):  # a user may have only so much of it
+            fcntl.fcntl(self._process.stdin, fcntl.F_SETPIPE_SZ, _PIPE)
         return self
 
     def __exit__(

@@ -15,13 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import pygit2
-from pygit2.enums import ConfigLevel, FileMode, ObjectType
-
 from converter.errors import RepositoryUnusable, TryAgain
 from converter.fastimport import NULL_ID, FastImport, delete, put
 from converter.git import Git, GitFailed
 from converter.tree import Edits, File
+
+# pygit2 reads all of the machine's certificates when it is imported, which takes its time; nothing
+# here asks a remote through it. Any directory will do.
+_CERTIFICATES = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": "/"}
+_said = {name: os.environ.get(name) for name in _CERTIFICATES}
+os.environ.update(_CERTIFICATES)
+import pygit2  # noqa: E402
+from pygit2.enums import ConfigLevel, FileMode, ObjectType  # noqa: E402
+
+for _name, _value in _said.items():
+    os.environ.pop(_name)
+    if _value is not None:
+        os.environ[_name] = _value
 
 # libgit2 ignores GIT_CONFIG_GLOBAL and would read the user's configuration: nobody's taste may
 # change an object id.
@@ -412,6 +422,7 @@ class Stage(FastImport):
         self._cache: OrderedDict[bytes, File] = OrderedDict()  # by path, as it is now
         self._cache_room = cache_bytes
         self._last = b""  # the path whose content was written last
+        self._begun: dict[File, _Written] = {}
 
     # -- a converter.tree.Tree ------------------------------------------------------------
 
@@ -479,7 +490,15 @@ class Stage(FastImport):
         self._parent = b":%d" % mark
         return mark
 
+    def begin(self, files: Iterable[File]) -> None:
+        """Write ``files``, each much like the one before it, which a later commit puts somewhere."""
+        for file in files:
+            self._begun[file] = _Written(file.mode, b":%d" % self.write_version(file.data))
+        self._last = b""
+
     def _write(self, path: bytes, file: File) -> _Written:
+        if self._begun and (begun := self._begun.get(file)):
+            return begun
         if file.mode == FileMode.COMMIT:
             return _Written(file.mode, file.data)
         if path == self._last:

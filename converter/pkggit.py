@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -17,6 +18,7 @@ from converter.text import text
 
 _DEVELOPMENT = ("rawhide", "main", "master")
 _LARGE = 16 << 20  # bytes of a file that is not read as a whole to be exported
+_BETWEEN_WORDS = bytes.maketrans(b"/\"'=", b"    ")  # as white space is
 _RELEASE_BRANCH = re.compile(r"f(\d+)(?:/master)?")
 
 
@@ -45,6 +47,8 @@ class PkgGit:
         self.url = mirror.location
         self._mirror = mirror
         self._holders: dict[str, list[str]] = {}  # asked for twice, and git walks history for it
+        self._development: dict[str, bool] = {}
+        self._asking = threading.Lock()
 
     @property
     def repository(self) -> Repository:
@@ -72,11 +76,25 @@ class PkgGit:
 
     def in_development(self, commit: str) -> bool:
         """Tell whether rawhide holds ``commit``; one walk, where holders() takes one a branch."""
-        heads = [
-            f"refs/{where}/{name}" for name in _DEVELOPMENT for where in ("heads", "remotes/*")
-        ]
-        known = self._holders.get(commit) or self._holders_among(commit, *heads)
-        return any(name in _DEVELOPMENT for name in known)
+        with self._asking:
+            if commit not in self._development:
+                heads = [
+                    f"refs/{where}/{name}"
+                    for name in _DEVELOPMENT
+                    for where in ("heads", "remotes/*")
+                ]
+                known = self._holders.get(commit) or self._holders_among(commit, *heads)
+                self._development[commit] = any(name in _DEVELOPMENT for name in known)
+            return self._development[commit]
+
+    def look_ahead(self, commit: str) -> None:
+        """Find out beside other work what branch_of() will ask."""
+
+        def ask() -> None:
+            with contextlib.suppress(Exception):  # branch_of() will meet it, too
+                self.in_development(commit)
+
+        threading.Thread(target=ask, daemon=True).start()
 
     def _holders_among(self, commit: str, *patterns: str) -> list[str]:
         out = self.repository.git.run(
@@ -152,6 +170,7 @@ class Package:
         self.url = pkg_git.url
         self._repository = pkg_git.repository
         self._tree: GitTree = pkg_git.repository.tree(commit)
+        self._specs: dict[bytes, bytes] = {}
         self._seen: dict[bytes, dict[bytes, Entry]] = {}  # spec -> what its build can see
 
     def entry(self, path: bytes) -> Entry | None:
@@ -160,8 +179,13 @@ class Package:
 
     def read(self, path: bytes) -> bytes | None:
         """Return the content of ``path``, links inside the package followed once; None if absent."""
+        if path in self._specs:
+            return self._specs[path]
         entry = self._entry(path)
-        return None if entry is None else self._tree.blob(entry)
+        data = None if entry is None else self._tree.blob(entry)
+        if data is not None and path.endswith(b".spec"):  # read again and again
+            self._specs[path] = data
+        return data
 
     def blob(self, path: bytes) -> str | None:
         """Return the id of the content of ``path``, as read() finds it."""
@@ -232,7 +256,7 @@ class Package:
         """
         if spec not in self._seen:
             text = self.read(spec) or b""
-            words = set(re.findall(rb"[^\s/\"'=]+", text))
+            words = set(text.translate(_BETWEEN_WORDS).split())
             whole = set(re.findall(rb"(?:_sourcedir\}?|RPM_SOURCE_DIR\}?)/([^\s/\"']+)/?", text))
             self._seen[spec] = {entry.path: entry for entry in self._used(words, whole)}
         return self._seen[spec]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from converter.build import Build
 from converter.errors import CannotConvert
 from converter.odb import Commit
 from converter.pkggit import Package, Provenance
 from converter.references import references
-from converter.series import Patched
 from converter.text import text
 from converter.tree import File
 from converter.verification.prepared import Prepared
 from specparse.plan import CHANGES, Plan, Step
+
+if TYPE_CHECKING:
+    from converter.series import Patched
 
 SERIES_JSON = b"fedora/series.json"
 
@@ -126,7 +128,12 @@ def files(package: Package, plan: Plan, series: Mapping[str, Any]) -> dict[bytes
         if name in (b"", b".", b"..") or b"/" in name or name.lower() == b".git":
             raise CannotConvert(f"a configuration file has an impossible name: {text(name)!r}")
         added[b"fedora/configs/" + name] = data
-    return {path: File(0o100644, data) for path, data in sorted(added.items())}
+    return {path: file(data) for path, data in sorted(added.items())}
+
+
+def file(data: bytes) -> File:
+    """Return a file as the top commit adds it."""
+    return File(0o100644, data)
 
 
 def commit_message(build: Build, pkg_git_commit: Commit) -> bytes:

@@ -5,8 +5,9 @@ Heavy imports wait until a command needs them: starting up is a tenth of a conve
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
-import logging
 import os
 import re
 import sys
@@ -184,11 +185,11 @@ def plan(**options: Any) -> None:
 
     BUILD is an NVR or a Koji build id, or PKG_GIT#COMMIT with a URL or a path.
     """
-    from converter import convert as pipeline
-    from converter.start import finished
-
     with Progress(options["verbose"]) as progress:
         asked = _asked(options)
+        from converter import convert as pipeline
+        from converter.start import finished
+
         planned = pipeline.plan(asked.request, asked.trace, progress)
         found = pipeline.at_hand(planned, asked.request)
         if found and not isinstance(found, str):
@@ -219,10 +220,6 @@ def convert(**options: Any) -> None:
 
     BUILD is an NVR or a Koji build id, or PKG_GIT#COMMIT with a URL or a path.
     """
-    from converter import convert as pipeline
-    from converter.odb import Repository
-    from converter.publish import publish_all
-
     if options["series"] and not options["base"]:
         raise WrongUsage("a series does not tell its base", next_step="name it with --base REV")
     if options["queue"]:
@@ -231,6 +228,10 @@ def convert(**options: Any) -> None:
     with Progress(options["verbose"]) as progress:
         prepare = _preparer(options) if options["verify"] or options["with_prep"] else None
         asked = _asked(options)
+        from converter import convert as pipeline
+        from converter.odb import Repository
+        from converter.publish import publish_all
+
         path = options["repo"] or (asked.package.repo if asked.package else None)
         if path is None:
             raise WrongUsage("no repository for the result", next_step="name one with --repo PATH")
@@ -345,10 +346,10 @@ def _preparer(options: dict[str, Any]) -> Preparer:
 
 def _defined(options: dict[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return rpmbuild's options as macros, and as words of the tag."""
-    from service import variants
-
     if not (options["having"] or options["lacking"] or options["defines"]):
         return {}, ()
+    from service import variants
+
     return variants.options(options["having"], options["lacking"], options["defines"])
 
 
@@ -488,6 +489,7 @@ class _Asked:
 
 def _asked(options: dict[str, Any]) -> _Asked:
     """Read BUILD or --series, and the options; asks Koji when BUILD is an NVR or an id."""
+    trace = None if options["series"] else _tracer(options)
     from converter.archives.lookaside import Lookaside
     from converter.build import Nvr
     from converter.mirror import Mirror
@@ -526,44 +528,39 @@ def _asked(options: dict[str, Any]) -> _Asked:
         "explode_from": Mirror(options["explode_from"], cache) if options["explode_from"] else None,
         "committer": (name.encode(), email.encode()),
     }
-    if options["series"]:
+    if trace is None:
         from service import inputs
 
         return _Asked(*inputs.queue(options["series"], options["guards"], shared), None)
     if options["srpm"]:
         from service import inputs
-        from specparse.trace import SandboxedTracer
 
-        tracer = SandboxedTracer(sandboxed=not options["no_sandbox"], defined=_defined(options)[0])
         # Without a file the kernel is configured all the same, and its upstream is large.
         packages = settings.packages if options["config"] else {}
 
         def configured(name: str) -> dict[str, Any]:
             return _configured(packages.get(name), shared, cache)
 
-        return _Asked(inputs.source_rpm(options["srpm"], shared, configured), tracer, None)
-    return _ask_build(
-        options["build"],
-        settings,
-        cache,
-        shared,
-        sandboxed=not options["no_sandbox"],
-        defined=_defined(options)[0],
-    )
+        return _Asked(inputs.source_rpm(options["srpm"], shared, configured), trace, None)
+    return _ask_build(options["build"], settings, cache, shared, trace)
+
+
+def _tracer(options: dict[str, Any]) -> Tracer:
+    """Return what makes the plan; its sandbox starts beside what is still to be imported."""
+    from specparse.trace import SandboxedTracer
+
+    trace = SandboxedTracer(sandboxed=not options["no_sandbox"], defined=_defined(options)[0])
+    trace.ahead()
+    click.get_current_context().call_on_close(trace.close)
+    return trace
 
 
 def _ask_build(
-    build: str,
-    settings: Config,
-    cache: Path,
-    shared: dict[str, Any],
-    sandboxed: bool,
-    defined: dict[str, str],
+    build: str, settings: Config, cache: Path, shared: dict[str, Any], trace: Tracer
 ) -> _Asked:
     from converter.build import Nvr
     from converter.convert import Request
     from converter.mirror import Mirror
-    from specparse.trace import SandboxedTracer
 
     location, hash_sign, rev = build.rpartition("#")
     public = None
@@ -586,7 +583,7 @@ def _ask_build(
     shared = {**shared, **_configured(package, shared, cache)}
     return _Asked(
         Request(Mirror(location, cache, known_as=public), rev, **shared),
-        SandboxedTracer(sandboxed=sandboxed, defined=defined),
+        trace,
         package,
     )
 
@@ -746,6 +743,7 @@ def _one_line(message: str) -> str:
 def main() -> None:
     """Run the command line; every way out has its exit code (design.md, "Command line")."""
     as_json = "--json" in sys.argv[1:]
+    atexit.register(gc.freeze)  # nothing of what is left need be collected, which takes its time
     try:
         status = cli.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
@@ -760,6 +758,8 @@ def main() -> None:
         sys.exit(141)
     except Exception as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:
+            import logging
+
             logging.exception("a bug in srcgit")
         bug = _Bug(
             f"a bug in srcgit: {type(error).__name__}: {error}",

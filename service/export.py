@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -312,29 +311,30 @@ class _Trial:
         if base is None:
             raise PlanError("no pkg-git is at hand to try it")
         spec = self._record["spec"].encode()
-        with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
-            base.export(Path(scratch), spec)
-            there = Checkout(Path(scratch))
-            changed = self._place.changes() if self._place.is_git else {}
-            gone = [name for name, data in changed.items() if data is None]
+        changed = self._place.changes() if self._place.is_git else {}
+        gone = [name for name, data in changed.items() if data is None]
+        dist = Nvr.parse(self._record["nvr"]).dist or ""
+
+        def write(scratch: Path) -> None:
+            base.export(scratch, spec)
+            there = Checkout(scratch)
             for name in [*gone, *(patch.encode() for patch in self._dropped if final)]:
                 there.remove(name)
             there.write({name: data for name, data in changed.items() if data is not None})
             there.write(files)
             # The sandbox reads it under another uid, whatever the umask is here.
-            for path in (Path(scratch), *Path(scratch).rglob("*")):
+            for path in scratch.rglob("*"):
                 if not path.is_symlink():
                     path.chmod(0o755 if path.is_dir() else 0o644)
-            dist = Nvr.parse(self._record["nvr"]).dist or ""
 
-            def traced(base_files: Mapping[bytes, bytes]) -> Plan:
-                asked = {"dist": dist, "arch": self._record["arch"]}
-                return self._trace(Path(scratch), spec, **asked, base_files=base_files)
+        def traced(base_files: Mapping[bytes, bytes]) -> Plan:
+            asked = {"dist": dist, "arch": self._record["arch"]}
+            return self._trace(write, spec, **asked, base_files=base_files)
 
-            plan = start.seeing(traced({}), self._base, traced)
-            if plan.unfinished:
-                raise PlanError(f"%prep does not get to its end: {plan.unfinished}")
-            return plan.steps
+        plan = start.seeing(traced({}), self._base, traced)
+        if plan.unfinished:
+            raise PlanError(f"%prep does not get to its end: {plan.unfinished}")
+        return plan.steps
 
     def _package(self) -> Package | None:
         if self._place.is_git:

@@ -143,11 +143,12 @@ class Plan:
 class Meanwhile:
     """What the caller does while a package is traced: a trace waits for other programs."""
 
-    starting: Callable[[], None] = lambda: None  # while the sandbox starts: write the files
     begun: Callable[[], None] = lambda: None  # while the spec is parsed
     # While %prep goes on, with the plan as far as it has come; each time with more. What comes
     # later may change it: only the plan that is returned counts.
     so_far: Callable[[Plan], None] = lambda plan: None
+    # When %prep has ended, with the plan's configs; what else it did is still being looked at.
+    configs: Callable[[Mapping[bytes, bytes]], None] = lambda made: None
 
 
 class Tracer(Protocol):
@@ -155,7 +156,7 @@ class Tracer(Protocol):
 
     def __call__(
         self,
-        package: Path,
+        export: Callable[[Path], None],
         spec: bytes,
         *,
         dist: str,
@@ -164,9 +165,9 @@ class Tracer(Protocol):
         base_files: Mapping[bytes, bytes] = ...,
         meanwhile: Meanwhile | None = None,
     ) -> Plan:
-        """Return the plan of ``spec`` (a path below ``package``, a directory of pkg-git's files).
+        """Return the plan of ``spec``, a path among the files of pkg-git.
 
-        ``dist`` is the release's dist tag with its dot (``.fc28``). ``archives`` are what is known
+        ``export`` writes these below a directory. ``dist`` is the release's dist tag with its dot (``.fc28``). ``archives`` are what is known
         of archives: the paths in them, those of directories with a slash at the end; where the main
         one is known, it is the base that patches move. ``base_files`` are those of a plan's
         ``looks`` that the base has, directories with a slash at the end. Raises PlanError.
@@ -177,7 +178,9 @@ class Tracer(Protocol):
 class Reader(Protocol):
     """Reads a spec without running its ``%prep``: all that a build's name needs."""
 
-    def __call__(self, package: Path, spec: bytes, *, dist: str, arch: str) -> Header:
+    def __call__(
+        self, export: Callable[[Path], None], spec: bytes, *, dist: str, arch: str
+    ) -> Header:
         """Return what ``spec`` calls its build; see Tracer. Raises PlanError."""
         ...
 

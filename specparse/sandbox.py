@@ -6,6 +6,8 @@ the reader to run by hand.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import selectors
 import shlex
@@ -16,9 +18,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from specparse.plan import SandboxError
 
+_PIPE = 1 << 20  # bytes: a worker need not wait for each of its answers to be read
 _SYSTEM = ("/usr", "/etc/alternatives", "/etc/rpm", "/etc/ld.so.cache", "/etc/ld.so.conf.d")
 _HOSTNAME = "srcgit"  # what a spec is told on every machine
 _MERGED = ("bin", "lib", "lib32", "lib64", "sbin")
@@ -45,16 +49,6 @@ class Done:
     stdout: bytes
     stderr: bytes
     broke: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What the caller does while a program runs."""
-
-    starting: Callable[[], None] = lambda: None  # before it is given its input
-    begun: Callable[[], None] = lambda: None  # after that
-    # with each line that it prints, as long as True is returned: such a line is no output
-    heard: Callable[[bytes], bool] = lambda line: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +113,13 @@ class Sandbox:
         words += ["--chdir", self.directory, "--", *limited, "--", *program]
         return [*_other_user(), *words]
 
-    def run(
-        self,
-        *program: str,
-        input: bytes = b"",
-        beside: Beside | None = None,
-    ) -> Done:
-        """Run ``program`` to its end or to the first limit. Raises SandboxError.
+    def run(self, *program: str) -> Done:
+        """Run ``program`` to its end or to the first limit. Raises SandboxError."""
+        with self.start(*program) as running:
+            return running.done()
 
-        Everything that it started ends with it (pid_namespaces(7)). The time that the work
-        ``beside`` it takes does not count.
-        """
-        beside = beside or Beside()
+    def start(self, *program: str) -> Running:
+        """Start ``program``. Raises SandboxError."""
         command = self.command(*program)
         try:
             process = subprocess.Popen(
@@ -146,66 +135,85 @@ class Sandbox:
             raise SandboxError(
                 f"the sandbox cannot be started: {error.strerror}", next_step="install bubblewrap"
             ) from error
-        with process:
-            try:
-                beside.starting()
-                try:
-                    assert process.stdin
-                    process.stdin.write(input)
-                    process.stdin.close()
-                except BrokenPipeError:
-                    pass  # its exit status says why
-                beside.begun()
-                return self._watched(process, beside.heard, shlex.join(command))
-            finally:
-                _end(process)
+        assert process.stdout
+        with contextlib.suppress(OSError):  # a user may have only so much of it
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE)
+        return Running(process, self.limits, shlex.join(command))
 
-    def _watched(
-        self,
-        process: subprocess.Popen[bytes],
-        heard: Callable[[bytes], bool],
-        command: str,
-    ) -> Done:
-        assert process.stdout and process.stderr
-        end = time.monotonic() + self.limits.wall
+
+class Running:
+    """A program in the sandbox, and everything that it started: all of it ends with the context.
+
+    (pid_namespaces(7))
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], limits: Limits, command: str) -> None:
+        self._process = process
+        self._limits = limits
+        self._command = command  # to run it by hand
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with self._process:
+            _end(self._process)
+
+    def give(self, input: bytes) -> None:
+        """Write its standard input, all of it."""
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(input)
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # its exit status says why
+
+    def done(self, heard: Callable[[bytearray], None] = lambda printed: None) -> Done:
+        """Wait for its end or the first limit, from now on. Raises SandboxError.
+
+        ``heard`` is called with what it has printed whenever that is more. What it takes away is
+        no output, and the time that it takes does not count.
+        """
+        process, limits = self._process, self._limits
+        assert process.stdin and process.stdout and process.stderr
+        if not process.stdin.closed:
+            self.give(b"")
+        end = time.monotonic() + limits.wall
         stdout = bytearray()
         out: dict[object, bytearray] = {process.stdout: stdout, process.stderr: bytearray()}
         broke = ""
-        listening = True
         with selectors.DefaultSelector() as ready:
             ready.register(process.stdout, selectors.EVENT_READ)
             ready.register(process.stderr, selectors.EVENT_READ)
             while ready.get_map() and not broke:
                 left = end - time.monotonic()
                 if left <= 0:
-                    broke = f"{self.limits.wall:g} seconds"
+                    broke = f"{limits.wall:g} seconds"
                 for key, _ in ready.select(max(left, 0)):
-                    data = os.read(key.fd, 1 << 16)
+                    data = os.read(key.fd, 1 << 20)
                     out[key.fileobj] += data
                     if not data:
                         ready.unregister(key.fileobj)
-                    if len(out[key.fileobj]) > self.limits.output:
-                        broke = f"{self.limits.output >> 20} MiB of output"
-                while listening and (length := stdout.find(b"\n")) >= 0:
-                    start = time.monotonic()
-                    listening = heard(bytes(stdout[:length]))
-                    if listening:
-                        del stdout[: length + 1]
-                    end += time.monotonic() - start
+                    if len(out[key.fileobj]) > limits.output:
+                        broke = f"{limits.output >> 20} MiB of output"
+                    if data and key.fileobj is process.stdout:
+                        start = time.monotonic()
+                        heard(stdout)
+                        end += time.monotonic() - start
         if broke:
             _end(process)
         else:
             try:
                 process.wait(max(end - time.monotonic(), 0.1))
             except subprocess.TimeoutExpired:
-                broke = f"{self.limits.wall:g} seconds"
+                broke = f"{limits.wall:g} seconds"
                 _end(process)
         done = Done(process.wait(), bytes(out[process.stdout]), bytes(out[process.stderr]), broke)
         if done.stderr.startswith((b"bwrap: ", b"setpriv: ", b"prlimit: ")):
             said = done.stderr.decode("utf-8", "replace").splitlines()[0]
             raise SandboxError(
                 f"the sandbox cannot be had: {said}",
-                next_step=f"allow user namespaces, or run by hand to see why: {command}",
+                next_step=f"allow user namespaces, or run by hand to see why: {self._command}",
             )
         return done
 

@@ -18,8 +18,21 @@ ZIPS = (".zip", ".jar", ".oxt", ".xpi")
 STANDIN_SHELL = "/srcgit/sh"  # where bash takes the place of sh, this is the quicker one
 STANDINS = ("patch", "git", "quilt", "hg", "make")
 
+_LOCATE = f"""
+top=$place archive=
+while [ -n "$top" ] && [ ! -e "$top/{MARKER}" ]; do top=${{top%/*}}; done
+if [ -n "$top" ]; then
+    for archive in "$top/{MARKER}"/archive.*; do break; done
+    archive=${{archive##*/archive.?.}}
+    archive=${{archive%=}}
+    printf = 2>/dev/null > "$top/{MARKER}/$call" || call=0
+fi
+"""
+_RECORD = r"""
+printf '%s\0' "$tool" "$call" "$archive" "$top" "$place" "$repository" "$input" "$#" "$@" >> @ROOT@/record
+"""
 _SCRIPT = rf"""
-tool=${{0##*/}}
+tool=${{0##*/}} call=$$
 place=$PWD last=
 enter() {{
     cd "$place"
@@ -41,14 +54,7 @@ for word; do
     esac
     last=$word
 done
-top=$place archive= call=$$
-while [ -n "$top" ] && [ ! -e "$top/{MARKER}" ]; do top=${{top%/*}}; done
-if [ -n "$top" ]; then
-    for archive in "$top/{MARKER}"/archive.*; do break; done
-    archive=${{archive##*/archive.?.}}
-    archive=${{archive%=}}
-    printf = 2>/dev/null > "$top/{MARKER}/$call" || call=0
-fi
+{_LOCATE}
 repository=
 if [ "$tool" = git ]; then
     repository=$place
@@ -76,7 +82,7 @@ if [ -n "$reads" ]; then
         ;;
     esac
 fi
-printf '%s\0' "$tool" "$call" "$archive" "$top" "$place" "$repository" "$input" "$#" "$@" >> @ROOT@/record
+{_RECORD}
 case $tool in
 git)
     case $word in init) cd "$place" && /usr/bin/mkdir -p .git ;; esac
@@ -94,6 +100,19 @@ esac
 exit 0
 """
 
+# A kernel's %prep calls make for each of its configurations, from a script in bash: as a function
+# that scripts inherit it needs no process.
+_FUNCTION = f"""
+make() {{
+    local - IFS=' ' tool=make call=$EPOCHREALTIME place=$PWD repository= input= top archive
+    set +Cefux
+    case " $* " in *" Makefile.config "*) command make "$@"; return ;; esac
+    {_LOCATE}
+    {_RECORD}
+}}
+export -f make
+"""
+
 
 def record(root: str) -> str:
     """Return the file of the records.
@@ -107,3 +126,8 @@ def record(root: str) -> str:
 def script(root: str) -> str:
     """Return the stand-in without its first line; ``root`` is the directory of all that is recorded."""
     return _SCRIPT.replace("@ROOT@", root)
+
+
+def functions(root: str) -> str:
+    """Return bash's part of the stand-ins: functions that take the place of scripts."""
+    return _FUNCTION.replace("@ROOT@", root)

@@ -2,8 +2,9 @@
 
 Started by the system's Python, which has rpm's binding; the standard library and the two modules
 beside it are all that it uses. Reads a request from standard input and answers on standard output,
-both JSON; file names travel with surrogateescape. Answers that say so are early: what was recorded
-when no patch had come for a moment. After the last one follow the contents of configuration files.
+both JSON, an object a line; file names travel with surrogateescape. Lines that say so are early: what
+was recorded when no patch had come for a moment; then configuration files, whose contents follow their
+line. The last is the answer.
 """
 
 from __future__ import annotations
@@ -26,10 +27,19 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from specparse.edits import edit
-from specparse.standin import ARCHIVE, MARKER, STANDIN_SHELL, STANDINS, ZIPS, record, script
+from specparse.standin import (
+    ARCHIVE,
+    MARKER,
+    STANDIN_SHELL,
+    STANDINS,
+    ZIPS,
+    functions,
+    record,
+    script,
+)
 
 # Where everything is: fixed in the sandbox, given where a person does without one.
 PACKAGE = os.environ.get("SRCGIT_PACKAGE", "/package")
@@ -44,6 +54,7 @@ REAL: dict[str, bytes] = {}  # files of the upstream base that %prep looks at
 KNOWN: dict[str, list[str]] = {}  # archive -> the paths in it, where that is known
 MADE: dict[str, dict[str, bytes]] = {}  # archive -> what stands in its place: path -> content
 TOPS: dict[str, str] = {}  # archive -> its one directory, "" for none
+_BETWEEN_WORDS = bytes.maketrans(b"/\"'=", b"    ")  # as white space is
 _SMALL = 4 << 20  # bytes of an archive in pkg-git that is read for what it holds
 _SMALL_UNPACKED = 64 << 20  # bytes
 _MOVES_BASE = re.compile(r"patch-\d.*\.(?:xz|bz2|gz)$")
@@ -84,7 +95,7 @@ def populate(spec: str) -> None:
     Of a subdirectory (the kernel's had 8,500 files) only what the spec names is linked by itself.
     """
     flat = {PACKAGE, f"{PACKAGE}/SOURCES", f"{PACKAGE}/SPECS", os.path.dirname(spec)}
-    words = set(re.findall(rb"[^\s/\"'=]+", read(spec)))
+    words = set(read(spec).translate(_BETWEEN_WORDS).split())
     for parent, directories, names in os.walk(PACKAGE):
         if parent == PACKAGE:
             names = names + directories
@@ -363,7 +374,7 @@ export HISTFILE=
 exec 9>>{TRACE}
 BASH_XTRACEFD=9
 PS4=$'\\001${{LINENO}} ${{PWD}}\\002'
-"""
+{functions(ROOT)}"""
 
 
 def run(prep: str, name: str, pause: Callable[[], None]) -> int:
@@ -386,7 +397,8 @@ def run(prep: str, name: str, pause: Callable[[], None]) -> int:
     environment = {
         "PATH": f"{ROOT}/standin:/usr/bin:/usr/sbin",
         "HOME": ROOT,
-        "LC_ALL": "C.UTF-8",
+        # LC_ALL would have each of some hundred processes read twelve files that say as much as C.
+        "LC_CTYPE": "C.UTF-8",
         "RPM_SOURCE_DIR": SOURCES,
         "RPM_BUILD_DIR": f"{BUILD}/BUILD",
         "RPM_BUILD_ROOT": f"{BUILD}/BUILDROOT/root",
@@ -437,7 +449,9 @@ def setup_names(prep: str) -> dict[str, str]:
     if made and archives:
         # What is to be unpacked in a directory of its own has none, unless %prep speaks of it.
         rest = re.sub(
-            r"(?m)^(?:cd|rm -rf|(?:/bin/)?mkdir -p) '[^'\n]+'$|[^\n]*/rpmuncompress .*", "", prep
+            r"(?m)^(?:(?:cd|rm -rf|(?:/bin/)?mkdir -p) '[^'\n]+'$|[^\n]*/rpmuncompress .*)",
+            "",
+            prep,
         )
         stem = _ARCHIVE.sub("", archives[0])
         known = re.search(rf"(?<![\w.+-]){re.escape(stem)}(?![\w+-]|\.\w)", rest)
@@ -617,15 +631,35 @@ def _may_change(word: str) -> bool:
     return word in _CHANGES or bool(re.match(r"%[A-Za-z_{]", word))
 
 
-def changes() -> list[str]:
-    """Return the commands of the trace that may change the tree, one for each line of %prep."""
+class Ran(NamedTuple):
+    """A command of %prep, as bash traced it."""
+
+    line: str  # its number in %prep
+    directory: str
+    command: str
+
+    @property
+    def name(self) -> str:
+        return self.command.split(" ", 1)[0].strip("'\n")
+
+
+def commands() -> list[Ran]:
+    """Return what %prep ran, in order."""
     text = read(TRACE, 64 << 20).decode("utf-8", "surrogateescape")
-    seen: dict[str, str] = {}
-    inside: dict[str, bool] = {}
+    ran = []
     for part in re.split(r"^\x01+", text, flags=re.MULTILINE)[1:]:
         place, _, command = part.partition("\x02")
         line, _, directory = place.partition(" ")
-        command = command.rstrip("\n")
+        ran.append(Ran(line, directory, command))
+    return ran
+
+
+def changes(ran: list[Ran]) -> list[str]:
+    """Return the commands that may change the tree, one for each line of %prep."""
+    seen: dict[str, str] = {}
+    inside: dict[str, bool] = {}
+    for each in ran:
+        line, directory, command = each.line, each.directory, each.command.rstrip("\n")
         if not _may_change(command.split(" ", 1)[0].strip("'")):
             continue
         try:
@@ -689,14 +723,12 @@ def _new(directory: str, top: str, made: dict[str, bytes]) -> list[str]:
     return found
 
 
-def last() -> str:
+def last(ran: list[Ran]) -> str:
     """Return the last commands that were run, exit left out: where %prep stopped."""
-    text = read(TRACE, 64 << 20)[-4000:].decode("utf-8", "surrogateescape")
-    commands = [part.partition("\x02")[2].strip() for part in text.split("\x01")[1:]]
     told = [
         c
-        for c in commands
-        if c
+        for each in ran[-20:]
+        if (c := each.command.strip())
         and not c.startswith(("exit", "local ", "srcgit_error", "set ", "shift", "printf 'exit"))
     ]
     return " ; ".join(told[-2:]).replace(f"{SOURCES}/", "")
@@ -708,26 +740,24 @@ _LOOKS = {
 }  # fmt: skip
 
 
-def looks(prep: str, *, to_its_end: bool) -> list[str]:
+def looks(prep: str, ran: list[Ran], *, to_its_end: bool) -> list[str]:
     """Return the files of the unpacked tree that %prep tests, reads or searches.
 
     Where it does not come to its end, those that it names at all: any program may have looked
     (sha256sum, cpp), and what comes later would look, too.
     """
-    text = read(TRACE, 64 << 20).decode("utf-8", "surrogateescape")
     found: dict[str, None] = {}
     tops: dict[str, str] = {}
     redirected = re.findall(r"<\s*([\w.][\w./+-]*)", prep)  # xtrace shows no redirections
-    for part in re.split(r"^\x01+", text, flags=re.MULTILINE)[1:]:
-        place, _, command = part.partition("\x02")
-        directory = place.partition(" ")[2]
+    for each in ran:
+        directory, command = each.directory, each.command
         top = (
             tops[directory] if directory in tops else tops.setdefault(directory, top_of(directory))
         )
         if not top:
             continue
         words = [*redirected]
-        if command.split(" ", 1)[0].strip("'") in _LOOKS:
+        if each.name in _LOOKS:
             with contextlib.suppress(ValueError):
                 words += shlex.split(command)[1:]
         if "-i" in words:
@@ -747,13 +777,9 @@ def looks(prep: str, *, to_its_end: bool) -> list[str]:
 _PASSES_BY = {"for", "[", "[[", "test", "local", "shift", "set"}
 
 
-def unread(patches: list[str]) -> list[str]:
+def unread(patches: list[str], ran: list[Ran]) -> list[str]:
     """Return the patches that no command names, but for tests and the heads of loops."""
-    text = read(TRACE, 64 << 20).decode("utf-8", "surrogateescape")
-    commands = (
-        part.partition("\x02")[2] for part in re.split(r"^\x01+", text, flags=re.MULTILINE)[1:]
-    )
-    named = "\n".join(c for c in commands if c.split(" ", 1)[0].strip("'\n") not in _PASSES_BY)
+    named = "\n".join(each.command for each in ran if each.name not in _PASSES_BY)
     return [patch for patch in patches if patch not in named]
 
 
@@ -789,7 +815,7 @@ def configs() -> dict[str, bytes]:
 
 
 def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
-    """Parse, run, and ``send`` what came of it: a reply, then the contents of files that it lists."""
+    """Parse, run, and ``send`` what came of it."""
     import rpm
 
     for directory in ("SOURCES", "BUILD", "BUILDROOT/root"):
@@ -875,7 +901,9 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
 
     status = run(prep, tag("name") or "", lambda: send({"early": True} | recorded()))
     made = configs()
-    changed, ended = changes(), read(END).decode("ascii", "replace")
+    send({"configs": {name: len(data) for name, data in made.items()}}, *made.values())
+    ran = commands()
+    changed, ended = changes(ran), read(END).decode("ascii", "replace")
     if re.search(rb"prep\.sh: line \d+: syntax error", read(f"{ROOT}/prep.out")):
         ended = "syntax error"  # whatever upstream's files are
     send(
@@ -884,17 +912,17 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
             "end": ended,
             "signal": max(-status, 0),
             "errors": errors()[:200],
-            "last": last(),
+            "last": last(ran),
             "changes": [*changed, *written(prep, buildsubdir, changed)],
-            "looks": looks(prep, to_its_end=ended in ("end", "exit 0")),
-            "unread": unread(patches),
-            "configs": {name: len(data) for name, data in made.items()},
-        },
-        *made.values(),
+            "looks": looks(prep, ran, to_its_end=ended in ("end", "exit 0")),
+            "unread": unread(patches, ran),
+        }
     )
 
 
 def main() -> None:
+    import rpm  # noqa: F401  before there is a request: a worker may be started ahead of it
+
     request = json.load(sys.stdin)
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a spec prints while it is parsed is not an answer

@@ -32,6 +32,15 @@ PATCH = b"--- a/README\n+++ b/README\n@@ -0,0 +1 @@\n+hello\n"
 Traced = Callable[..., Plan]
 
 
+def copied(package: Path) -> Callable[[Path], None]:
+    """Return what gives a tracer the files of ``package``."""
+
+    def export(to: Path) -> None:
+        shutil.copytree(package, to, symlinks=True, dirs_exist_ok=True)
+
+    return export
+
+
 @pytest.fixture
 def package() -> Iterator[Path]:
     """A directory that other accounts reach: pytest's own they do not."""
@@ -63,7 +72,9 @@ def traced(package: Path) -> Traced:
                 continue
             path.write_bytes(content.encode() if isinstance(content, str) else content)
         tracer = SandboxedTracer(limits=limits or Limits())
-        return tracer(package, os.fsencode(spec), **{"dist": ".fc28", "arch": "x86_64", **named})
+        return tracer(
+            copied(package), os.fsencode(spec), **{"dist": ".fc28", "arch": "x86_64", **named}
+        )
 
     return make
 

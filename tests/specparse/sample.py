@@ -28,6 +28,7 @@ from specparse.macros import SOURCES, macros
 from specparse.plan import Plan, PlanError
 from specparse.sandbox import Limits, Sandbox
 from specparse.trace import SandboxedTracer
+from tests.specparse.conftest import copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,10 @@ def attempt(mirror: Path, one: Sampled) -> Outcome:
         start = time.monotonic()
         try:
             outcome.plan = SandboxedTracer(limits=Limits(wall=120))(
-                package, specs[0].encode(), dist=dist(one), arch="x86_64"
+                copied(package),
+                specs[0].encode(),
+                dist=dist(one),
+                arch="x86_64",
             )
         except PlanError as error:
             outcome.error = " ".join(filter(None, [error.what, error.where]))

@@ -12,7 +12,7 @@ import pytest
 
 from specparse.plan import Archive, SpecError, Step
 from specparse.trace import SandboxedTracer
-from tests.specparse.conftest import HEAD, PATCH, Traced
+from tests.specparse.conftest import HEAD, PATCH, Traced, copied
 
 ONE = "Source1: extra-3.tar.gz\nPatch1: one.patch\n"
 FILES = {"one.patch": PATCH}
@@ -96,7 +96,9 @@ def known(
     preamble: str = ONE,
 ) -> tuple[list[Archive], list[Step]]:
     traced(preamble, prep, FILES)
-    plan = SandboxedTracer()(package, b"demo.spec", dist=".fc28", arch="x86_64", archives=archives)
+    plan = SandboxedTracer()(
+        copied(package), b"demo.spec", dist=".fc28", arch="x86_64", archives=archives
+    )
     return list(plan.archives), list(plan.steps)
 
 
@@ -155,7 +157,9 @@ def test_what_moves_the_base_is_a_patch_where_the_archive_is_the_base(
     text = HEAD.replace("Source0: demo-1.2.tar.xz\n", preamble)
     traced("", files=FILES, whole=text + "%description\n%prep\n%setup -q -n linux-4.15\nxzcat %{PATCH1} | patch -p1\n%changelog\n")  # fmt: skip
     plans = [
-        SandboxedTracer()(package, b"demo.spec", dist=".fc28", arch="x86_64", archives=archives)
+        SandboxedTracer()(
+            copied(package), b"demo.spec", dist=".fc28", arch="x86_64", archives=archives
+        )
         for archives in ({}, {b"linux-4.15.tar.xz": [b"linux-4.15/Makefile"]})
     ]
     assert [plan.base.rev for plan in plans] == ["v4.15.3", "v4.15"]

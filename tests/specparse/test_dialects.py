@@ -5,13 +5,15 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from specparse.plan import Meanwhile, Plan, SpecError, Step
 from specparse.trace import SandboxedTracer
-from tests.specparse.conftest import PATCH, Traced
+from tests.specparse.conftest import PATCH, Traced, copied
 
 TWO = "Patch1: one.patch\nPatch2: two.patch\n"
 FILES = {"one.patch": PATCH, "two.patch": PATCH + b"\n"}
@@ -206,8 +208,27 @@ def test_without_the_sandbox_the_plan_is_the_same(traced: Traced, package: Path)
     prep = "%setup -q\n%patch -P 1 -p1\ncat %{PATCH2} | patch -p1\nmv COPYING LICENSE"
     confined = traced(TWO, prep, FILES)
     tracer = SandboxedTracer(sandboxed=False)
-    assert tracer(package, b"demo.spec", dist=".fc28", arch="x86_64") == confined
+    assert tracer(copied(package), b"demo.spec", dist=".fc28", arch="x86_64") == confined
     assert [s.patch for s in confined.steps] == [ONE, OTHER]
+
+
+def test_a_sandbox_started_ahead_serves_one_trace_and_goes_with_its_directory(
+    traced: Traced, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = traced(TWO, "%setup -q\n%patch -P 1 -p1", FILES)
+    with tempfile.TemporaryDirectory(prefix="srcgit-test-") as room:
+        Path(room).chmod(0o755)
+        monkeypatch.setenv("TMPDIR", room)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        tracer = SandboxedTracer()
+        tracer.ahead()
+        tracer.ahead()
+        assert len(os.listdir(room)) == 2
+        assert tracer(copied(package), b"demo.spec", dist=".fc28", arch="x86_64") == plan
+        assert len(os.listdir(room)) == 1
+        tracer.close()
+        assert not os.listdir(room)
+        assert tracer(copied(package), b"demo.spec", dist=".fc28", arch="x86_64") == plan
 
 
 def test_files_that_prep_tests_come_from_the_base(traced: Traced, package: Path) -> None:
@@ -221,7 +242,9 @@ def test_files_that_prep_tests_come_from_the_base(traced: Traced, package: Path)
     assert not any(path.startswith(b"-") for path in plan.looks)
     base = {b"configure.ac": b"AC_INIT", b"src/main.c": b"/* broken */"}
     assert traced(TWO, prep, FILES).unread == (ONE, OTHER)
-    plan = SandboxedTracer()(package, b"demo.spec", dist=".fc28", arch="x86_64", base_files=base)
+    plan = SandboxedTracer()(
+        copied(package), b"demo.spec", dist=".fc28", arch="x86_64", base_files=base
+    )
     assert [s.patch for s in plan.steps] == [ONE, OTHER]
 
 

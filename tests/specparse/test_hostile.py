@@ -14,7 +14,7 @@ import pytest
 from specparse.plan import Plan, SpecError
 from specparse.sandbox import Limits, Sandbox
 from specparse.trace import SandboxedTracer
-from tests.specparse.conftest import PATCH, Traced
+from tests.specparse.conftest import PATCH, Traced, copied
 
 SHORT = Limits(wall=2, cpu=2, memory=1 << 30, file=64 << 20, processes=64, output=1 << 20)
 PATCHED = "Patch1: fix.patch\n"
@@ -156,7 +156,7 @@ def test_a_spec_that_is_a_link_outside(package: Path) -> None:
     (package / "demo.spec").symlink_to("/etc/passwd")
     tracer = SandboxedTracer()
     with pytest.raises(SpecError, match="link"):
-        tracer(package, b"demo.spec", dist=".fc28", arch="x86_64")
+        tracer(copied(package), b"demo.spec", dist=".fc28", arch="x86_64")
 
 
 @pytest.mark.parametrize("name", ["a b.spec", "a\nb.spec", "a'$(touch x)\".spec", "caf\udce9.spec"])

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from specparse.plan import SandboxError
-from specparse.sandbox import Beside, Limits, Sandbox
+from specparse.sandbox import Limits, Sandbox
 
 
 def sh(script: str, **more: object) -> tuple[int, bytes]:
@@ -98,16 +98,19 @@ def test_a_missing_bubblewrap_names_its_package(monkeypatch: pytest.MonkeyPatch)
     assert "install the package" in caught.value.next_step
 
 
-def test_what_is_done_beside_it_is_heard_and_does_not_count() -> None:
-    order: list[bytes] = []
+def test_what_is_heard_is_no_output_and_hearing_does_not_count() -> None:
+    heard: list[bytes] = []
 
-    def heard(line: bytes) -> bool:
-        order.append(line)
-        time.sleep(2)
-        return line == b"one"
+    def hear(printed: bytearray) -> None:
+        while len(heard) < 2 and b"\n" in printed:
+            line, _, rest = bytes(printed).partition(b"\n")
+            heard.append(line)
+            printed[:] = rest
+            time.sleep(2)
 
-    beside = Beside(lambda: order.append(b"starting"), lambda: order.append(b"begun"), heard)
     program = "read word; echo one; sleep 0.1; echo $word; echo three"
-    done = Sandbox(limits=Limits(wall=2)).run("/bin/sh", "-c", program, input=b"2\n", beside=beside)
-    assert order == [b"starting", b"begun", b"one", b"2"]
-    assert (done.stdout, done.broke) == (b"2\nthree\n", "")
+    with Sandbox(limits=Limits(wall=2)).start("/bin/sh", "-c", program) as running:
+        running.give(b"2\n")
+        done = running.done(hear)
+    assert heard == [b"one", b"2"]
+    assert (done.stdout, done.broke) == (b"three\n", "")
