@@ -37,6 +37,7 @@ from converter.start import Retrace, Start, Use, Wanted
 from converter.text import text
 from converter.upstream import Found
 from specparse.plan import (
+    CHANGES,
     Header,
     Meanwhile,
     Plan,
@@ -180,8 +181,19 @@ class SeriesFailed(PatchDoesNotApply):
         )
         base = record["base"]
         start = f"{base['rev'] or base['commit']} ({base['how']})"
-        self.report = f"{failure.report}The series starts at {start}.\n"
+        self.report = f"{failure.report}The series starts at {start}.\n" + _besides(record)
         self.series = _series_contract(record)
+
+
+def _besides(record: dict[str, Any]) -> str:
+    """Return what %prep may have done before a patch that applies only after it (dos2unix, sed)."""
+    did = [u["command"].splitlines()[0] for u in record["unrepresented"] if u["why"] == CHANGES]
+    if not did:
+        return ""
+    lines = [f"  {command[:200]}" for command in did[:3]]
+    lines += [f"  and {len(did) - 3} more"] if len(did) > 3 else []
+    told = "%prep changes files besides, perhaps before this patch; the series is without that:"
+    return "\n".join([told, *lines, ""])
 
 
 @contextmanager

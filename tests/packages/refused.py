@@ -1,6 +1,8 @@
 """What cannot be told from pkg-git, or fails: refused with the reason, rather than guessed."""
 
-from tests.packages.model import BOTH, ONE, TWO, Package, git_diff, replaced
+from tests.packages.model import BOTH, ONE, TWO, Edit, Package, git_diff, replaced
+
+UNIX: Edit = {"src/dos.c": replaced("\r\n", "\n")}
 
 PACKAGES = [
     Package("patch -o", "%setup -q\npatch -p1 -o out < %{PATCH1}", {"one.patch": ONE}, refused="-o"),
@@ -13,5 +15,6 @@ PACKAGES = [
     Package("git reset", "%autosetup -p1 -S git\ngit reset -q --hard HEAD~1", BOTH, refused="git reset"),
     Package("git cherry-pick", "%autosetup -p1 -S git\ngit revert --no-edit HEAD", BOTH, refused="git revert"),
     Package("a patch that applies in part, || :", "%setup -q\npatch -p1 < %{PATCH1} || :\n%patch -P 2 -p1", {"bad.patch": git_diff({"src/main.c": replaced("result = 99", "result = 100")}, on=[{"src/main.c": replaced("result = 15", "result = 99")}]), "two.patch": TWO}, refused="not found"),
+    Package("patches for files that %prep changes before", "%setup -q\nsed -i 's/\\r$//' src/dos.c\npatch -p1 < %{PATCH1}", {"unix.patch": git_diff({"src/dos.c": replaced("int result = 8;", "int result = 9;")}, on=[UNIX])}, beside={"sed -i 's/\\r$//' src/dos.c": []}, refused="not found"),
     Package("applied already, -N || :", "%setup -q\n%patch -P 1 -p1\npatch -p1 -N -r - < %{PATCH1} || :\npatch -p1 < %{PATCH2}", BOTH, refused="applied already"),
 ]  # fmt: skip

@@ -195,8 +195,10 @@ def told(back: Exported, trouble: str) -> None:
 def test_refused(package: Package, upstream: Upstream, scratch: Path) -> None:
     trial = Trial(package, upstream, scratch)
     trial.rpmbuild()
-    with pytest.raises(CannotConvert, match=package.refused):
+    with pytest.raises(CannotConvert, match=package.refused) as refused:
         pipeline.convert(trial.request, trial.repo, SandboxedTracer())
+    report = getattr(refused.value, "report", "")
+    assert all(command in report for command in package.beside)
     assert not [ref for ref in trial.repo.refs("refs") if "failed" not in ref]
 
 
