@@ -151,7 +151,7 @@ class Explosion:
         if rest:
             self._residue = applied > 0
             draft = self._labelled(plain) if applied else plain
-            yield draft, Report(rest, whole.placed)
+            yield draft, Report(rest, whole.offset, whole.fuzz)
         wrong = [text(path) for path, file in goal.items() if tree.get(path) != file]
         if wrong:
             raise AssertionError(f"the exploded series is not the monolith: {wrong}")

@@ -48,14 +48,16 @@ class Refused(Exception):
         self.failure = Failure(reason, file or b"", hunk, detail)
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """Where a hunk went: the line (from 1), how far from where it was said to be, with what fuzz."""
+@dataclass(slots=True)
+class Moved:
+    """How far hunks went from where they were said to be, and with what fuzz: the most of any."""
 
-    file: bytes
-    line: int
-    offset: int
-    fuzz: int
+    offset: int = 0  # lines
+    fuzz: int = 0  # lines
+
+    def by(self, offset: int, fuzz: int) -> None:
+        self.offset = max(self.offset, abs(offset))
+        self.fuzz = max(self.fuzz, fuzz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +65,13 @@ class Report:
     """What became of a diff: the changed files (None: deleted), or why there are none."""
 
     changes: Mapping[bytes, File | None] = field(default_factory=dict)
-    placed: tuple[Placed, ...] = ()
+    offset: int = 0  # lines, the largest of any hunk
+    fuzz: int = 0  # lines, the largest of any hunk
     failure: Failure | None = None
 
     @property
     def ok(self) -> bool:
         return self.failure is None
-
-    @property
-    def offset(self) -> int:
-        return max((abs(placed.offset) for placed in self.placed), default=0)
-
-    @property
-    def fuzz(self) -> int:
-        return max((placed.fuzz for placed in self.placed), default=0)
 
 
 def apply(diff: bytes, tree: Tree, rules: Rules) -> Report:
@@ -89,9 +84,9 @@ def apply(diff: bytes, tree: Tree, rules: Rules) -> Report:
     below = _Below(tree, rules.directory) if rules.directory else tree
     try:
         if rules.tool == "patch":
-            changes, placed = apply_patch.apply(diff, below, rules)
+            changes, moved = apply_patch.apply(diff, below, rules)
         else:
-            changes, placed = apply_git.apply(diff, below, rules)
+            changes, moved = apply_git.apply(diff, below, rules)
     except Refused as refused:
         return Report(failure=refused.failure)
     if rules.directory:
@@ -100,7 +95,7 @@ def apply(diff: bytes, tree: Tree, rules: Rules) -> Report:
     same = [path for path, file in changes.items() if tree.get(path) == file]
     for path in same:
         del changes[path]
-    return Report(changes, tuple(placed))
+    return Report(changes, moved.offset, moved.fuzz)
 
 
 class _Below:

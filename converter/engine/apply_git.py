@@ -10,7 +10,7 @@ import fnmatch
 import re
 from collections.abc import Iterable
 
-from converter.engine.apply import Placed, Refused, Rules, check_length
+from converter.engine.apply import Moved, Refused, Rules, check_length
 from converter.engine.binary import blob_id
 from converter.engine.diff import DiffError, FilePatch
 from converter.engine.diff_git import git_patches
@@ -29,8 +29,8 @@ _HARMLESS = {
 _TYPE, _REGULAR, _LINK, _SUBMODULE = 0o170000, 0o100000, 0o120000, 0o160000
 
 
-def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | None], list[Placed]]:
-    """Return the changes and where each hunk went. Raises Refused, DiffError."""
+def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | None], Moved]:
+    """Return the changes and how far hunks moved. Raises Refused, DiffError."""
     options = _Options(rules)
     patches: list[FilePatch] = []
     found = False
@@ -47,7 +47,7 @@ def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | Non
         patches.reverse()
     work = _Work(tree, options, rules, patches)
     made = [work.check(patch) for patch in patches]
-    return work.written(made), work.placed
+    return work.written(made), work.moved
 
 
 class _Options:
@@ -110,7 +110,8 @@ class _Work:
     ) -> None:
         self._tree = tree
         self._options = options
-        self.placed: list[Placed] = []
+        self._reverse = rules.reverse
+        self.moved = Moved()
         self._results: dict[bytes, _Made] = {}  # fn_table: what earlier patches left
         self._gone: set[bytes] = set()  # PATH_WAS_DELETED
         self._going = {  # PATH_TO_BE_DELETED
@@ -207,7 +208,7 @@ class _Work:
             return b"Subproject commit " + file.data + b"\n"
         if file is not None and patch.old_mode & _TYPE != _SUBMODULE:
             return file.data
-        patch.hunks = []  # "no way to apply subproject patch without looking at the index"
+        patch.hunks = ()  # "no way to apply subproject patch without looking at the index"
         return b""
 
     def _below_file(self, path: bytes) -> bool:
@@ -246,16 +247,17 @@ class _Work:
             return image
         work = Image(image, context=self._options.context, zero=self._options.unidiff_zero)
         for number, hunk in enumerate(patch.hunks, 1):
-            found = work.apply(hunk)
-            if found is None:
+            if self._reverse:
+                hunk = hunk.swapped()
+            moved = work.apply(hunk)
+            if moved is None:
                 raise Refused(
                     "NoMatchingLines",
                     name,
                     f"patch does not apply: its lines are not found near line {hunk.old_start}",
                     number,
                 )
-            line, offset = found
-            self.placed.append(Placed(name, line + 1, offset, 0))
+            self.moved.by(moved, 0)
         return work.data
 
     # -- all of them -----------------------------------------------------------------------
@@ -349,13 +351,12 @@ def _binary(patch: FilePatch, image: bytes, name: bytes) -> bytes:
 
 
 def _reversed(patch: FilePatch) -> FilePatch:
-    """apply.c, reverse_patches; modes as git has it since 2.43, which keeps a file's own."""
+    """apply.c, reverse_patches, but for the hunks; modes as git has it since 2.43, which keeps a file's own."""
     patch.old, patch.new = patch.new, patch.old
     if patch.new_mode or patch.is_delete:
         patch.old_mode, patch.new_mode = patch.new_mode, patch.old_mode
     patch.is_new, patch.is_delete = patch.is_delete, patch.is_new
     patch.old_id, patch.new_id = patch.new_id, patch.old_id
-    patch.hunks = [hunk.swapped() for hunk in patch.hunks]
     if patch.binary:
         patch.binary = (patch.binary[1], patch.binary[0])
     return patch

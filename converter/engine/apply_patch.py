@@ -9,11 +9,11 @@ around. A call without it has nobody to answer, and each question gets patch's d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from converter.engine.apply import Placed, Refused, Rules, check_length, check_path
-from converter.engine.diff import FilePatch, Hunk
+from converter.engine.apply import Moved, Refused, Rules, check_length, check_path
+from converter.engine.diff import FilePatch, Hunk, split_lines
 from converter.engine.diff_patch import patch_patches
 from converter.engine.place import Text
 from converter.tree import File, Overlay, Tree, parents
@@ -22,18 +22,18 @@ _KNOWN = {"-E", "-N", "-f", "-l", "-t", "--binary"}
 _REGULAR, _LINK = 0o100000, 0o120000
 
 
-def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | None], list[Placed]]:
-    """Return the changes and where each hunk went. Raises Refused, DiffError."""
+def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | None], Moved]:
+    """Return the changes and how far hunks moved. Raises Refused, DiffError."""
     unknown = set(rules.options) - _KNOWN
     if unknown:
         raise Refused("UnknownOption", None, f"patch {' '.join(sorted(unknown))} is not supported")
     work = _Work(tree)
-    placed: list[Placed] = []
+    moved = Moved()
     given = rules.options
     for patch in patch_patches(diff, rules.strip, binary="--binary" in given, loose="-l" in given):
         check_length(patch)
-        work.apply(patch, rules, placed)
-    return work.finish(), placed
+        work.apply(patch, rules, moved)
+    return work.finish(), moved
 
 
 def _plain(path: bytes) -> bytes:
@@ -130,7 +130,7 @@ class _Work:
 
     # -- one file --------------------------------------------------------------------------
 
-    def apply(self, patch: FilePatch, rules: Rules, placed: list[Placed]) -> None:
+    def apply(self, patch: FilePatch, rules: Rules, moved: Moved) -> None:
         """src/patch.c, main: one round of its loop."""
         if patch.trouble:
             raise Refused("NotSupported", patch.new or patch.old, patch.trouble)
@@ -171,7 +171,7 @@ class _Work:
             raise Refused("BinaryPatch", target, "patch does not do git's binary diffs")
         if patch.prereq and "-f" not in rules.options:
             _check_revision(patch.prereq, file.data if file else b"", name)
-        data = self._hunks(patch, file, target, rules, placed)
+        data = self._hunks(patch, file, target, rules, moved)
         self._store(patch, name, target, file, inode, data, kind, "-E" in rules.options)
 
     def _store(
@@ -294,7 +294,7 @@ class _Work:
         file: File | None,
         target: bytes,
         rules: Rules,
-        placed: list[Placed],
+        moved: Moved,
     ) -> bytes:
         """src/patch.c, main: each hunk with more and more fuzz; the first may be turned around."""
         loose = "-l" in rules.options
@@ -334,7 +334,7 @@ class _Work:
                 raise Refused("CreatingFileThatExists", target, "the file exists", number)
             if not output.take(place, where, fuzz):
                 raise Refused("MisorderedHunks", target, "it comes before the last one", number)
-            placed.append(Placed(target, where, where - place.first, fuzz))
+            moved.by(where - place.first, fuzz)
         return output.finish()
 
 
@@ -343,20 +343,23 @@ class _Place:
 
     def __init__(self, hunk: Hunk, loose: bool) -> None:
         self.hunk = hunk
-        self.lines = [line[1:] for line in hunk.lines if line[:1] != b"+"]
-        self._whole = hunk.complete
+        self.block, self.new = hunk.sides()
+        self._lines: list[bytes] | None = None  # where they are not just those of the block
+        self._whole = hunk.complete or loose
+        if loose or not hunk.complete:
+            self._lines = [line[1:] for line in hunk.lines if line[:1] != b"+"]
         if loose:
-            self.lines = [_loosened(line) for line in self.lines]
-            self._whole = True
-        self.block = b"".join(self.lines)
-        self.count = len(self.lines)
+            self._lines = [_loosened(line) for line in self._lines or ()]
+            self.block = b"".join(self._lines)
+        self.count = hunk.old_count
         self.first = hunk.old_start + (not hunk.old_count)  # append rather than insert
 
     def trimmed(self, prefix: int, suffix: int) -> bytes | None:
         """Return the lines without some context; None where no file can have them."""
         if not prefix and not suffix and self._whole:
             return self.block
-        lines = self.lines[prefix : self.count - suffix]
+        lines = split_lines(self.block) if self._lines is None else self._lines
+        lines = lines[prefix : self.count - suffix]
         # Only the last line of a file is incomplete, and no line is empty.
         if not self._whole and not (all(lines) and all(_is_whole(line) for line in lines[:-1])):
             return None
@@ -370,7 +373,7 @@ class _Output:
         self._text = Text(data)
         self._seen = Text(_loosened(data)) if loose and data else self._text  # to find lines in
         self._loose = loose
-        self._out: list[bytes] = []
+        self._out = bytearray()
         self._frozen = 0  # lines of the input that are written or dropped
         self._frozen_at = 0  # and bytes
         self._newline = True  # the output ends in one
@@ -468,15 +471,11 @@ class _Output:
         ):
             at = self._text.offset(where - 1)
             if at is not None:
-                tail = hunk.lines[len(hunk.lines) - hunk.suffix :] if hunk.suffix else ()
-                rest = sum(len(line) - 1 for line in tail)
-                new = hunk.new
+                rest = _length_of_last(hunk.suffix, place.block)
                 if place.count == 0 and at == len(self._text.data) and not self._ends_in_newline():
                     return self._slowly(hunk, where)
-                self._out += [
-                    self._text.data[self._frozen_at : at],
-                    new[: len(new) - rest] if rest else new,
-                ]
+                self._out += self._text.data[self._frozen_at : at]
+                self._out += place.new[: len(place.new) - rest]
                 self._frozen = where - 1 + place.count - hunk.suffix
                 self._frozen_at = at + len(place.block) - rest
                 return True
@@ -506,10 +505,10 @@ class _Output:
                 self._frozen, self._frozen_at = line, len(self._text.data) if at is None else at
             else:
                 if not self._newline and not old_left:
-                    self._out.append(b"\n")
+                    self._out += b"\n"
                 if len(text) == 1:  # an empty line without a newline: pch_write_line
                     raise Refused("Malformed", b"", "patch cannot write an empty line")
-                self._out.append(text[1:])
+                self._out += text[1:]
                 self._newline = text.endswith(b"\n")
         return True
 
@@ -521,8 +520,8 @@ class _Output:
         end = len(self._text.data) if at is None else at
         if end > self._frozen_at:
             if not self._newline:
-                self._out.append(b"\n")
-            self._out.append(self._text.data[self._frozen_at : end])
+                self._out += b"\n"
+            self._out += self._text.data[self._frozen_at : end]
             self._newline = self._text.data[end - 1] == 10
         self._frozen, self._frozen_at = line, end
         return True
@@ -530,14 +529,20 @@ class _Output:
     def finish(self) -> bytes:
         """src/patch.c, spew_output."""
         rest = self._text.data[self._frozen_at :]
-        if rest:
-            if not self._newline:
-                self._out.append(b"\n")
-            self._out.append(rest)
-        return b"".join(self._out)
+        if rest and not self._newline:
+            self._out += b"\n"
+        return b"".join([self._out, rest])
 
 
-def _in_order(lines: list[bytes]) -> Iterator[bytes]:
+def _length_of_last(lines: int, block: bytes) -> int:
+    """Return how many bytes the last ``lines`` of it have."""
+    at = len(block) - 1
+    for _ in range(lines):
+        at = block.rfind(b"\n", 0, at)
+    return len(block) - 1 - at
+
+
+def _in_order(lines: Sequence[bytes]) -> Iterator[bytes]:
     """src/patch.c, apply_hunk: what is taken away comes before what is put there."""
     for _, run in groupby(lines, key=lambda line: line[:1] == b" "):
         yield from sorted(run, key=lambda line: line[:1] == b"+")

@@ -9,9 +9,12 @@ there are two readers, each after its tool's own: GNU patch 2.7.6 (src/pch.c) an
 from __future__ import annotations
 
 import re
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TYPE_CHECKING
+from itertools import accumulate, islice
+from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
     from converter.engine.binary import Binary
@@ -21,16 +24,106 @@ class DiffError(ValueError):
     """The diff is malformed, or of a kind that is not supported."""
 
 
+class Lines(Sequence[bytes]):
+    """The lines of a text with their newlines, cut out as they are asked for; only LF ends one.
+
+    An object for each line of a large patch would take several times its size.
+    """
+
+    __slots__ = ("data", "signs", "starts")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        # Where each line begins and the last one ends, and the first byte of each.
+        self.starts = array("I", accumulate(map(len, BytesIO(data)), initial=0))
+        self.signs = bytes(map(data.__getitem__, self.starts[:-1]))
+
+    def __len__(self) -> int:
+        return len(self.signs)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(BytesIO(self.text(0, len(self))))
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[bytes]: ...
+    def __getitem__(self, at: int | slice) -> bytes | list[bytes]:
+        if isinstance(at, slice):
+            return [self[line] for line in range(*at.indices(len(self)))]
+        if at < 0:
+            at += len(self)
+        return self.data[self.starts[at] : self.starts[at + 1]]
+
+    def text(self, first: int, stop: int) -> bytes:
+        return self.data[self.starts[first] : self.starts[stop]]
+
+    def part(self, first: int, stop: int) -> Lines:
+        part = Lines.__new__(Lines)
+        part.data = self.data
+        part.starts = self.starts[first : stop + 1]
+        part.signs = self.signs[first:stop]
+        return part
+
+    def hunk(self, first: int, old_start: int, old: int, new_start: int, new: int) -> Hunk | None:
+        """Return the hunk whose lines begin at line ``first``, as its header counts them.
+
+        None where they are not plain ones: other signs than those of context and changes, and
+        lines without a newline, are the readers' own affair.
+        """
+        stop, old_left, new_left = first, old, new
+        while old_left or new_left:
+            least = max(old_left, new_left)  # lines that are still to come
+            more = self.signs[stop : stop + least]
+            stop += least
+            context, removed, added = more.count(b" "), more.count(b"-"), more.count(b"+")
+            old_left -= context + removed
+            new_left -= context + added
+            if old_left < 0 or new_left < 0 or context + removed + added != least:
+                return None
+        signs = self.signs[first:stop]
+        prefix = len(signs) - len(signs.lstrip(b" "))
+        end = self.starts[stop]
+        if prefix == len(signs) or self.data[end - 1] != 10 or self.data[end : end + 1] == b"\\":
+            return None
+        suffix = len(signs) - len(signs.rstrip(b" "))
+        lines = self.part(first, stop)
+        return Hunk(first, old_start, old, new_start, new, lines, prefix, suffix)
+
+    def sides(self) -> tuple[bytes, bytes]:
+        """Return the lines of the old and of the new side of a hunk that these are, unsigned."""
+        old, new = [], []
+        first = 0
+        for run in _RUN.findall(self.signs):
+            stop = first + len(run)
+            text = self.data[self.starts[first] + 1 : self.starts[stop]]
+            sign = run[:1]
+            if len(run) > 1:
+                text = text.replace(b"\n" + sign, b"\n")
+            if sign != b"+":
+                old.append(text)
+            if sign != b"-":
+                new.append(text)
+            first = stop
+        return b"".join(old), b"".join(new)
+
+
+_RUN = re.compile(rb" +|-+|\++")
+
+
 @dataclass(slots=True)
 class Hunk:
-    """One hunk. Lines keep their sign and, unless the file ends without one, their newline."""
+    """One hunk. Lines keep their sign and, unless the file ends without one, their newline.
+
+    Where all of them end in one, the counts are those of the lines.
+    """
 
     at: int  # line of the patch file
     old_start: int
     old_count: int
     new_start: int
     new_count: int
-    lines: list[bytes]
+    lines: Sequence[bytes]
     prefix: int = 0  # lines of context before the first change
     suffix: int = 0  # and after the last one
     complete: bool = True  # every line ends in a newline
@@ -54,16 +147,42 @@ class Hunk:
             self.complete,
         )
 
-    @property
-    def old(self) -> bytes:
-        return b"".join([line[1:] for line in self.lines if line[:1] != b"+"])
-
-    @property
-    def new(self) -> bytes:
-        return b"".join([line[1:] for line in self.lines if line[:1] != b"-"])
+    def sides(self) -> tuple[bytes, bytes]:
+        """Return what the hunk takes and what it leaves, context included."""
+        if isinstance(self.lines, Lines):
+            return self.lines.sides()
+        old = [line[1:] for line in self.lines if line[:1] != b"+"]
+        new = [line[1:] for line in self.lines if line[:1] != b"-"]
+        return b"".join(old), b"".join(new)
 
 
 _SWAP = {b" ": b" ", b"+": b"-", b"-": b"+"}
+
+
+MOST_KEPT = 100_000  # lines of hunks, of one diff; others are read again as they are applied
+
+
+class Reread(Sequence[Hunk]):
+    """The hunks of one file, read anew each time: so many that memory would not hold them."""
+
+    def __init__(self, count: int, read: Callable[[], Iterator[Hunk]]) -> None:
+        self._count = count
+        self._read = read
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Hunk]:
+        return self._read()
+
+    @overload
+    def __getitem__(self, at: int) -> Hunk: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Hunk]: ...
+    def __getitem__(self, at: int | slice) -> Hunk | list[Hunk]:
+        if isinstance(at, slice):
+            return list(islice(self._read(), *at.indices(len(self))))
+        return next(islice(self._read(), range(len(self))[at], None))
 
 
 @dataclass(slots=True)
@@ -90,7 +209,7 @@ class FilePatch:
     rename: bool = False
     copy: bool = False
     nonexistent: tuple[int, int] = (0, 0)
-    hunks: list[Hunk] = field(default_factory=list)
+    hunks: Sequence[Hunk] = ()
     binary: tuple[Binary | None, Binary | None] | None = None
     is_binary: bool = False
     trouble: str = ""  # why this file cannot be patched, known before anything is tried

@@ -8,7 +8,16 @@ from collections.abc import Iterator
 
 from converter.engine import binary
 from converter.engine.binary import Binary
-from converter.engine.diff import DiffError, FilePatch, Hunk, numbers, split_lines, unquote
+from converter.engine.diff import (
+    MOST_KEPT,
+    DiffError,
+    FilePatch,
+    Hunk,
+    Lines,
+    Reread,
+    numbers,
+    unquote,
+)
 
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@.*\n", re.DOTALL)
 _NAME_END = re.compile(rb"[\t\n\r]")
@@ -31,7 +40,7 @@ def git_patches(
     Raises DiffError where git refuses the input. A damaged binary patch ends the input silently,
     as it does for git (apply_patch).
     """
-    return _Reader(split_lines(data), strip, recount, root).patches()
+    return _Reader(Lines(data), strip, recount, root).patches()
 
 
 class _CorruptBinary(Exception):
@@ -39,7 +48,7 @@ class _CorruptBinary(Exception):
 
 
 class _Reader:
-    def __init__(self, lines: list[bytes], strip: int, recount: bool, root: bytes) -> None:
+    def __init__(self, lines: Lines, strip: int, recount: bool, root: bytes) -> None:
         self._lines = lines
         self._strip = strip
         # git guesses only where no -p is given. A plan does not tell -p1 from none; where the two
@@ -48,6 +57,7 @@ class _Reader:
         self._recount = recount
         self._root = root
         self._inflated = 0
+        self._kept = 0  # lines of hunks
 
     def patches(self) -> Iterator[FilePatch]:
         """apply.c, parse_chunk."""
@@ -66,14 +76,17 @@ class _Reader:
             yield patch
 
     def _left(self, position: int) -> int:
-        """Bytes from a line to the end, or enough."""
-        return sum(map(len, self._lines[position : position + 24]))
+        """Bytes from a line to the end."""
+        return len(self._lines.data) - self._lines.starts[position]
 
     def _header(self, position: int) -> tuple[FilePatch, int] | None:
         """apply.c, find_header. What a bare ``diff --git`` line set stays set for the next one."""
         lines, total = self._lines, len(self._lines)
         patch = FilePatch(position + 1, is_new=None, is_delete=None)
         while position < total:
+            if lines.signs[position] not in b"@d-":
+                position += 1
+                continue
             line = lines[position]
             if line.startswith((b"@@ -", b"diff --git ", b"--- ")) and len(line) >= 6:
                 if line.startswith(b"@@ -") and _HUNK.match(line):
@@ -183,9 +196,10 @@ class _Reader:
         if default is not None:
             default = self._root + default
         shorter = max(self._strip - 1, 0)
+        data, starts, total = self._lines.data, self._lines.starts, len(self._lines)
         at = position + 1
-        while at < len(self._lines):
-            line = self._lines[at]
+        while at < total:
+            line = data[starts[at] : starts[at + 1]]
             if not line.endswith(b"\n") or line.startswith(b"@@ -"):
                 break
             if line.startswith(b"--- "):
@@ -242,20 +256,23 @@ class _Reader:
 
     def _fragments(self, patch: FilePatch, position: int) -> int:
         """apply.c, parse_single_patch."""
-        lines = self._lines
-        old = new = 0
-        while (
-            position < len(lines)
-            and lines[position].startswith(b"@@ -")
-            and (position + 1 < len(lines) or len(lines[position]) > 4)
-        ):
-            hunk, position = self._fragment(position)
-            patch.hunks.append(hunk)
+        start = position
+        hunks: list[Hunk] = []
+        count = old = new = 0
+        for hunk, after in self._each_fragment(start):
+            position = after
+            count += 1
             old += hunk.old_count
             new += hunk.new_count
-        if patch.is_new is None and (old or len(patch.hunks) > 1):
+            self._kept += len(hunk.lines)
+            if self._kept <= MOST_KEPT:
+                hunks.append(hunk)
+        patch.hunks = hunks
+        if len(hunks) < count:
+            patch.hunks = Reread(count, lambda: (hunk for hunk, _ in self._each_fragment(start)))
+        if patch.is_new is None and (old or count > 1):
             patch.is_new = False
-        if patch.is_delete is None and (new or len(patch.hunks) > 1):
+        if patch.is_delete is None and (new or count > 1):
             patch.is_delete = False
         if patch.is_new and old:
             raise DiffError(f"line {patch.at}: a new file that depends on old contents")
@@ -263,21 +280,35 @@ class _Reader:
             raise DiffError(f"line {patch.at}: a deleted file that still has contents")
         return position
 
-    def _fragment(self, position: int) -> tuple[Hunk, int]:
+    def _each_fragment(self, position: int) -> Iterator[tuple[Hunk, int]]:
+        """Yield each hunk and the line after it."""
+        lines, total = self._lines, len(self._lines)
+        while (
+            position < total
+            and lines.signs[position] == 64
+            and (line := lines[position]).startswith(b"@@ -")
+            and (position + 1 < total or len(line) > 4)
+        ):
+            hunk, position = self._fragment(position, _HUNK.match(line))
+            yield hunk, position
+
+    def _fragment(self, position: int, header: re.Match[bytes] | None) -> tuple[Hunk, int]:
         """apply.c, parse_fragment; also what apply_one_fragment makes of the lines."""
-        header = _HUNK.match(self._lines[position])
         if header is None:
             raise DiffError(f"line {position + 1}: corrupt patch")
-        old_start, old_count, new_start, new_count = numbers(header)
+        old_start, old_left, new_start, new_left = numbers(header)
         if self._recount:
-            old_count, new_count = self._counted(position + 1) or (old_count, new_count)
-        hunk = Hunk(position + 1, old_start, old_count, new_start, new_count, [])
-        old_left, new_left = old_count, new_count
+            old_left, new_left = self._counted(position + 1) or (old_left, new_left)
+        position += 1
+        lines = self._lines
+        plain = lines.hunk(position, old_start, old_left, new_start, new_left)
+        if plain is not None:
+            return plain, position + len(plain.lines)
+        total = len(lines)
+        kept: list[bytes] = []
+        hunk = Hunk(position, old_start, old_left, new_start, new_left, kept)
         prefix = suffix = 0
         changed = False
-        lines, kept = self._lines, hunk.lines
-        total = len(lines)
-        position += 1
         while position < total and (old_left or new_left):
             line = lines[position]
             sign = line[:1]
@@ -298,7 +329,7 @@ class _Reader:
                 changed = True
                 kept.append(line)
             elif len(line) >= 12 and line.startswith(b"\\ "):
-                _incomplete(hunk, lines[position - 1])
+                _incomplete(hunk, kept, lines[position - 1])
             else:
                 raise DiffError(f"line {position + 1}: corrupt patch")
             if not line.endswith(b"\n"):
@@ -307,7 +338,7 @@ class _Reader:
         if old_left or new_left or not (changed or self._recount):
             raise DiffError(f"line {position + 1}: corrupt patch")
         if position < total and lines[position].startswith(b"\\ ") and self._left(position) > 12:
-            _incomplete(hunk, lines[position - 1])
+            _incomplete(hunk, kept, lines[position - 1])
             position += 1
         hunk.prefix, hunk.suffix = prefix, suffix
         return hunk, position
@@ -385,17 +416,17 @@ def _changes_metadata(patch: FilePatch) -> bool:
     )
 
 
-def _incomplete(hunk: Hunk, line: bytes) -> None:
+def _incomplete(hunk: Hunk, kept: list[bytes], line: bytes) -> None:
     """The line before ``\\ No newline at end of file`` has none; a bare one is no line at all.
 
     apply.c, apply_one_fragment: plen is one less then.
     """
-    if not hunk.lines:
+    if not kept:
         return
     if line == b"\n":
-        hunk.lines.pop()
+        kept.pop()
     else:
-        hunk.lines[-1] = hunk.lines[-1].removesuffix(b"\n")
+        kept[-1] = kept[-1].removesuffix(b"\n")
     hunk.complete = False
 
 

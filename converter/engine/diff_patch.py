@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from converter.engine.diff import DiffError, FilePatch, Hunk, numbers, unquote
+from converter.engine.diff import MOST_KEPT, DiffError, FilePatch, Hunk, Reread, numbers, unquote
 from converter.engine.diff_context import ContextReader, normal_hunk
 from converter.engine.patchlines import PatchLines
 
@@ -54,6 +54,7 @@ class _Reader:
         self._lines = PatchLines(data)
         self._strip = strip
         self._empty = not data
+        self._kept = 0  # lines of hunks
         self._prefix = 0  # of the hunk read last, of whatever diff (p_prefix_context)
 
     def patches(self) -> Iterator[FilePatch]:
@@ -268,8 +269,7 @@ class _Reader:
 
     def _context(self, patch: FilePatch, kind: str) -> None:
         reader = self._context_reader(kind)
-        while (hunk := reader.hunk()) is not None:
-            patch.hunks.append(hunk)
+        patch.hunks = [*iter(reader.hunk, None)]
         self._prefix = reader.earlier
 
     def _context_reader(self, kind: str) -> ContextReader:
@@ -289,90 +289,112 @@ class _Reader:
         return hunk is not None and not hunk.new_count and hunk.new_start == 0
 
     def _normal(self, patch: FilePatch) -> None:
-        while (hunk := normal_hunk(self._lines)) is not None:
-            patch.hunks.append(hunk)
+        patch.hunks = [*iter(lambda: normal_hunk(self._lines), None)]
+        if patch.hunks:
             self._prefix = 0
 
     def _unified(self, patch: FilePatch) -> None:
-        """src/pch.c, another_hunk: hunk after hunk."""
-        cursor, lines = self._lines, self._lines.raw
-        plain = cursor.plain
-        while True:
-            start = cursor.at
-            line = cursor.read()
-            if line is None or len(line) <= 4 or not line.startswith(b"@@ -"):
-                cursor.at = start
-                return
-            header = _HUNK.match(line)
-            if header is None:
-                raise DiffError(f"malformed patch at line {cursor.at}")
-            old_start, old_count, new_start, new_count = numbers(header)
-            hunk = Hunk(cursor.at, old_start, old_count, new_start, new_count, [])
-            kept = hunk.lines
-            old_left, new_left = old_count, new_count
-            prefix, context = -1, 0
-            undone: int | None = None  # a line that is incomplete on the new side only
-            position = cursor.at
-            while old_left or new_left:
-                if plain and position < len(lines) and lines[position][:1] != b"#":
-                    line = lines[position]
-                    position += 1
-                else:
-                    cursor.at = position
-                    line = cursor.read()
-                    position = cursor.at
-                    if line is None:
-                        if new_left >= 4:
-                            raise DiffError("unexpected end of file in patch")
-                        line = b" \n"  # blank lines at the end got chopped
-                sign = line[:1]
-                if sign in (b"\t", b"\n"):
-                    sign, line = b" ", b" " + line
-                elif sign == b"=":
-                    sign, line = b" ", b" " + line[1:]
-                if sign == b" ":
-                    if not old_left or not new_left:
-                        raise DiffError(f"malformed patch at line {position}")
-                    context += 1
-                    old_left -= 1
-                    new_left -= 1
-                    last = not old_left or not new_left
-                elif sign == b"-":
-                    if not old_left:
-                        raise DiffError(f"malformed patch at line {position}")
-                    old_left -= 1
-                    last = not old_left
-                elif sign == b"+":
-                    if not new_left:
-                        raise DiffError(f"malformed patch at line {position}")
-                    new_left -= 1
-                    last = not new_left
-                else:
+        start = self._lines.at
+        hunks: list[Hunk] = []
+        count = 0
+        for hunk in _unified_hunks(self._lines):
+            count += 1
+            self._prefix = hunk.prefix
+            self._kept += len(hunk.lines)
+            if self._kept <= MOST_KEPT:
+                hunks.append(hunk)
+        patch.hunks = hunks
+        if len(hunks) < count:
+            first = self._lines.back_at(start)
+            patch.hunks = Reread(count, lambda: _unified_hunks(first.back_at(start)))
+
+
+def _unified_hunks(cursor: PatchLines) -> Iterator[Hunk]:
+    """src/pch.c, another_hunk: hunk after hunk; the cursor stays where there is no other."""
+    lines = cursor.raw
+    plain = cursor.plain
+    while True:
+        start = cursor.at
+        line = cursor.read()
+        if line is None or len(line) <= 4 or not line.startswith(b"@@ -"):
+            cursor.at = start
+            return
+        header = _HUNK.match(line)
+        if header is None:
+            raise DiffError(f"malformed patch at line {cursor.at}")
+        old_start, old_count, new_start, new_count = numbers(header)
+        whole = cursor.hunk(old_start, old_count, new_start, new_count)
+        if whole is not None:
+            cursor.at += len(whole.lines)
+            yield whole
+            continue
+        kept: list[bytes] = []
+        hunk = Hunk(cursor.at, old_start, old_count, new_start, new_count, kept)
+        old_left, new_left = old_count, new_count
+        prefix, context = -1, 0
+        undone: int | None = None  # a line that is incomplete on the new side only
+        position = cursor.at
+        while old_left or new_left:
+            if plain and position < len(lines) and lines[position][:1] != b"#":
+                line = lines[position]
+                position += 1
+            else:
+                cursor.at = position
+                line = cursor.read()
+                position = cursor.at
+                if line is None:
+                    if new_left >= 4:
+                        raise DiffError("unexpected end of file in patch")
+                    line = b" \n"  # blank lines at the end got chopped
+            sign = line[:1]
+            if sign in (b"\t", b"\n"):
+                sign, line = b" ", b" " + line
+            elif sign == b"=":
+                sign, line = b" ", b" " + line[1:]
+            if sign == b" ":
+                if not old_left or not new_left:
                     raise DiffError(f"malformed patch at line {position}")
-                if sign != b" ":
-                    if prefix == -1:
-                        prefix = context
-                    context = 0
-                if last:
-                    cursor.at = position
-                    if cursor.incomplete():
-                        position = cursor.at
-                        if sign == b" " and old_left:
-                            undone = len(kept)
-                        else:
-                            line = line.removesuffix(b"\n")
-                            hunk.complete = False
-                kept.append(line)
-            cursor.at = position
-            if prefix == -1:
+                context += 1
+                old_left -= 1
+                new_left -= 1
+                last = not old_left or not new_left
+            elif sign == b"-":
+                if not old_left:
+                    raise DiffError(f"malformed patch at line {position}")
+                old_left -= 1
+                last = not old_left
+            elif sign == b"+":
+                if not new_left:
+                    raise DiffError(f"malformed patch at line {position}")
+                new_left -= 1
+                last = not new_left
+            else:
                 raise DiffError(f"malformed patch at line {position}")
-            self._prefix = prefix
-            hunk.prefix, hunk.suffix = prefix, context
-            if undone is not None:
-                hunk.back = hunk.swapped()
-                hunk.back.lines[undone] = hunk.back.lines[undone].removesuffix(b"\n")
-                hunk.back.complete, hunk.back.back = False, hunk
-            patch.hunks.append(hunk)
+            if sign != b" ":
+                if prefix == -1:
+                    prefix = context
+                context = 0
+            if last:
+                cursor.at = position
+                if cursor.incomplete():
+                    position = cursor.at
+                    if sign == b" " and old_left:
+                        undone = len(kept)
+                    else:
+                        line = line.removesuffix(b"\n")
+                        hunk.complete = False
+            kept.append(line)
+        cursor.at = position
+        if prefix == -1:
+            raise DiffError(f"malformed patch at line {position}")
+        hunk.prefix, hunk.suffix = prefix, context
+        if undone is not None:
+            back = hunk.swapped()
+            back.lines = [*back.lines]
+            back.lines[undone] = back.lines[undone].removesuffix(b"\n")
+            back.complete, back.back = False, hunk
+            hunk.back = back
+        yield hunk
 
 
 def strip_slashes(name: bytes, strip: int) -> bytes | None:

@@ -11,7 +11,7 @@ from itertools import islice
 
 from converter.engine.apply import Failure, Report, Rules, apply
 from converter.engine.binary import blob_id
-from converter.engine.diff import DiffError, FilePatch, Hunk, split_lines
+from converter.engine.diff import DiffError, FilePatch, Hunk, Lines, split_lines
 from converter.engine.diff_git import git_patches
 from converter.engine.diff_patch import patch_patches
 from converter.text import text
@@ -84,9 +84,8 @@ def damage(diff: bytes, error: DiffError) -> str:
     lines = [f"the patch cannot be read: {error}"]
     if found:
         wrong = int(found[1])
-        for number, line in enumerate(
-            split_lines(diff)[:wrong][-_AROUND:], max(wrong - _AROUND, 0) + 1
-        ):
+        first = max(wrong - _AROUND, 0)
+        for number, line in enumerate(Lines(diff)[first:wrong], first + 1):
             lines.append(f"{'>' if number == wrong else ' '} {number:6}  {_show(line)[:_WIDTH]}")
     elif diff:
         whole = split_lines(diff)
@@ -114,10 +113,10 @@ def _parts(diff: bytes, rules: Rules) -> list[_Part]:
     )
     with suppress(DiffError):
         patches.extend(islice(reader, _FILES))
-    lines = split_lines(diff)
+    lines = Lines(diff)
     ends = [patch.at - 1 for patch in patches[1:]] + [len(lines)]
     return [
-        _Part(patch, b"".join(lines[patch.at - 1 : end]))
+        _Part(patch, lines.text(patch.at - 1, end))
         for patch, end in zip(patches, ends, strict=True)
     ]
 

@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+
 from converter.engine.apply import Refused
 from converter.engine.diff import Hunk, split_lines
 from converter.engine.place import Text
 
 _SPACE = b" \t\n\r"  # git-compat-util.h, sane_ctype
+_PIECE = 4096  # bytes that are looked at backwards
+
+
+class _Side:
+    """The lines of one side of a hunk."""
+
+    __slots__ = ("_lines", "count", "data", "whole")
+
+    def __init__(self, data: bytes, count: int, lines: Sequence[bytes] | None = None) -> None:
+        """``lines`` may be left out where each ends in a newline."""
+        self.data = data
+        self.count = count
+        self.whole = lines is None or all(line.endswith(b"\n") for line in lines)
+        self._lines = lines
+
+    @classmethod
+    def of(cls, lines: Sequence[bytes]) -> _Side:
+        return cls(b"".join(lines), len(lines), lines)
+
+    @property
+    def lines(self) -> Sequence[bytes]:
+        return split_lines(self.data) if self._lines is None else self._lines
 
 
 class Image:
@@ -20,12 +46,11 @@ class Image:
         self._text = Text(data)
         self._context = context
         self._zero = zero
-        self._done: list[bytes] = []
+        self._done = bytearray()  # the output so far
         self._at = 0  # bytes of the input that are done
         self._line = 0  # lines of the input that are done
         self._shift = 0  # lines that the output is longer by
-        self._patched: list[tuple[int, int]] = []  # byte ranges of the output, in order
-        self._length = 0  # bytes of the output so far
+        self._starts, self._ends = array("Q"), array("Q")  # what hunks wrote of it, in order
         self._work = 0  # bytes that were looked at in the whole output
         # To git an incomplete line stays a line of its own, whatever comes behind it. Here no later
         # hunk would find it, which takes -C, or no context, and a file that no editor wrote.
@@ -33,27 +58,30 @@ class Image:
 
     @property
     def data(self) -> bytes:
-        if not self._done:
+        if not self._done and not self._at:
             return self._text.data
-        return b"".join([*self._done, self._text.data[self._at :]])
+        return b"".join([self._done, self._text.data[self._at :]])
 
-    def apply(self, hunk: Hunk) -> tuple[int, int] | None:
-        """Apply ``hunk``; return its line (from 0) and offset, or None where it does not fit."""
+    def apply(self, hunk: Hunk) -> int | None:
+        """Apply ``hunk``; return how many lines it moved, or None where it does not fit."""
         if self._is_odd:
             raise Refused("NotSupported", None, "a hunk after one behind a line without a newline")
-        lines = [line[1:] for line in hunk.lines if line[:1] != b"+"]
-        new = [line[1:] for line in hunk.lines if line[:1] != b"-"]
+        if hunk.complete:
+            before, after = hunk.sides()
+            old, new = _Side(before, hunk.old_count), _Side(after, hunk.new_count)
+        else:
+            old = _Side.of([line[1:] for line in hunk.lines if line[:1] != b"+"])
+            new = _Side.of([line[1:] for line in hunk.lines if line[:1] != b"-"])
         # A hunk at the first line stays there; one without context after it stays at the end.
         start = not hunk.old_start or (hunk.old_start == 1 and not self._zero)
         end = not self._zero and not hunk.suffix
-        expected = wanted = max(hunk.new_start - 1, 0)
+        wanted = max(hunk.new_start - 1, 0)
         prefix, suffix = hunk.prefix, hunk.suffix
         while True:
-            line = self._find(lines, wanted, start, end)
+            line = self._find(old, wanted, start, end)
             if line is not None:
-                self._replace(line, len(lines), new)
-                line += expected - wanted
-                return line, line - expected
+                self._replace(line, old.count, new)
+                return line - wanted
             limit = self._context
             if limit is None or (prefix <= limit and suffix <= limit):
                 return None
@@ -61,17 +89,16 @@ class Image:
                 start = end = False
                 continue
             if prefix >= suffix:
-                del lines[0], new[0]
+                old, new = _Side.of(old.lines[1:]), _Side.of(new.lines[1:])
                 wanted, prefix = wanted - 1, prefix - 1
             if suffix > prefix:
-                del lines[-1], new[-1]
+                old, new = _Side.of(old.lines[:-1]), _Side.of(new.lines[:-1])
                 suffix -= 1
 
-    def _find(self, lines: list[bytes], wanted: int, start: bool, end: bool) -> int | None:
+    def _find(self, old: _Side, wanted: int, start: bool, end: bool) -> int | None:
         """find_pos and match_fragment: the line, or outwards from it, forwards before backwards."""
-        block, count = b"".join(lines), len(lines)
+        block, count, whole = old.data, old.count, old.whole
         text = self._text
-        whole = all(line.endswith(b"\n") for line in lines)
         if whole and count and not start and not end:
             source = wanted - self._shift
             if source >= self._line:
@@ -103,7 +130,7 @@ class Image:
                 line + count <= total
                 and not (start and line)
                 and not (end and (line + count != total or at + len(block) != len(flat.data)))
-                and (whole or _same_but_space(flat, line, lines))
+                and (whole or _same_but_space(flat, line, old.lines))
                 and not self._is_patched(flat, line, at, count, len(block) if whole else None)
             )
 
@@ -132,22 +159,21 @@ class Image:
 
     def _behind(self, block: bytes, count: int, lines: int) -> int | None:
         """Look backwards in the last ``lines`` lines of what is done."""
-        pieces: list[bytes] = []
-        have = 0
-        for piece in reversed(self._done):
-            pieces.append(piece)
-            have += piece.count(b"\n")
-            if have >= lines:
-                break
-        tail = b"".join(reversed(pieces))
+        done = self._done
+        first, have = len(done), 0
+        while first and have < lines:
+            last, first = first, max(first - _PIECE, 0)
+            have += done.count(b"\n", first, last)
+        first = done.rfind(b"\n", 0, first) + 1
+        tail = bytes(done[first:])
+        have = tail.count(b"\n")
         end = self._text.offset(self._line + count)
         window = Text(tail + self._text.data[self._at : end])
         top = self._line + self._shift - have
         for line in window.before(block, have - 1, max(have - lines, 0)):
             at = window.offset(line)
             assert at is not None
-            first = self._length - len(tail) + at
-            if not self._overlaps(first, first + len(block)):
+            if not self._overlaps(first + at, first + at + len(block)):
                 return top + line
         return None
 
@@ -157,57 +183,49 @@ class Image:
 
     def _overlaps(self, first: int, last: int) -> bool:
         """Did a hunk write any of these bytes of the output?"""
-        for start, end in reversed(self._patched):
-            if end <= first:
-                return False
-            if start < last:
-                return True
-        return False
+        nearest = bisect_left(self._starts, last) - 1
+        return nearest >= 0 and self._ends[nearest] > first
 
-    def _replace(self, line: int, count: int, lines: list[bytes]) -> None:
+    def _replace(self, line: int, count: int, new: _Side) -> None:
         """update_image."""
-        new = b"".join(lines)
-        whole = all(one.endswith(b"\n") for one in lines)
         source = line - self._shift
         at = self._text.offset(source) if source >= self._line else None
         end = self._text.offset(source + count) if at is not None else None
-        if not whole or at is None or end is None or at < self._at:
-            self._rebuild(line, count, lines)
+        if not new.whole or at is None or end is None or at < self._at:
+            self._rebuild(line, count, new)
             return
-        untouched = self._text.data[self._at : at]
-        self._note_joints([untouched or b"".join(self._done[-1:]), new])
-        self._done += [untouched, new]
-        self._length += len(untouched)
-        if new:
-            self._patched.append((self._length, self._length + len(new)))
-        self._length += len(new)
+        done = self._done
+        done += self._text.data[self._at : at]
+        if new.data:
+            self._is_odd |= bool(done) and not done.endswith(b"\n")
+            self._starts.append(len(done))
+            done += new.data
+            self._ends.append(len(done))
         self._at, self._line = end, source + count
-        self._shift += len(lines) - count
+        self._shift += new.count - count
 
-    def _note_joints(self, parts: list[bytes]) -> None:
-        parts = [part for part in parts if part]
-        self._is_odd |= not all(part.endswith(b"\n") for part in parts[:-1])
-
-    def _rebuild(self, line: int, count: int, lines: list[bytes]) -> None:
+    def _rebuild(self, line: int, count: int, side: _Side) -> None:
         """A hunk that goes before the last one: make the file anew."""
-        new = b"".join(lines)
+        new = side.data
         data = self.data
         flat = Text(data)
         at = flat.offset(line)
         at = len(data) if at is None else at
         end = flat.offset(line + count)
         stop = len(data) if end is None else end
-        self._note_joints([data[:at], *lines, data[stop:]])
+        parts = [data[:at], *([new] if side.whole else side.lines), data[stop:]]
+        parts = [part for part in parts if part]
+        self._is_odd |= not all(part.endswith(b"\n") for part in parts[:-1])
         grown = len(new) - (stop - at)
-        moved = [
-            (first + grown, last + grown) if first >= stop else (first, last)
-            for first, last in self._patched
-        ]
-        image = data[:at] + new + data[stop:]
-        self._patched = sorted([*moved, (at, at + len(new))]) if new else moved
+        behind = bisect_left(self._starts, stop)  # what hunks wrote from there on moves
+        for ranges, edge in ((self._starts, at), (self._ends, at + len(new))):
+            for number in range(behind, len(ranges)):
+                ranges[number] += grown
+            if new:
+                ranges.insert(behind, edge)
         self._text = Text(b"")
-        self._done, self._length = [image], len(image)
-        self._at, self._line, self._shift = 0, 0, Text(image).total
+        self._done = bytearray(data[:at] + new + data[stop:])
+        self._at, self._line, self._shift = 0, 0, Text(bytes(self._done)).total
 
 
 def _outwards(wanted: int, forward: int | None, backward: int | None) -> int | None:
@@ -217,7 +235,7 @@ def _outwards(wanted: int, forward: int | None, backward: int | None) -> int | N
     return forward
 
 
-def _same_but_space(flat: Text, line: int, lines: list[bytes]) -> bool:
+def _same_but_space(flat: Text, line: int, lines: Sequence[bytes]) -> bool:
     """The lines are equal without their white space, which hash_line leaves out.
 
     Bytes are compared only as far as the hunk's go, so its incomplete last line fits a line that

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from converter.engine.diff import split_lines
+from copy import copy
+
+from converter.engine.diff import Hunk, Lines
 
 
 class PatchLines:
@@ -13,11 +15,10 @@ class PatchLines:
     """
 
     def __init__(self, data: bytes) -> None:
-        self.raw = split_lines(data)
-        self._tail = b""
-        if self.raw and not self.raw[-1].endswith(b"\n"):
-            # "patch unexpectedly ends in middle of line": not read, but incomplete_line sees it
-            self._tail = self.raw.pop()
+        end = data.rfind(b"\n") + 1
+        self.raw = Lines(data[:end])
+        # "patch unexpectedly ends in middle of line": not read, but incomplete_line sees it
+        self._tail = data[end:]
         self.at = 0
         self.indent = 0
         self.nesting = 0
@@ -26,6 +27,12 @@ class PatchLines:
     @property
     def plain(self) -> bool:
         return not (self.indent or self.nesting or self.strip_cr)
+
+    def back_at(self, line: int) -> PatchLines:
+        """Return a cursor of its own at ``line``, for the same diff."""
+        other = copy(self)
+        other.at = line
+        return other
 
     def read(self) -> bytes | None:
         """Return the next line, or None at the end; lines that begin with ``#`` are no lines."""
@@ -49,6 +56,15 @@ class PatchLines:
                 line = line[:-2] + b"\n"
             return line
         return None
+
+    def hunk(self, old_start: int, old: int, new_start: int, new: int) -> Hunk | None:
+        """Return the hunk whose lines are at the cursor, where they are plain ones (Lines.hunk)."""
+        if not self.plain:
+            return None
+        hunk = self.raw.hunk(self.at, old_start, old, new_start, new)
+        if hunk and self._tail[:1] == b"\\" and self.at + len(hunk.lines) == len(self.raw):
+            return None
+        return hunk
 
     def incomplete(self) -> bool:
         r"""Tell whether ``\ No newline at end of file`` comes next, and pass over it.

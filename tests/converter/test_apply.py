@@ -9,6 +9,7 @@ import pytest
 from converter.engine.apply import Report, Rules, apply
 from converter.engine.diff import DiffError
 from converter.tree import File
+from specparse.plan import Tool
 from tests.oracle.apply_judge import Files
 
 GIT, AM, PATCH = Rules("git-apply"), Rules("git-am"), Rules("patch")
@@ -184,7 +185,8 @@ def test_many_hunks_in_a_large_file() -> None:
     )
     for rules in (GIT, PATCH):
         report = run(header() + hunks, {b"f": data}, rules)
-        assert report.ok and len(report.placed) > 4_900
+        made = report.changes[b"f"]
+        assert made is not None and made.data.count(b"\nx\n") == 4_909
 
 
 @pytest.mark.timeout(60)
@@ -198,8 +200,39 @@ def test_many_hunks_that_have_moved() -> None:
     )
     for rules in (GIT, PATCH):
         report = run(header() + hunks, {b"f": head + body + body}, rules)
-        assert report.ok and len(report.placed) == 16_500
+        made = report.changes[b"f"]
+        assert made is not None and made.data.count(b"\nx\n") == 16_500
         assert report.offset == 7
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("tool", ["git-apply", "patch"])
+def test_hunks_that_memory_would_not_hold_are_read_again(
+    monkeypatch: pytest.MonkeyPatch, tool: Tool, reverse: bool
+) -> None:
+    """Plain ones, one with a bare empty line, one whose last line is incomplete, indented ones."""
+    body = (
+        b"@@ -2,3 +2,3 @@\n 2\n-3\n+three\n 4\n"
+        b"@@ -7,2 +7,3 @@\n 7\n+\n 8\n"
+        b"@@ -11,2 +12,2 @@\n\n-12\n+twelve\n"
+    )
+    old = TEN + b"\n12\n"
+    new = old.replace(b"3\n", b"three\n").replace(b"7\n", b"7\n\n").replace(b"12\n", b"twelve\n")
+    whole = header() + body + header(b"g") + body
+    cases = [(whole + b"\\ No newline at end of file\n", new, new[:-1])]
+    if tool == "patch":
+        cases.append((b"  " + whole[:-1].replace(b"\n", b"\n  ") + b"\n", new, new))
+    for diff, *made in cases:
+        sides = [{b"f": old, b"g": old}, dict(zip((b"f", b"g"), made, strict=True))]
+        before, after = reversed(sides) if reverse else sides
+        reports = []
+        for kept in (0, 7, 100):
+            monkeypatch.setattr("converter.engine.diff_git.MOST_KEPT", kept)
+            monkeypatch.setattr("converter.engine.diff_patch.MOST_KEPT", kept)
+            reports.append(run(diff, before, Rules(tool, reverse=reverse)))
+        expected = {path: File(0o100644, data) for path, data in after.items()}
+        assert reports[0].changes == expected, reports[0].failure
+        assert reports[1:] == reports[:1] * 2
 
 
 @pytest.mark.timeout(60)

@@ -112,7 +112,7 @@ def test_patch_reads_indented_diffs_comments_and_carriage_returns() -> None:
     returned = diff.replace(b"\n", b"\r\n")
     for each in (diff, indented, returned):
         (patch,) = gnu(each)
-        assert (patch.new, patch.hunks[0].lines) == (b"f", [b"-a\n", b"+b\n"])
+        assert (patch.new, [*patch.hunks[0].lines]) == (b"f", [b"-a\n", b"+b\n"])
 
 
 PIECES = st.sampled_from(
