@@ -464,9 +464,11 @@ def test_the_published_tree_is_all_the_state_there_is(world: World) -> None:
 def test_what_an_operator_types(world: World) -> None:
     """The commands of ansible/README.md, "Day to day"."""
 
+    manual = (ROOT / "ansible/README.md").read_text()
+    (alias,) = re.findall(r"^alias srcgit='(.*)'$", manual, re.MULTILINE)
+
     def srcgit(*words: str, ok: bool = True) -> str:
-        command = ["runuser", "-u", "srcgit", "--", "srcgit", *words]
-        return world.machine.run(*command, "--config", "/etc/srcgit/srcgit.toml", ok=ok)
+        return world.machine.run(*alias.split(), *words, ok=ok)
 
     broken = "kernel-6.12.9-1.fc41"  # Koji names a commit that builds something else
     until(lambda: f"{broken}|failed" in sql(world.machine, ROWS, "srcgit"), 30)
@@ -476,8 +478,7 @@ def test_what_an_operator_types(world: World) -> None:
     assert f"{broken}: " in srcgit("backfill", "kernel", "--since", "9999d", "--dry-run")
     lock = "/srv/srcgit/kernel.git/refs/heads/f99.lock"
     world.machine.run("touch", "-d", "1 hour ago", lock, ok=True)
-    repair = ["runuser", "-u", "srcgit", "--", "srcgit", "repair", "/srv/srcgit/kernel.git"]
-    assert world.machine.run(*repair, ok=True) == f"removed {lock}\n"
+    assert srcgit("repair", "/srv/srcgit/kernel.git") == f"removed {lock}\n"
     options = ["-g", "nvr=kernel-6.12.8-202.fc41", "--no-pager", "-o", "cat"]
     lines = world.machine.run("journalctl", "-u", "srcgit-listen@*", *options, ok=True).splitlines()
     assert any("event=done" in line for line in lines), lines
