@@ -196,6 +196,20 @@ def test_services_are_confined(unit: Path) -> None:
     assert float(found[1]) < EXPOSURE.get(unit.name, 2.0)
 
 
+@pytest.mark.parametrize("name", ["srcgit-listen@.service", "srcgit-web.service"])
+def test_what_is_left_open_is_explained(name: str) -> None:
+    """Each line that systemd-analyze holds against the unit is named in one of its comments, or set
+    beside one."""
+    unit = ROLE / "files/units" / name
+    done = run("systemd-analyze", "security", "--offline=true", "--no-pager", str(unit))
+    opened = set(re.findall(r"^✗ (\w+)", done.stdout, re.MULTILINE))
+    assert len(opened) > 5, done.stdout
+    explained: set[str] = set()
+    for block in re.findall(r"^(?:#.*\n)+(?:[A-Z]\w+=.*\n)*", unit.read_text(), re.MULTILINE):
+        explained |= set(re.findall(r"\b[A-Z]\w+", block))
+    assert opened - explained == set()
+
+
 def test_systemd_understands_the_units() -> None:
     """No unknown key and no bad value; that srcgit and fcgiwrap may be absent here is expected."""
     instances = [str(unit).replace("@.", "@linux.") for unit in UNITS]
