@@ -70,6 +70,8 @@ class _Options:
             elif option == "--recount":
                 self.recount = True
             elif name in ("--exclude", "--include") and equals:
+                if "[" in value or "\\" in value:  # wildmatch.c has another syntax for these
+                    raise Refused("UnknownOption", None, f"git {option}: a glob that is not read")
                 glob = value.encode("utf-8", "surrogateescape").decode("latin-1")
                 self._globs.append((name == "--include", glob))
             elif name == "--directory" and equals:

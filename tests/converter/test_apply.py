@@ -164,6 +164,7 @@ def test_empty_input() -> None:
 def test_unknown_option_is_refused() -> None:
     for rules in (
         Rules("git-apply", options=("--whitespace=fix",)),
+        Rules("git-am", options=("--exclude=[^a]*",)),
         Rules("patch", options=("--merge",)),
     ):
         failure = run(at(4, b" 4\n-5\n 6\n"), {b"f": TEN}, rules).failure
