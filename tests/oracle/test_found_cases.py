@@ -41,6 +41,7 @@ BROKEN_DELETION = (
     b"diff --git a/f b/f\n===\nindex d00491f..0000000\n--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-1\n"
 )
 EMPTY_TO_NEW = b"diff --git a/f b/f\n" + names() + b"@@ -0,0 +1 @@\n+1\n"
+NAMED_EPOCH = b"--- a/f\n+++ b/f\t1970-01-01 00:00:00.000000000 %s\n"
 SIX = b"1\n2\n3\n4\n5\n6\n"
 INDEXED = (
     b"diff --git a/f b/f\nindex %s..1111111 100644\n" % blob_id(SIX)[:9]
@@ -94,6 +95,12 @@ FOUND = {
     "mode of what was emptied under a header that broke off": Case(
         {b"f": File(0o100755, b"1\n")}, BROKEN_DELETION + EMPTY_TO_NEW, Rules("git-am")
     ),
+    **{
+        f"epoch in the zone {zone}": case(
+            Rules("patch"), NAMED_EPOCH % zone.encode() + b"@@ -1 +0,0 @@\n-1\n", f=b"1\n"
+        )
+        for zone in ("+ 000", "+1", "-130", "+00:00", "+3000", "")
+    },
     "am -3 of what applies": case(Rules("git-am", options=("-3",)), INDEXED, f=b"0\n" + SIX),
     "apply -3 to what the diff is of": case(Rules("git-apply", options=("-3",)), INDEXED, f=SIX),
     "apply -3 without the blob": case(Rules("git-apply", options=("-3",)), INDEXED, f=b"0\n" + SIX),
