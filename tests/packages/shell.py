@@ -77,6 +77,8 @@ PACKAGES = [
     Package("bzip2 -dc into patch", "%setup -q\nbzip2 -dc %{PATCH1} | patch -p1", {"one.patch.bz2": through(ONE, "bzip2")}),
     Package("zstd into patch", "%setup -q\nzstd -dcq %{PATCH1} | patch -p1", {"one.patch.zst": through(ONE, "zstd", "-q")}),
     Package("loop over %{patches}", "%setup -q\nfor p in %{patches}; do\n  patch -p1 < $p\ndone", ALL),
+    Package("loop over %{PATCHn}", "%setup -q\nfor p in %{PATCH2} %{PATCH1}; do\n  patch -p1 < $p\ndone", BOTH, applied=["two.patch", "one.patch"]),
+    Package("loop over numbers", "%setup -q\nfor n in 1 2; do patch -p1 -i %{_sourcedir}/000$n.patch; done", {"0001.patch": ONE, "0002.patch": git_diff(UTIL)}),
     Package("loop over a pattern", "%setup -q\nfor p in %{_sourcedir}/0*.patch; do patch -p1 -s -i $p; done", {"0001-one.patch": ONE, "0002-two.patch": git_diff(UTIL)}),
     Package("loop over a list", "%setup -q\nwhile read p; do patch -p1 -s -i %{_sourcedir}/$p; done < %{SOURCE1}", {**BOTH, "series": "one.patch\ntwo.patch\n"}, "Patch1: one.patch\nPatch2: two.patch\nSource1: series\n"),
     Package("pushd, popd", "%setup -q\npushd lib\npatch -p1 < %{PATCH1}\npopd\npatch -p1 < %{PATCH2}", {**SUB, "one.patch": ONE}),

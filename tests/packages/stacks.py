@@ -35,12 +35,25 @@ SNAPSHOT = "1.2^20250106git1234567"
 
 NAMELESS = SPEC.replace("Name: demo\n", "# a font\n").replace("Summary: A demo\nLicense: MIT\n", "\n%fontpkg\n\n").replace("%description\nA demo.\n", "")  # fmt: skip
 
+STACKS = SPEC.replace(
+    "%description",
+    "BuildRequires: python3dist(demo) >= %{py3_version}\n%{?python_enable_dependency_generator}\n%gopkg\n%description",
+)
+STACKS = STACKS.replace(
+    "%build\nmake\n",
+    "%generate_buildrequires\n%pyproject_buildrequires -t\n\n%build\n%pyproject_wheel\n%cargo_build -a\n%gobuild -o x %{goipath}/cmd\n\n%install\n%pyproject_install\n%pyproject_save_files demo\n",
+)
+STACKS = STACKS.replace("%files\n", "%files -f %{pyproject_files}\n%gopkgfiles\n")
+
 PACKAGES = [
     Package("BuildSystem", "", ALL, spec=SYSTEM, judged=(SPEC, AUTO)),
     Package("BuildOption(prep)", "", {"one.patch": ONE}, spec=OPTION, judged=(SPEC, f"{AUTO} -S git_am")),
     Package("%prep in parts", "", BOTH, spec=PARTS, judged=(SPEC, f": before\n{AUTO}\nrm COPYING\nmv docs/guide.txt guide"), beside=DROPPED | MOVED),
     Package("%prep -a behind a %prep", f"{AUTO}\n\n%prep -a\nrm COPYING", BOTH, judged=(SPEC, f"{AUTO}\nrm COPYING"), beside=DROPPED),
     Package("a package that a macro names", AUTO, BOTH, spec=NAMELESS, judged=(SPEC, AUTO)),
+    Package("macros of language stacks", AUTO, BOTH, spec=STACKS, judged=(SPEC, AUTO)),
+    Package("a spec put together from files", AUTO, {**BOTH, "patches.in": "one\ntwo\n"}, "%(n=0; for p in $(cat %{_sourcedir}/patches.in); do n=$((n+1)); echo Patch$n: $p.patch; done)\n"),
+    Package("a spec put together by Lua", AUTO, {**BOTH, "patches.in": "one\ntwo\n"}, "%{lua:for p in io.lines(rpm.expand('%{_sourcedir}/patches.in')) do print('Patch: ' .. p .. '.patch\\n') end}\n"),
     Package("autosetup -C", f"{AUTO} -C", BOTH, judged=(SPEC, AUTO)),
     Package("autopatch -q", "%setup -q\n%autopatch -q -p1", BOTH, judged=(SPEC, AUTO)),
     Package("rpmautospec", AUTO, BOTH, spec=AUTOSPEC, judged=(SPEC, AUTO)),
