@@ -413,7 +413,10 @@ def _convert(
                 return _checked(done, commit, repo, request)
             planned = plan(request, trace, progress, ahead.so_far, ahead.configs)
             if start.is_final(planned.plan, request.wanted):
-                _all_told(planned.plan)  # before upstream is asked for its base
+                # before upstream is asked for its base
+                _all_told(planned.plan)
+                patches = (step.patch for step in planned.plan.steps)
+                planned.originals(request, scratch, progress).check(patches)
         build = planned.build(request)
         if done := find(repo, build.nvr, build.variant):
             ahead.drop()

@@ -176,7 +176,8 @@ def seeing(plan: Plan, base: GitTree, retrace: Callable[[Mapping[bytes, bytes]],
 
 def is_final(plan: Plan, wanted: Wanted) -> bool:
     """Tell whether nothing that is still to be seen of the base can make another plan."""
-    return not (plan.looks or plan.archives[1:] or wanted.whole(plan))
+    on_upstream = bool(wanted.upstreams) and not wanted.whole(plan)
+    return on_upstream and not plan.looks and not plan.archives[1:]
 
 
 def finished(plan: Plan) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,19 @@ class Originals:
             )
         return self._lookaside.fetch(self._name, source, self._progress)
 
+    def check(self, paths: Iterable[bytes]) -> None:
+        """Raise PatchMissing for a patch that neither place has."""
+        for path in paths:
+            if path not in self._listed and self._package.entry(path) is None:
+                raise self._missing(path)
+
+    def _missing(self, path: bytes) -> PatchMissing:
+        return PatchMissing(
+            f"%prep applies {text(path)}, which neither pkg-git nor its sources file has",
+            where=self._package.commit.id,
+            next_step="check the commit: such a build cannot be made again",
+        )
+
     def patch(self, path: bytes) -> bytes:
         """Return the patch at ``path`` of pkg-git, or of that name in the lookaside cache; unpacked.
 
@@ -77,11 +90,7 @@ class Originals:
             self._check_size(path, file.stat().st_size)
             data = file.read_bytes()
         if data is None:
-            raise PatchMissing(
-                f"%prep applies {text(path)}, which neither pkg-git nor its sources file has",
-                where=self._package.commit.id,
-                next_step="check the commit: such a build cannot be made again",
-            )
+            raise self._missing(path)
         try:
             return unpack(path, data)
         except UnpackError as error:

@@ -15,6 +15,7 @@ PACKAGES = [
     Package("git reset", "%autosetup -p1 -S git\ngit reset -q --hard HEAD~1", BOTH, refused="git reset"),
     Package("git cherry-pick", "%autosetup -p1 -S git\ngit revert --no-edit HEAD", BOTH, refused="git revert"),
     Package("a patch that applies in part, || :", "%setup -q\npatch -p1 < %{PATCH1} || :\n%patch -P 2 -p1", {"bad.patch": git_diff({"src/main.c": replaced("result = 99", "result = 100")}, on=[{"src/main.c": replaced("result = 15", "result = 99")}]), "two.patch": TWO}, refused="not found"),
+    Package("a patch that %prep writes", "%setup -q\nsed 's/checked/looked at/' %{PATCH1} > %{_sourcedir}/made.patch\npatch -p1 < %{_sourcedir}/made.patch", {"one.patch": ONE}, refused="neither pkg-git nor its sources"),
     Package("patches for files that %prep changes before", "%setup -q\nsed -i 's/\\r$//' src/dos.c\npatch -p1 < %{PATCH1}", {"unix.patch": git_diff({"src/dos.c": replaced("int result = 8;", "int result = 9;")}, on=[UNIX])}, beside={"sed -i 's/\\r$//' src/dos.c": []}, refused="not found"),
     Package("applied already, -N || :", "%setup -q\n%patch -P 1 -p1\npatch -p1 -N -r - < %{PATCH1} || :\npatch -p1 < %{PATCH2}", BOTH, refused="applied already"),
 ]  # fmt: skip

@@ -202,13 +202,14 @@ def test_refused(package: Package, upstream: Upstream, scratch: Path) -> None:
     assert not [ref for ref in trial.repo.refs("refs") if "failed" not in ref]
 
 
+@pytest.mark.parametrize("idea", ["quilt push -a", "a patch that %prep writes"])
 def test_the_hopeless_is_refused_before_upstream_is_asked(
-    upstream: Upstream, scratch: Path
+    idea: str, upstream: Upstream, scratch: Path
 ) -> None:
-    [package] = [p for p in REFUSED if p.idea == "quilt push -a"]
+    [package] = [p for p in REFUSED if p.idea == idea]
     trial = Trial(package, upstream, scratch)
     nowhere = Mirror("https://nowhere.invalid/demo.git", scratch)
-    with pytest.raises(CannotConvert, match="quilt"):
+    with pytest.raises(CannotConvert, match=package.refused):
         pipeline.convert(
             replace(trial.request, upstreams=(nowhere,)), trial.repo, SandboxedTracer()
         )
