@@ -13,11 +13,11 @@ from converter.pkggit import Package, Provenance
 from converter.references import references
 from converter.text import text
 from converter.tree import File
-from converter.verification.prepared import Prepared
 from specparse.plan import CHANGES, Plan, Step
 
 if TYPE_CHECKING:
     from converter.series import Patched
+    from converter.verification.prepared import Prepared
 
 SERIES_JSON = b"fedora/series.json"
 
