@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -90,24 +91,37 @@ class Repository:
 
     def __init__(self, path: Path) -> None:
         """Open ``path``. Raises RepositoryUnusable when it is not a repository."""
+        self._where = path
+        _ = self._repo
+
+    @cached_property
+    def _repo(self) -> pygit2.Repository:
         try:
-            self._repo = pygit2.Repository(os.fspath(path))
+            return pygit2.Repository(os.fspath(self._where))
         except (pygit2.GitError, OSError) as error:
             raise RepositoryUnusable(
                 f"not a git repository ({error})"
-                if path.exists()
+                if self._where.exists()
                 else "there is no such repository",
-                where=str(path),
+                where=str(self._where),
                 next_step="check the path",
             ) from None
-        self.path = Path(self._repo.path)
-        self.git = Git(self.path)
+
+    @cached_property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self._repo.path)
+
+    @cached_property
+    def git(self) -> Git:
+        """git, run there."""
+        return Git(self.path)
 
     @classmethod
     def create(cls, path: Path) -> Self:
         """Open ``path``, made as an empty bare repository first where nothing is there."""
         try:
-            if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            if not path.exists() or _is_empty(path):
                 pygit2.init_repository(os.fspath(path), bare=True)
         except (pygit2.GitError, OSError) as error:
             raise RepositoryUnusable(
@@ -116,6 +130,14 @@ class Repository:
                 next_step="choose a --repo that can be written",
             ) from None
         return cls(path)
+
+    @staticmethod
+    def when_needed(path: Path) -> Repository:
+        """Open ``path``; where nothing is there, make it as create() does when it is needed.
+
+        A conversion that fails before leaves nothing behind, and none waits for the disk.
+        """
+        return Repository(path) if path.exists() and not _is_empty(path) else _Later(path)
 
     def borrow(self, other: Repository) -> None:
         """Read the objects of ``other`` through alternates instead of copying them.
@@ -279,6 +301,24 @@ class Repository:
                 where=str(self.path),
                 next_step="make room or make the repository writable, then run it again",
             ) from None
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+class _Later(Repository):
+    """A repository that is not made yet: no ref is there before anything else is asked of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._where = path
+
+    @cached_property
+    def _repo(self) -> pygit2.Repository:
+        return Repository.create(self._where)._repo
+
+    def ref(self, name: str) -> str | None:
+        return super().ref(name) if "_repo" in vars(self) else None
 
 
 class GitTree:

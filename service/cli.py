@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from converter.errors import CannotConvert, SrcgitError, WrongUsage
+from converter.errors import CannotConvert, RepositoryUnusable, SrcgitError, WrongUsage
 from converter.text import text
 from service import commands
 from service.progress import Progress
 
 if TYPE_CHECKING:
     from converter.convert import Conversion, Planned, Request
+    from converter.mirror import Mirror
     from converter.upstream import Found
     from service.config import Config, Package
     from service.koji import KojiBuild
@@ -235,7 +236,7 @@ def convert(**options: Any) -> None:
         path = options["repo"] or (asked.package.repo if asked.package else None)
         if path is None:
             raise WrongUsage("no repository for the result", next_step="name one with --repo PATH")
-        repo = Repository.create(path)
+        repo = Repository.when_needed(path)
         if options["series"] and not options["nvr"]:
             from service import inputs
 
@@ -492,7 +493,6 @@ def _asked(options: dict[str, Any]) -> _Asked:
     trace = None if options["series"] else _tracer(options)
     from converter.archives.lookaside import Lookaside
     from converter.build import Nvr
-    from converter.mirror import Mirror
     from service import config as configuration
 
     settings = configuration.load(options["config"])
@@ -521,11 +521,11 @@ def _asked(options: dict[str, Any]) -> _Asked:
         "arch": options["arch"],
         "options": _defined(options)[1],
         "base": options["base"],
-        "upstreams": tuple(Mirror(url, cache) for url in options["upstreams"]),
+        "upstreams": tuple(_mirror(url, cache) for url in options["upstreams"]),
         "archives": archives,
         "lookaside": Lookaside(lookaside, settings.state / "lookaside"),
         "with_prep": options.get("with_prep", False),
-        "explode_from": Mirror(options["explode_from"], cache) if options["explode_from"] else None,
+        "explode_from": options["explode_from"] and _mirror(options["explode_from"], cache),
         "committer": (name.encode(), email.encode()),
     }
     if trace is None:
@@ -545,6 +545,19 @@ def _asked(options: dict[str, Any]) -> _Asked:
     return _ask_build(options["build"], settings, cache, shared, trace)
 
 
+def _mirror(location: str, cache: Path, known_as: str | None = None) -> Mirror:
+    """Return the repository that a person named: where it is none, that is wrong usage."""
+    from converter.mirror import Mirror, is_url
+
+    mirror = Mirror(location, cache, known_as=known_as)
+    if not is_url(location):
+        try:
+            _ = mirror.repository
+        except RepositoryUnusable as error:
+            raise WrongUsage(error.what, where=error.where, next_step=error.next_step) from None
+    return mirror
+
+
 def _tracer(options: dict[str, Any]) -> Tracer:
     """Return what makes the plan; its sandbox starts beside what is still to be imported."""
     from specparse.trace import SandboxedTracer
@@ -560,7 +573,6 @@ def _ask_build(
 ) -> _Asked:
     from converter.build import Nvr
     from converter.convert import Request
-    from converter.mirror import Mirror
 
     location, hash_sign, rev = build.rpartition("#")
     public = None
@@ -582,7 +594,7 @@ def _ask_build(
         )
     shared = {**shared, **_configured(package, shared, cache)}
     return _Asked(
-        Request(Mirror(location, cache, known_as=public), rev, **shared),
+        Request(_mirror(location, cache, known_as=public), rev, **shared),
         trace,
         package,
     )
@@ -657,7 +669,8 @@ def _print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
         )
     for patch in made.base_patches:
         click.echo(f"      {text(patch)} is part of the base")
-    click.echo(f"{len(made.steps)} patches are applied:")
+    patches = _count(len(made.steps), "patch", "es")
+    click.echo(f"{patches} {'is' if len(made.steps) == 1 else 'are'} applied:")
     for step in made.steps:
         number = "" if step.number is None else f"Patch{step.number}"
         flags = [f"-p{step.strip}"] if step.strip >= 0 else []
@@ -683,14 +696,16 @@ def _print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
             click.echo(f"  {what}" + (f"  ({why})" if why else ""))
 
 
+def _count(number: int, word: str, plural: str = "s") -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}{plural}"
+
+
 def _print_conversion(done: Conversion, repo: Path) -> None:
     patches = done.series["patches"]
     commits = sum(len(patch["commits"]) for patch in patches)
     base = done.series["base"]
-    click.echo(
-        f"{done.build.nvr}: {len(patches)} patches, {commits} commits on {base['rev']} "
-        f"({base['commit'][:12]})"
-    )
+    counted = f"{_count(len(patches), 'patch', 'es')}, {_count(commits, 'commit')}"
+    click.echo(f"{done.build.nvr}: {counted} on {base['rev']} ({base['commit'][:12]})")
     for held in base.get("archives", ()):
         where = f" in {held['directory']}/" if held["directory"] else ""
         kinds = [f"{held[k]} {k}" for k in ("added", "changed", "removed") if held.get(k)]

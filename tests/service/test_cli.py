@@ -221,7 +221,7 @@ def package(tmp_path: Path, files: Mapping[str, bytes | str | None]) -> str:
         (["plan", "x#y", "--arch", "../x"], 2),
         (["plan", "ext::sh -c id#HEAD"], 2),
         (["plan", "--upload-pack=id#HEAD"], 2),
-        (["plan", "/nonexistent#HEAD"], 5),
+        (["plan", "/nonexistent#HEAD"], 2),
         (["convert", "x#y", "--branch", "../x"], 2),
         (["plan", "x#y", "--config", "/nonexistent.toml"], 2),
     ],
@@ -260,7 +260,7 @@ def test_a_listed_patch_that_is_missing(made: Sample, tmp_path: Path) -> None:
     repo = tmp_path / "r.git"
     error = refused(made, "convert", bad, "--upstream", made.linux.path, "--repo", repo, status=1)
     assert "gone.patch" in error["what"]
-    assert git(repo, "for-each-ref") == ""
+    assert not repo.exists()
 
 
 def test_a_patch_that_does_not_apply(made: Sample, tmp_path: Path) -> None:
@@ -298,6 +298,7 @@ def test_an_upstream_without_the_tag(made: Sample, tmp_path: Path) -> None:
         "--repo", tmp_path / "r.git", status=4,
     )  # fmt: skip
     assert error["class"] == "BaseMissing" and "v4.15" in error["what"]
+    assert not (tmp_path / "r.git").exists()
 
 
 def test_a_repo_that_is_no_repository(made: Sample, tmp_path: Path) -> None:

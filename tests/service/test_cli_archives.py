@@ -94,7 +94,7 @@ def test_without_an_upstream(asked: str, tmp_path: Path) -> None:
     plan = json.loads(srcgit("plan", asked, "--json")[0])
     assert plan["archives"][0] == {"archive": "demo-1.2.tar.gz", "top": "demo-1.2", "directory": ""}
     out, _ = srcgit("convert", asked, *where)
-    assert out.startswith("demo-1.2-3.fc41: 1 patches, 1 commits on demo-1.2.tar.gz (")
+    assert out.startswith("demo-1.2-3.fc41: 1 patch, 1 commit on demo-1.2.tar.gz (")
     assert "       data-3.tar.gz in data/  (1 added)\n" in out
     done = json.loads(srcgit("convert", asked, *where, "--json")[0])
     assert [a["archive"] for a in done["base"]["archives"]] == ["demo-1.2.tar.gz", "data-3.tar.gz"]
