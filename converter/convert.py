@@ -582,12 +582,13 @@ class _Ahead:
         self._clock = clock
         self._stages = stages
         self._replay: Replay | None = None
+        self._in_vain = False  # what is wrong may be lasting, such as a full disk
 
     def so_far(self, planned: Planned) -> None:
         tag = tag_name(planned.nvr, self._request.variant)
         done = self._repo.ref(f"refs/tags/{tag}") is not None
         upstream_only = self._request.upstreams and not planned.plan.archives[1:]
-        if done or not upstream_only or self._request.archives == "whole":
+        if done or not upstream_only or self._request.archives == "whole" or self._in_vain:
             return  # nothing to do, or archives to fetch
         try:
             with self._clock("base"):
@@ -597,6 +598,7 @@ class _Ahead:
                 self.replay(planned, base)
         except SrcgitError:
             self.drop()
+            self._in_vain = True
 
     def configs(self, made: Mapping[bytes, bytes]) -> None:
         """Have them written while the plan is completed: they are the most of the top commit."""

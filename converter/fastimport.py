@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from converter.errors import RepositoryUnusable
-from converter.git import Git, Running
+from converter.git import Git, GitFailed, Running
 
 NULL_ID = "0" * 40
 _PIPE = 1 << 20  # bytes: neither side waits for the other at each file
@@ -79,7 +79,15 @@ class FastImport:
             process.stdin.close()
         except OSError:
             pass  # fast-import died: its exit status and stderr say why
-        process.wait()
+        self._wait(process)
+
+    def _wait(self, process: Running) -> None:
+        try:
+            process.wait()
+        except (GitFailed, RepositoryUnusable):
+            with contextlib.suppress(OSError):  # a report for git's own developers
+                (self._where / f"fast_import_crash_{process.pid}").unlink()
+            raise
 
     @property
     def _pipe(self) -> tuple[IO[bytes], IO[bytes]]:
@@ -107,7 +115,7 @@ class FastImport:
     def _died(self) -> None:
         assert self._process is not None
         process, self._process = self._process, None
-        process.wait()  # raises with what fast-import said
+        self._wait(process)  # raises with what fast-import said
         raise RepositoryUnusable("git fast-import ended early", where=str(self._where))
 
     def write_blob(self, size: int, parts: Iterable[bytes]) -> int:

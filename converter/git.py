@@ -65,7 +65,8 @@ class GitFailed(Exception):
 # remote says of its own disk comes in lines that start with "remote:".
 _DISK = re.compile(
     rb"^(?!remote:).*(?:No space left on device|[Oo]ut of disk ?space|Disk quota exceeded"
-    rb"|Read-only file system|couldn't write|sha1 file '.*' write error)",
+    rb"|Read-only file system|couldn't write|sha1 file '.*' write error|insufficient permission"
+    rb"|[Uu]nable to create (?:temporary file )?'.*': Permission denied)",
     re.MULTILINE,
 )
 
@@ -104,6 +105,10 @@ class Running:
     def stdin(self) -> IO[bytes]:
         assert self._process.stdin, "started with an input of its own"
         return self._process.stdin
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def kill(self) -> None:
         """End the command at once; what it wrote is dropped."""

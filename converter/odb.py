@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections import OrderedDict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -120,16 +121,20 @@ class Repository:
     @classmethod
     def create(cls, path: Path) -> Self:
         """Open ``path``, made as an empty bare repository first where nothing is there."""
+        if path.exists() and not _is_empty(path):
+            return cls(path)
+        new = not path.exists()
         try:
-            if not path.exists() or _is_empty(path):
-                pygit2.init_repository(os.fspath(path), bare=True)
-        except (pygit2.GitError, OSError) as error:
+            pygit2.init_repository(os.fspath(path), bare=True)
+            return cls(path)
+        except (pygit2.GitError, OSError, RepositoryUnusable) as error:
+            if new:  # half of one would be taken for something else
+                shutil.rmtree(path, ignore_errors=True)
             raise RepositoryUnusable(
                 f"cannot create the repository: {error}",
                 where=str(path),
                 next_step="choose a --repo that can be written",
             ) from None
-        return cls(path)
 
     @staticmethod
     def when_needed(path: Path) -> Repository:

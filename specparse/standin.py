@@ -29,10 +29,10 @@ if [ -n "$top" ]; then
 fi
 """
 _RECORD = r"""
-printf '%s\0' "$tool" "$call" "$archive" "$top" "$place" "$repository" "$input" "$#" "$@" >> @ROOT@/record
+printf '%s\0' "$tool" "$call" "$archive" "$top" "$place" "$repository" "$input" "$#" "$@" >> @ROOT@/$record
 """
 _SCRIPT = rf"""
-tool=${{0##*/}} call=$$
+tool=${{0##*/}} call=$$ record=record
 place=$PWD last=
 enter() {{
     cd "$place"
@@ -104,7 +104,7 @@ exit 0
 # that scripts inherit it needs no process.
 _FUNCTION = f"""
 make() {{
-    local - IFS=' ' tool=make call=$EPOCHREALTIME place=$PWD repository= input= top archive
+    local - IFS=' ' tool=make call=$EPOCHREALTIME place=$PWD repository= input= record=made top archive
     set +Cefux
     case " $* " in *" Makefile.config "*) command make "$@"; return ;; esac
     {_LOCATE}
@@ -121,6 +121,11 @@ def record(root: str) -> str:
     ("" for none), input, count, arguments...
     """
     return f"{root}/record"
+
+
+def makes(root: str) -> str:
+    """Return the file of the records of make, in which no patch is looked for."""
+    return f"{root}/made"
 
 
 def script(root: str) -> str:

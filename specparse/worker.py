@@ -26,7 +26,7 @@ import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from specparse.edits import edit
@@ -37,6 +37,7 @@ from specparse.standin import (
     STANDINS,
     ZIPS,
     functions,
+    makes,
     record,
     script,
 )
@@ -466,27 +467,18 @@ def setup_names(prep: str) -> dict[str, str]:
 
 def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
     """Read what the stand-ins recorded; inputs from pipes are named by their content."""
-    fields = read(record(ROOT)).split(b"\0")[:-1]
-    made = []
+    told = []
     known: dict[bytes, str] = {}
     living = trees(buildsubdir)
-    position = 0
-    while position + 8 <= len(fields):
-        tool, call, archive_, top, place, repository, source, count = (
-            field.decode("utf-8", "surrogateescape") for field in fields[position : position + 8]
-        )
-        position += 8
-        argv = fields[position : position + int(count)]
-        position += int(count)
-        if position > len(fields):
-            break  # it is being written
+    for fields, argv in (*calls(record(ROOT)), *calls(makes(ROOT))):
+        tool, call, archive_, top, place, repository, source = fields
         inputs = [source]
         if source.startswith(f"{ROOT}/input."):
             known = known or {unpacked(p): p for p in reversed(patches)}
             # One mbox may follow another; what is none would be a part of the mail before it.
             start = b"From " if tool == "git" and b"am" in argv else b""
             inputs = piped(read(source), known, start)
-        made.append(
+        told.append(
             {
                 "tool": tool,
                 "archive": archive_,
@@ -499,7 +491,21 @@ def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
                 "argv": [relative(a.decode("utf-8", "surrogateescape")) for a in argv],
             }
         )
-    return made
+    return told
+
+
+def calls(path: str) -> Iterator[tuple[list[str], list[bytes]]]:
+    """Yield the fields and the arguments of each record that is whole."""
+    fields = read(path).split(b"\0")[:-1]
+    position = 0
+    while position + 8 <= len(fields):
+        *told, count = (
+            field.decode("utf-8", "surrogateescape") for field in fields[position : position + 8]
+        )
+        position += 8 + int(count)
+        if position > len(fields):
+            return  # it is being written
+        yield told, fields[position - int(count) : position]
 
 
 # What no build has is no file of the tree's, either, so nothing comes of it in a build.
@@ -900,8 +906,8 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
         }
 
     status = run(prep, tag("name") or "", lambda: send({"early": True} | recorded()))
-    made = configs()
-    send({"configs": {name: len(data) for name, data in made.items()}}, *made.values())
+    files = configs()
+    send({"configs": {name: len(data) for name, data in files.items()}}, *files.values())
     ran = commands()
     changed, ended = changes(ran), read(END).decode("ascii", "replace")
     if re.search(rb"prep\.sh: line \d+: syntax error", read(f"{ROOT}/prep.out")):

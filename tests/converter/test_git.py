@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from converter.errors import CannotWork
-from converter.git import Git, GitFailed
+from converter.errors import CannotWork, RepositoryUnusable
+from converter.git import Git, GitFailed, failure
 
 
 @pytest.fixture
@@ -80,3 +80,20 @@ def test_a_machine_without_git_cannot_work(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(CannotWork, match="git is not installed"):
         Git().run("version")
+
+
+@pytest.mark.parametrize(
+    ("said", "this_machine"),
+    [
+        (
+            b"fatal: Unable to create temporary file '/r.git/objects/pack/x': Permission denied",
+            True,
+        ),
+        (b"fatal: cannot lock ref: Unable to create '/r.git/refs/x.lock': Permission denied", True),
+        (b"error: insufficient permission for adding an object to repository database", True),
+        (b"git@example.org: Permission denied (publickey).", False),
+        (b"remote: fatal: Unable to create '/r.git/x.lock': Permission denied", False),
+    ],
+)
+def test_whose_fault_it_is_that_nothing_can_be_written(said: bytes, this_machine: bool) -> None:
+    assert isinstance(failure(("x",), 128, said), RepositoryUnusable) == this_machine

@@ -334,6 +334,7 @@ def test_a_full_disk(made: Sample, tmp_path: Path) -> None:
     assert done.returncode == 5, done
     assert done.stderr.startswith("srcgit: ") and done.stderr.count("\n") == 1
     assert git(tmp_path / "r.git", "for-each-ref") == before
+    assert not [*(tmp_path / "r.git").glob("fast_import_crash_*")]
 
 
 def test_odd_file_names(made: Sample, tmp_path: Path) -> None:
