@@ -412,15 +412,15 @@ def _convert(
                 commit = PkgGit(request.pkg_git).resolve(request.rev)
                 return _checked(done, commit, repo, request)
             planned = plan(request, trace, progress, ahead.so_far, ahead.configs)
-            if start.is_final(planned.plan, request.wanted):
-                # before upstream is asked for its base
-                _all_told(planned.plan)
-                patches = (step.patch for step in planned.plan.steps)
-                planned.originals(request, scratch, progress).check(patches)
         build = planned.build(request)
         if done := find(repo, build.nvr, build.variant):
             ahead.drop()
             return _checked(done, build.commit, repo, request)
+        if start.is_final(planned.plan, request.wanted):
+            # before upstream is asked for its base
+            _all_told(planned.plan)
+            patches = (step.patch for step in planned.plan.steps)
+            planned.originals(request, scratch, progress).check(patches)
         with clock("base"):
             progress("looking for the base")
             base = ahead.start(planned, _retrace(planned, request, trace))
