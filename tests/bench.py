@@ -202,7 +202,7 @@ def apply(result: Path, upstream: Path, base: str, patches: Path) -> None:
     from specparse.plan import Step
 
     for module in ("apply_git", "apply_patch"):  # imported on first use; the daemon has them
-        importlib.import_module(f"converter.{module}")
+        importlib.import_module(f"converter.engine.{module}")
     names = (patches / "series").read_bytes().split()
     nobody = Identity(b"Nobody", b"nobody@example.com", b"1500000000 +0000")
     start, started = time.perf_counter(), time.process_time()
@@ -350,9 +350,10 @@ class Bench:
     def arena(self, files: int, patches: int, *, only_big: bool = False) -> Arena:
         upstream, path, base = self.upstream(files)
         where = self.directory / f"patches-{files}-{patches}-{only_big}"
-        where.mkdir()
-        for number, mail in enumerate(series(upstream, patches, only_big=only_big), 1):
-            (where / f"{number:05}.patch").write_bytes(mail)
+        if not where.exists():
+            where.mkdir()
+            for number, mail in enumerate(series(upstream, patches, only_big=only_big), 1):
+                (where / f"{number:05}.patch").write_bytes(mail)
         return Arena(self.directory, path, base, where)
 
     def tools(self) -> Iterator[tuple[str, Iterator[Row]]]:
