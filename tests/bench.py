@@ -1,6 +1,6 @@
 """How long a series takes, against what a user would run instead, and how that grows.
 
-    python -m tests.bench [--quick] [--only NAME]... [--json]
+    python -m tests.bench [--quick] [--only NAME]... [--json | --markdown]
                           [--upstream REPO --base REV --patches DIRECTORY]
     python -m tests.bench --only worker [--upstream REPO --pkg-git REPO --commit SHA...]
     python -m tests.bench --only conversion [--upstream REPO --pkg-git REPO --commit SHA:.fcNN...]
@@ -247,6 +247,7 @@ class Row:
     with_checkout: float | None = None
     cpu: float | None = None
     cpu_ratio: float | None = None
+    git_am: float | None = None  # its seconds on a ready checkout, by srcgit's call
     per_second: float | None = None
     per_hour: float | None = None  # builds
     python_mb: float | None = None
@@ -371,14 +372,17 @@ class Bench:
         sizes = (1000, self.files) if self.quick else (1000, 10_000, self.files)
         yield (
             "more files, 100 patches",
-            (self.growth(f"{n:,} files", self.arena(n, 100)) for n in sizes),
+            (self.growth(f"{n:,} files", self.arena(n, 100), git_am=True) for n in sizes),
         )
 
     def big_file(self) -> Iterator[tuple[str, Iterator[Row]]]:
         counts = (10, 100) if self.quick else (10, 100, 1000)
         yield (
             "every patch touches one file of 25,000 lines",
-            (self.growth(f"{n:,} patches", self.arena(1000, n, only_big=True)) for n in counts),
+            (
+                self.growth(f"{n:,} patches", self.arena(1000, n, only_big=True), git_am=n <= 100)
+                for n in counts
+            ),
         )
 
     def worker(self) -> Iterator[tuple[str, Iterator[Row]]]:
@@ -401,14 +405,19 @@ class Bench:
             ),
         )
 
-    def growth(self, what: str, arena: Arena) -> Row:
+    def growth(self, what: str, arena: Arena, *, git_am: bool = False) -> Row:
+        console.print(f"  {what}")
         ours = median_outcome(arena, self.runs)
-        rate = ours.commits / ours.seconds
+        theirs = None
+        if git_am:
+            arena.check_out()
+            theirs = median_of(self.runs, arena.git_am, ours.tree).seconds / ours.seconds
         return Row(
             what,
             ours.seconds,
             cpu=ours.cpu,
-            per_second=rate,
+            git_am=theirs,
+            per_second=ours.commits / ours.seconds,
             python_mb=ours.python_mb,
             git_mb=ours.git_mb,
         )
@@ -490,15 +499,14 @@ PARTS = {
 }
 
 
-def show(title: str, rows: list[Row]) -> None:
-    table = Table(title=title, title_justify="left")
-    table.add_column("what")
+def show(title: str, rows: list[Row], *, markdown: bool) -> None:
     columns = {
         "seconds": ("s", "{:.3f}"),
         "ratio": ("times srcgit", "{:.1f}"),
         "with_checkout": ("with checkout, s", "{:.2f}"),
         "cpu": ("CPU, s", "{:.3f}"),
         "cpu_ratio": ("times srcgit's", "{:.1f}"),
+        "git_am": ("git am, times srcgit", "{:.0f}"),
         "per_second": ("patches a second", "{:,.0f}"),
         "per_hour": ("builds an hour", "{:,.0f}"),
         "python_mb": ("Python's peak, MB", "{:.0f}"),
@@ -509,11 +517,21 @@ def show(title: str, rows: list[Row]) -> None:
         for name, column in columns.items()
         if any(getattr(row, name) is not None for row in rows)
     }
-    for heading, _ in used.values():
-        table.add_column(heading, justify="right")
+    headings = [heading for heading, _ in used.values()]
+    cells = []
     for row in rows:
         values = [(getattr(row, name), form) for name, (_, form) in used.items()]
-        table.add_row(row.what, *("" if v is None else form.format(v) for v, form in values))
+        cells.append([row.what, *("" if v is None else form.format(v) for v, form in values)])
+    if markdown:
+        lines = [[title, *headings], ["---", *("---:" for _ in headings)], *cells]
+        print("\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n", flush=True)
+        return
+    table = Table(title=title, title_justify="left")
+    table.add_column("what")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for line in cells:
+        table.add_row(*line)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
@@ -522,6 +540,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the files, three runs")
     parser.add_argument("--only", action="append", choices=[*PARTS], metavar="NAME")
     parser.add_argument("--json", action="store_true", help="print figures only, as JSON")
+    parser.add_argument("--markdown", action="store_true", help="print tables for a document")
     parser.add_argument("--files", type=int, default=0, help="of upstream (70,000)")
     parser.add_argument(
         "--count",
@@ -562,7 +581,7 @@ def main() -> None:
                 for title, rows in PARTS[name](bench):
                     results[title] = list(rows)
                     if not chosen.json:
-                        show(title, results[title])
+                        show(title, results[title], markdown=chosen.markdown)
         if chosen.patches:
             copies = directory / "patches"
             shutil.copytree(chosen.patches, copies)
@@ -570,7 +589,7 @@ def main() -> None:
             title = f"{len(real.names)} patches on {chosen.base} of {chosen.upstream}"
             results[title] = list(against(real, runs))
             if not chosen.json:
-                show(title, results[title])
+                show(title, results[title], markdown=chosen.markdown)
     if chosen.json:
         shown = {title: [asdict(row) for row in rows] for title, rows in results.items()}
         print(json.dumps({"cpus": os.cpu_count(), "runs": runs, "tables": shown}, indent=2))
