@@ -45,7 +45,7 @@ RENDER = """
 def run(*command: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}:/usr/sbin", **env}
     return subprocess.run(
-        command, cwd=cwd, env=environ, capture_output=True, text=True, check=False, timeout=600
+        command, cwd=cwd, env=environ, capture_output=True, text=True, check=False, timeout=1800
     )
 
 
