@@ -87,6 +87,26 @@ class Entry:
     id: str
 
 
+_BARE = {"HEAD", "config", "description", "hooks", "info", "objects", "refs"}
+_TEMPORARY = re.compile(r"_git2_\w+|.*\.lock")  # libgit2's, while a file is written
+
+
+def _is_unmade(path: Path) -> bool:
+    """Tell whether nothing is at ``path``, or only what a making that was cut off has left."""
+    if not path.exists():
+        return True
+    if not path.is_dir():
+        return False
+    names = {name for name in os.listdir(path) if not _TEMPORARY.fullmatch(name)}
+    whole = all((path / name).is_dir() for name in ("objects", "refs"))
+    for name in ("HEAD", "config"):
+        file = path / name
+        if file.is_file() and file.stat().st_size == 0 and names <= _BARE:
+            file.unlink()
+        whole = whole and file.is_file()
+    return names <= _BARE and not whole
+
+
 class Repository:
     """A git repository, read through libgit2; refs move in transactions of ``git update-ref``."""
 
@@ -120,20 +140,23 @@ class Repository:
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """Open ``path``, made as an empty bare repository first where nothing is there."""
-        if path.exists() and not _is_empty(path):
+        """Open ``path``, made as an empty bare repository first where nothing is there.
+
+        What is left of such a making that was cut off, by a full disk or a kill, is nothing.
+        """
+        if not _is_unmade(path):
             return cls(path)
         new = not path.exists()
         try:
             pygit2.init_repository(os.fspath(path), bare=True)
             return cls(path)
         except (pygit2.GitError, OSError, RepositoryUnusable) as error:
-            if new:  # half of one would be taken for something else
+            if new and _is_unmade(path):  # nobody else has made it meanwhile
                 shutil.rmtree(path, ignore_errors=True)
             raise RepositoryUnusable(
                 f"cannot create the repository: {error}",
                 where=str(path),
-                next_step="choose a --repo that can be written",
+                next_step="make room, make it writable, or choose another --repo",
             ) from None
 
     @staticmethod
@@ -142,7 +165,7 @@ class Repository:
 
         A conversion that fails before leaves nothing behind, and none waits for the disk.
         """
-        return Repository(path) if path.exists() and not _is_empty(path) else _Later(path)
+        return _Later(path) if _is_unmade(path) else Repository(path)
 
     def borrow(self, other: Repository) -> None:
         """Read the objects of ``other`` through alternates instead of copying them.
@@ -155,7 +178,12 @@ class Repository:
             known = alternates.read_bytes().splitlines() if alternates.exists() else []
             if objects not in known and other.path.resolve() != self.path.resolve():
                 alternates.parent.mkdir(exist_ok=True)
-                alternates.write_bytes(b"".join(line + b"\n" for line in [*known, objects]))
+                beside = alternates.with_name(f"alternates.{os.getpid()}")
+                try:
+                    beside.write_bytes(b"".join(line + b"\n" for line in [*known, objects]))
+                    os.replace(beside, alternates)  # nobody ever reads a part of it
+                finally:
+                    beside.unlink(missing_ok=True)
         except OSError as error:
             raise RepositoryUnusable(
                 f"cannot be written: {error.strerror}",
@@ -306,10 +334,6 @@ class Repository:
                 where=str(self.path),
                 next_step="make room or make the repository writable, then run it again",
             ) from None
-
-
-def _is_empty(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
 
 
 class _Later(Repository):

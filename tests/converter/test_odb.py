@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,21 @@ def test_what_is_no_repository_is_said_so(tmp_path: Path) -> None:
         Repository.create(tmp_path / "file")
     with pytest.raises(RepositoryUnusable):
         Repository.create(tmp_path / "directory")
+
+
+@pytest.mark.parametrize("lost", ["HEAD", "config", "objects", "refs"])
+def test_a_repository_whose_making_was_cut_off_is_made(tmp_path: Path, lost: str) -> None:
+    made = Repository.create(tmp_path / "out.git").path
+    for name in (lost, "objects" if lost == "HEAD" else "info"):
+        path = made / name
+        path.write_bytes(b"") if path.is_file() else shutil.rmtree(path)
+    repository = Repository.create(made)
+    repository.git.run("fsck", "--strict")
+    assert repository.git.run("symbolic-ref", "HEAD").stdout.startswith(b"refs/heads/")
+    (made / "HEAD").unlink()
+    (made / "somebody's").touch()
+    with pytest.raises(RepositoryUnusable, match="not a git repository"):
+        Repository.create(made)
 
 
 def test_configuration_of_the_user_changes_no_id(

@@ -83,7 +83,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 
 @pytest.mark.parametrize("room", [4_096, 16_384, 28_672, 40_960, 49_152])
-def test_a_full_disk_under_the_repository_is_this_machines_fault(
+def test_a_full_disk_under_the_repository_is_this_machines_fault_until_there_is_room(
     made: Sample, hub: Hub, tmp_path: Path, room: int
 ) -> None:
     """Whatever runs out of room first: creating it, writing objects, moving refs."""
@@ -94,12 +94,18 @@ def test_a_full_disk_under_the_repository_is_this_machines_fault(
         "import sys, json; from pathlib import Path; from service.config import load;"
         "from service.journal import Row; from service.pipeline import pipeline;"
         "from service.worker import judge\n"
-        "try: outcome = pipeline(load(Path(sys.argv[1])))(Row(sys.argv[2], 'kernel', 'k'), print)\n"
-        "except Exception as error: outcome = judge(error)\n"
-        "print(json.dumps([outcome.fate.name, outcome.reason]))"
+        "filler = Path(sys.argv[3], 'filler'); filler.write_bytes(bytes(int(sys.argv[4])))\n"
+        "for _ in range(2):\n"
+        " try: outcome = pipeline(load(Path(sys.argv[1])))(Row(sys.argv[2], 'kernel', 'k'), print)\n"
+        " except Exception as error: outcome = judge(error)\n"
+        " print(json.dumps([outcome.fate.name, outcome.reason])); filler.unlink(missing_ok=True)"
     )
+    size = 1 << 20
     done = subprocess.run(
-        [*on_small_disk(state, room), sys.executable, "-c", program, site.path, TODAY],
+        [
+            *on_small_disk(state, size),
+            *(sys.executable, "-c", program, site.path, TODAY, state, str(size - room)),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -107,5 +113,5 @@ def test_a_full_disk_under_the_repository_is_this_machines_fault(
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 0, done.stderr
-    fate, reason = json.loads(done.stdout.splitlines()[-1])
-    assert fate == "STOP", (fate, reason, done.stdout)
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert [fate for fate, _ in answers] == ["STOP", "DONE"], done.stdout
