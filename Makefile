@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Both install what they need first.
 .POSIX:
-.PHONY: install demo test bench corpus-check sample real-check quilt-check export-check test-ansible clean
+.PHONY: install demo test bench corpus-check sample real-check quilt-check export-check hosts-check test-ansible clean
 
 VENV = .venv
 INSTALLED = $(VENV)/.installed
@@ -39,6 +39,10 @@ quilt-check: $(TESTS)
 
 export-check: $(TESTS)
 	$(VENV)/bin/python -m tests.oracle.roundtrip "$(PKG_GIT)" "$(UPSTREAM)" $(TAGS)
+
+# Three hosts and a network that fails, as root.
+hosts-check: $(TESTS)
+	$(VENV)/bin/python -m tests.service.hosts $(MESSAGES)
 
 test-ansible: $(TESTS)
 	$(VENV)/bin/python -m pytest -x -q tests/ansible/converge.py

@@ -15,6 +15,15 @@ from tenacity import retry, retry_if_exception_message, stop_after_delay, wait_r
 from converter.errors import CannotWork, WrongUsage
 
 SCHEMA = 2  # 1 had no tallies
+# libpq's (Parameter Key Words), where the URL does not set them. A server that is gone without a
+# word, or a network in between, is else waited for up to two hours.
+_PATIENCE = {
+    "connect_timeout": "20",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",  # milliseconds without an acknowledgement of what was sent
+}
 
 _meta = sa.MetaData()
 _schema = sa.Table("srcgit_schema", _meta, sa.Column("version", sa.Integer, primary_key=True))
@@ -94,7 +103,10 @@ class Database:
                 raise ArgumentError("only sqlite and postgresql keep a journal")
             self._sqlite = parsed.get_backend_name() == "sqlite"
             self._where = parsed.render_as_string(hide_password=True)
-            options = {"timeout": 60} if self._sqlite else {"connect_timeout": 20}
+            known = parsed.query
+            options: dict[str, Any] = {k: v for k, v in _PATIENCE.items() if k not in known}
+            if self._sqlite:
+                options = {"timeout": 60}
             self._engine = sa.create_engine(parsed, connect_args=options, pool_pre_ping=True)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise WrongUsage(

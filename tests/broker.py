@@ -32,9 +32,12 @@ PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 class Broker:
     """One RabbitMQ server, which can be stopped and started again with its data."""
 
-    def __init__(self, directory: Path, settings: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, directory: Path, settings: Mapping[str, int] | None = None, address: str = "127.0.0.1"
+    ) -> None:
         assert PROGRAM.exists(), "no RabbitMQ here: apt-get install rabbitmq-server"
         self._directory = directory
+        self._address = address
         self.port = free_port()
         self._epmd_port, self._dist_port = free_port(), free_port()
         self._node = f"srcgit{os.getpid()}x{self.port}@localhost"
@@ -47,7 +50,7 @@ class Broker:
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODENAME": self._node,
             "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_IP_ADDRESS": address,
             "RABBITMQ_DIST_PORT": str(self._dist_port),
             "RABBITMQ_MNESIA_BASE": str(directory / "data"),
             "RABBITMQ_LOG_BASE": str(directory / "log"),
@@ -60,6 +63,7 @@ class Broker:
         (directory / "plugins").write_text("[].\n")
         wanted = {"disk_free_limit": 1_000_000, **(settings or {})}
         terms = ", ".join(f"{{{name}, {value}}}" for name, value in wanted.items())
+        terms += ", {loopback_users, []}"  # guest may come from another host
         (directory / "advanced.config").write_text(f"[{{rabbit, [{terms}]}}].\n")
         self._epmd = subprocess.Popen(
             ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"],
@@ -70,7 +74,7 @@ class Broker:
 
     @property
     def url(self) -> str:
-        return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F?connection_attempts=3&retry_delay=1"
+        return f"amqp://guest:guest@{self._address}:{self.port}/%2F?connection_attempts=3&retry_delay=1"
 
     def start(self) -> None:
         with (self._directory / "output").open("ab") as output:
@@ -117,7 +121,7 @@ class Broker:
     @contextmanager
     def channel(self) -> Iterator[BlockingChannel]:
         parameters = pika.ConnectionParameters(
-            "127.0.0.1", self.port, socket_timeout=5, blocked_connection_timeout=10
+            self._address, self.port, socket_timeout=5, blocked_connection_timeout=10
         )
         connection = pika.BlockingConnection(parameters)
         try:
@@ -187,10 +191,12 @@ class Broker:
 
 
 @contextmanager
-def running(settings: Mapping[str, int] | None = None) -> Iterator[Broker]:
+def running(
+    settings: Mapping[str, int] | None = None, address: str = "127.0.0.1"
+) -> Iterator[Broker]:
     """Run a broker for the time of the block; ``settings`` are of the application rabbit."""
     directory = Path(tempfile.mkdtemp(prefix="srcgit-amqp-"))
-    broker = Broker(directory, settings)
+    broker = Broker(directory, settings, address)
     try:
         broker.start()
         yield broker

@@ -15,8 +15,8 @@ from tests.serving import Serving
 class _Server(ThreadingHTTPServer):
     daemon_threads = False  # closing waits for all requests
 
-    def __init__(self, root: Path, settings: Mapping[str, str]) -> None:
-        super().__init__(("127.0.0.1", 0), _Request)
+    def __init__(self, root: Path, settings: Mapping[str, str], address: str) -> None:
+        super().__init__((address, 0), _Request)
         self.root = root
         self.settings = {"GIT_CONFIG_COUNT": str(len(settings))}
         for number, (key, value) in enumerate(settings.items()):
@@ -105,9 +105,11 @@ class HttpGit(Serving):
     A repository takes pushes where its ``http.receivepack`` is true.
     """
 
-    def __init__(self, root: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, root: Path, settings: Mapping[str, str] | None = None, address: str = "127.0.0.1"
+    ) -> None:
         """``settings`` are of git-config(1), for the server's git."""
-        self._server = _Server(root, settings or {})
+        self._server = _Server(root, settings or {}, address)
         super().__init__(self._server)
 
     def refuse(self, requests: int) -> None:

@@ -27,7 +27,7 @@ EPOCH = 1_500_000_000.0  # completion of the first build; each further one is a 
 class Hub:
     """Serves builds on a port of its own until closed. ``with Hub() as hub: ... hub.url``"""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
         self.builds: list[dict[str, Any]] = []
         self.requests: dict[int, list[Any]] = {}  # task id -> request
         self.calls: list[str] = []
@@ -50,9 +50,9 @@ class Hub:
             def log_message(self, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((address, 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/kojihub"
+        self.url = f"http://{address}:{self._server.server_port}/kojihub"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def __enter__(self) -> Hub:

@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def cluster() -> Iterator[str]:
+def cluster(address: str = "127.0.0.1") -> Iterator[str]:
     """Run a PostgreSQL server; give the SQLAlchemy URL of it, up to and without the database."""
     tools = _tools()
     directory = Path(tempfile.mkdtemp(prefix="srcgit-pg-"))
@@ -45,16 +45,18 @@ def cluster() -> Iterator[str]:
 
     port = free_port()
     run(tools / "initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync")
+    with (data / "pg_hba.conf").open("a") as hba:
+        hba.write(f"host all all {address}/24 trust\n")
     server = subprocess.Popen(
-        [*become, str(tools / "postgres"), *_settings(directory, port)],
+        [*become, str(tools / "postgres"), *_settings(directory, address, port)],
         env=environment,
         cwd=directory,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait(port, server)
-        yield f"postgresql+psycopg://{USER}@127.0.0.1:{port}/"
+        _wait(address, port, server)
+        yield f"postgresql+psycopg://{USER}@{address}:{port}/"
     finally:
         server.terminate()
         try:
@@ -65,9 +67,9 @@ def cluster() -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _settings(directory: Path, port: int) -> list[str]:
+def _settings(directory: Path, address: str, port: int) -> list[str]:
     settings = {
-        "listen_addresses": "127.0.0.1",
+        "listen_addresses": address,
         "port": port,
         "unix_socket_directories": directory,
         "fsync": "off",
@@ -87,14 +89,14 @@ def _tools() -> Path:
     return Path(program).parent
 
 
-def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
+def _wait(address: str, port: int, server: subprocess.Popen[bytes]) -> None:
     import psycopg
 
     for _ in range(300):
         assert server.poll() is None, "PostgreSQL did not start"
         try:
             psycopg.connect(
-                f"host=127.0.0.1 port={port} user={USER} dbname=postgres", connect_timeout=2
+                f"host={address} port={port} user={USER} dbname=postgres", connect_timeout=2
             ).close()
             return
         except psycopg.OperationalError:

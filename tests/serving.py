@@ -14,7 +14,7 @@ class Serving:
     def __init__(self, server: ThreadingHTTPServer) -> None:
         self._http = server
         self._thread = Thread(target=server.serve_forever, args=(0.05,))
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        self.url = f"http://{server.server_address[0]!s}:{server.server_port}"
 
     def __enter__(self) -> Self:
         self._thread.start()

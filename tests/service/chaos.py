@@ -1,13 +1,15 @@
 """``python -m tests.service.chaos CONFIG TOKENS``: the daemon, killed at every stage of its work.
 
 In the directory of tokens there is a file for each death that is to be died, named after its
-stage; who takes one at that stage kills the whole daemon with SIGKILL.
+stage; who takes one at that stage kills the whole daemon with SIGKILL. One that ends in ``.cut``
+takes this host off its network instead (tests/service/hosts.py brings it back), and work goes on.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,6 +49,9 @@ class Deaths:
             try:
                 token.unlink()
             except FileNotFoundError:  # another daemon was quicker
+                continue
+            if token.suffix == ".cut":
+                subprocess.run(["ip", "link", "set", "eth0", "down"], check=True)
                 continue
             os.kill(self.pid, signal.SIGKILL)
             if self.pid != os.getpid():

@@ -298,3 +298,17 @@ def test_no_server_means_this_machine_cannot_work() -> None:
 def test_an_impossible_url_is_wrong_usage(url: str) -> None:
     with pytest.raises(WrongUsage):
         Journal(url)
+
+
+def test_a_server_that_is_gone_without_a_word_is_not_waited_for_for_hours(
+    postgres_url: str,
+) -> None:
+    for url, seconds in (
+        (postgres_url, "60000"),
+        (f"{postgres_url}?tcp_user_timeout=4000", "4000"),
+    ):
+        journal = Journal(url)
+        with journal._transaction() as connection:
+            known = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+        assert (known["tcp_user_timeout"], known["keepalives_idle"]) == (seconds, "30")
+        journal.close()
