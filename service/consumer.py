@@ -65,7 +65,7 @@ def decide(body: Mapping[str, Any], packages: Mapping[str, Package]) -> Row | No
         return NotTaken(reason)
     koji_id = body["build_id"]
     if koji_id is not None and not 0 < koji_id < 2**63:
-        return NotTaken(f"hostile: build id {koji_id}")
+        return NotTaken(f"hostile: build id {str(koji_id)[:40]}")
     source = request[0] if request else None
     target = request[1] if len(request) > 1 else None
     commit = None

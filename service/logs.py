@@ -57,16 +57,29 @@ def logfmt() -> logging.Formatter:
     render = LogfmtRenderer(key_order=_ORDER, drop_missing=True)
     journald = "JOURNAL_STREAM" in os.environ  # it has the time already
     last: list[Processor] = [render, _prioritize] if journald else [TimeStamper(fmt="iso"), render]
-    return _formatter(add_log_level, add_logger_name, _meta_out, format_exc_info, *last)
+    facts: list[Processor] = [add_log_level, add_logger_name, _meta_out, format_exc_info]
+    return _formatter(*facts, _printable, *last)
 
 
 def _for_people() -> logging.Formatter:
     plain = ConsoleRenderer(colors=False, exception_formatter=plain_traceback, pad_event_to=0)
-    return _formatter(_meta_out, plain)
+    return _formatter(_meta_out, _printable, plain)
 
 
 def _formatter(*processors: Processor) -> logging.Formatter:
     return ProcessorFormatter(processors=[merge_contextvars, ExtraAdder(), *processors])
+
+
+def _printable(_: Any, level: str, line: EventDict) -> EventDict:
+    """Escape what a terminal would obey: messages and specs are other people's."""
+    return {k: escaped(v) if isinstance(v, str) else v for k, v in line.items()}
+
+
+def escaped(text: str) -> str:
+    """Return ``text`` with its control characters, but for ends of lines and tabs, spelt out."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def _prioritize(_: Any, level: str, line: EventDict) -> str:

@@ -16,6 +16,7 @@ log, other = logging.getLogger("service.test"), logging.getLogger("library")
 with logs.about(nvr="kernel-6.1-1.fc41", attempt=2):
     log.info("stage", extra={{"stage": "series", "seconds": 0.25}})
     other.warning('it said "no", twice')
+    log.info("not taken in", extra={{"reason": "\\x1b[2J\\0"}})
     other.info("small talk")
     thread = threading.Thread(target=log.info, args=("elsewhere",))
     thread.start()
@@ -42,11 +43,12 @@ def lines(people: bool, **environment: str) -> list[str]:
 
 
 def test_each_line_of_a_service_is_one_event_with_the_build_in_hand() -> None:
-    stage, said, elsewhere, bug, afterwards = lines(False, JOURNAL_STREAM="8:1")
+    stage, said, hostile, elsewhere, bug, afterwards = lines(False, JOURNAL_STREAM="8:1")
     build = "nvr=kernel-6.1-1.fc41 attempt=2"
     tail = "stage=series seconds=0.25 logger=service.test"
     assert stage == f"<6>level=info event=stage {build} {tail}"
     assert said == f'<4>level=warning event="it said \\"no\\", twice" {build} logger=library'
+    assert r"reason=\x1b[2J\x00" in hostile
     assert elsewhere == "<6>level=info event=elsewhere logger=service.test"
     assert bug.startswith(f'<3>level=error event="a bug" {build} logger=service.test exception="Tr')
     assert bug.endswith("KeyError: 'key'\"")
