@@ -78,19 +78,27 @@ def from_koji(
             return
 
 
-def _look(build: KojiBuild, package: Package, there: set[str]) -> Found:
+def left_out(build: KojiBuild, package: Package) -> str:
+    """Return why a build that Koji lists is not converted, or nothing where it is."""
     try:
         nvr = Nvr.parse(build.nvr)
     except WrongUsage as error:
-        return Found(build.nvr, None, error.what)
+        return error.what
     if reason := elsewhere(nvr):
+        return reason
+    if build.source is not None and uploaded(build.source):
+        return why("uploaded source package")
+    if build.source is not None and not same_repository(build.source, package.source):
+        return f"built from {build.source:.200}, not from {package.source}"
+    return ""
+
+
+def _look(build: KojiBuild, package: Package, there: set[str]) -> Found:
+    if reason := left_out(build, package):
         return Found(build.nvr, None, reason)
+    nvr = Nvr.parse(build.nvr)
     if nvr.ref_name in there:
         return Found(build.nvr, None, "published")
-    if build.source is not None and uploaded(build.source):
-        return Found(build.nvr, None, why("uploaded source package"))
-    if build.source is not None and not same_repository(build.source, package.source):
-        return Found(build.nvr, None, f"built from {build.source:.200}, not from {package.source}")
     row = Row(build.nvr, package.name, key(nvr), build.id, build.commit, via="backfill")
     return Found(build.nvr, row, "missing")
 
@@ -199,7 +207,8 @@ def enqueue(found: Iterable[Found], journal: Journal) -> Iterator[Found]:
         row = journal.find(each.nvr)
         if row is None or row.state in ("waiting", "running"):
             yield Found(each.nvr, each.row, "on the list already")
-        elif row.state == "done":  # the published tree is the truth, and it lacks the tag
+        elif row.state == "done" or (row.state == "ignored" and each.row.commit is not None):
+            # The published tree is the truth, and it lacks the tag; Koji has the commit by now.
             journal.again(each.row)
             yield each
         else:

@@ -14,10 +14,9 @@ from typing import Any
 
 from converter.build import Evr, Nvr
 from converter.errors import SrcgitError, WrongUsage
-from service.backfill import published
+from service.backfill import left_out, published
 from service.config import Config, Package
 from service.journal import Journal, Row
-from service.kinds import elsewhere
 from service.koji import Koji, KojiBuild
 
 ALIVE = 180.0  # seconds after which a silent daemon counts as dead
@@ -125,13 +124,16 @@ def _freshness(
     try:
         tags = published(package)
         since = datetime.fromtimestamp(now, UTC) - LOOK_BACK
-        builds = [b for b in koji.builds(package.name, since) if _ours(b)]
+        builds = [b for b in koji.builds(package.name, since) if not left_out(b, package)]
     except SrcgitError as error:
         return Freshness(package.name, None, None, None, None, (), f"{error.what} [{error.where}]")
     names = {Nvr.parse(build.nvr).ref_name: build for build in builds}
     there = [build for name, build in names.items() if name in tags]
     missing = [
-        build for name, build in names.items() if name not in tags and build.nvr not in settled
+        build
+        for name, build in names.items()
+        if name not in tags
+        and (build.nvr not in settled or (settled[build.nvr].state == "ignored" and build.commit))
     ]
     newest = max(builds, key=_finished, default=None)
     return Freshness(
@@ -150,13 +152,6 @@ def _freshness(
         ],
         newest={Nvr.parse(b.nvr).dist or "": b.nvr for b in sorted(builds, key=_finished)},
     )
-
-
-def _ours(build: KojiBuild) -> bool:
-    try:
-        return not elsewhere(Nvr.parse(build.nvr))
-    except WrongUsage:
-        return False
 
 
 def _finished(build: KojiBuild) -> float:

@@ -96,16 +96,20 @@ def test_a_limit_counts_what_is_missing(hub: Hub, package: Package) -> None:
 def test_the_journal_does_not_outweigh_the_published_tree(
     hub: Hub, package: Package, journal: Journal
 ) -> None:
-    hub.add("kernel-6.1-1.fc41")
-    hub.add("kernel-6.2-1.fc41")
+    for number in (1, 2, 3):
+        hub.add(f"kernel-6.{number}-1.fc41")
+    hub.add("kernel-6.4-1.fc41", source=None)
     list(enqueue(from_koji(package, Koji(hub.url), START), journal))
-    for state in ("done", "failed"):
+    for state in ("done", "failed", "ignored", "ignored"):
         held = journal.claim("w", 60)
         assert held and journal.settle(held, state, "because", {})  # type: ignore[arg-type]
-    first, second = enqueue(from_koji(package, Koji(hub.url), START), journal)
-    assert (first.nvr, first.why) == ("kernel-6.1-1.fc41", "missing")
-    assert (second.row, second.why) == (None, "failed before: because")
-    assert journal.counts() == {"waiting": 1, "failed": 1}
+    found = list(enqueue(from_koji(package, Koji(hub.url), START), journal))
+    assert [each.why for each in found] == [
+        *("missing", "failed before: because"),
+        *("missing", "ignored before: because"),  # the one whose commit Koji names by now
+    ]
+    assert [each.row is not None for each in found] == [True, False, True, False]
+    assert journal.counts() == {"waiting": 2, "failed": 1, "ignored": 1}
 
 
 def test_one_build_can_be_ordered_by_hand_whatever_became_of_it(journal: Journal) -> None:

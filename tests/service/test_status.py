@@ -16,7 +16,7 @@ from service.koji import Koji
 from service.metrics import Finished
 from service.status import Status, status
 from tests.builders import Source
-from tests.hub import Hub
+from tests.hub import SHA, Hub
 from tests.service.test_backfill import tag
 
 
@@ -86,6 +86,23 @@ def test_only_what_a_restart_may_mend_is_deafness(
     journal.add(Row("kernel-6.3-1.fc41", "kernel", "kernel.fc41"))
     journal.sign("host:1 intake", "not consuming", halted=True)
     assert look(config, journal).deaf == ["host:1 intake: not consuming"]
+
+
+def test_what_is_never_converted_is_not_missed(config: Config, journal: Journal, hub: Hub) -> None:
+    journal.sign("host:1 intake", "consuming")
+    long_ago = time.time() - 50 * 3600
+    for nvr, source in (
+        ("kernel-6.1-1.fc41", "cli-build/1.fUqa/kernel-6.1-1.fc41.src.rpm"),
+        ("kernel-6.2-1.fc41", "git+https://src.fedoraproject.org/forks/eve/rpms/kernel#" + SHA),
+        ("kernel-6.3-1.fc41", None),  # imported, as was found when Koji was asked
+    ):
+        hub.add(nvr, source=source, completion_ts=long_ago)
+    journal.add(Row("kernel-6.3-1.fc41", "kernel", "kernel.fc41"))
+    held = journal.claim("w", 60)
+    assert held and journal.settle(held, "ignored", "imported", {})
+    assert look(config, journal).wrong == []
+    hub.builds[-1]["source"] = "git+https://src.fedoraproject.org/rpms/kernel#" + SHA
+    assert look(config, journal).packages[0].missing == ["kernel-6.3-1.fc41"]
 
 
 def test_a_first_clone_excuses_deafness_while_it_lives_and_nobody_else_hears(
