@@ -126,15 +126,26 @@ class PkgGit:
             next_step="say it with --dist .fcNN or --nvr NVR",
         )
 
+    def _meant(self, commit: str, release: str | None) -> bool:
+        """Tell whether the branch of ``release``, or of development, is known to hold ``commit``."""
+        if release is None:
+            return self.in_development(commit)
+        number = int(release.removeprefix("f"))
+        return number in _releases(self.holders(commit))
+
     def branch_of(self, commit: str, dist: str, target: str | None = None) -> str:
         """Derive the published branch from the branches that hold ``commit`` and the build target.
 
         Rawhide's commits are in rawhide and in every release branched off later, so rawhide wins
         where it holds the commit, unless the build target (``f41-candidate``, ``f41-build-...``)
-        names a release that holds it, too: a release fast-forwarded to rawhide's commit.
-        Raises WrongUsage when no branch answers.
+        names a release that holds it, too: a release fast-forwarded to rawhide's commit. A mirror in
+        which the target's branch lacks the commit is brought up to date: it may have come there by
+        another branch first. Raises WrongUsage when no branch answers, RemoteUnavailable.
         """
         targeted = re.match(r"(f\d+)-(?!rebuild)", target or "")
+        if target and not self._meant(commit, targeted and targeted[1]) and self._mirror.fetch():
+            self._holders.clear()
+            self._development.clear()
         if not targeted and self.in_development(commit):
             return "rawhide"
         holders = self.holders(commit)

@@ -154,3 +154,23 @@ def test_of_a_subdirectory_a_build_sees_what_the_spec_names(tmp_path: Path) -> N
         b"sources",
     ]
     assert at.spec(None) == b"demo.spec"
+
+
+def test_a_mirror_in_which_the_targets_branch_lacks_the_commit_is_brought_up_to_date(
+    tmp_path: Path,
+) -> None:
+    """A commit that is known from one branch may have been built from another since."""
+    source = Source(tmp_path / "kernel.git")
+    first = source.commit({"kernel.spec": "1"}, "1\n", branch="rawhide")
+    source.branch("f43", first)
+    both = source.commit({"kernel.spec": "2"}, "2\n", branch="rawhide")
+    later = source.commit({"kernel.spec": "3"}, "3\n", branch="f43", parent=both)
+    source.branch("f43", first)
+    source.branch("f42", later)
+    cache = tmp_path / "mirrors"
+    _ = Mirror(f"file://{source.path}", cache).repository  # another process's, some time ago
+    for commit, target, branch in ((both, "f43-candidate", "f43"), (later, "rawhide", "rawhide")):
+        source.branch(branch, commit)
+        pkg_git = PkgGit(Mirror(f"file://{source.path}", cache))
+        assert pkg_git.resolve(commit) == commit
+        assert pkg_git.branch_of(commit, ".fc43", target) == branch
