@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from converter.errors import Fate, WrongUsage
@@ -312,3 +313,36 @@ def test_a_server_that_is_gone_without_a_word_is_not_waited_for_for_hours(
             known = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
         assert (known["tcp_user_timeout"], known["keepalives_idle"]) == (seconds, "30")
         journal.close()
+
+
+def test_a_connection_that_ends_in_a_transaction_takes_it_along_and_the_next_one_works(
+    postgres_url: str,
+) -> None:
+    journal = Journal(postgres_url)
+    journal.add(row(1))
+    with (
+        psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as other,
+        pytest.raises(JournalUnusable, match="terminating connection"),
+        journal._transaction() as connection,
+    ):
+        connection.exec_driver_sql("UPDATE builds SET state = 'done'")
+        number = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+        other.execute("SELECT pg_terminate_backend(%s)", (number,))
+        connection.exec_driver_sql("SELECT 1")
+    assert journal.counts() == {"waiting": 1}
+    journal.close()
+
+
+def test_a_journal_that_somebody_else_writes_is_waited_for(tmp_path: Path) -> None:
+    journal = Journal(f"sqlite:///{tmp_path}/journal.sqlite")
+    busy = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
+    busy.execute("BEGIN IMMEDIATE")
+    adding = threading.Thread(target=journal.add, args=(row(1),))
+    adding.start()
+    adding.join(0.3)
+    assert adding.is_alive() and journal.counts() == {}
+    busy.execute("COMMIT")
+    adding.join()
+    busy.close()
+    assert journal.counts() == {"waiting": 1}
+    journal.close()

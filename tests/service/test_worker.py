@@ -14,6 +14,7 @@ import pytest
 from converter.errors import CannotWork, Fate
 from converter.git import Git
 from service.config import Retry
+from service.database import JournalUnusable
 from service.journal import Journal, Row
 from service.worker import FATES, Outcome, Worker, judge
 from tests.service.fakes import Tagging
@@ -249,3 +250,40 @@ def test_trouble_outside_of_a_conversion_does_not_end_the_worker_in_silence(benc
     stop.set()
     thread.join()
     assert bench.row("kernel-1-1.fc41").state == "done"
+
+
+class Forgetful(Journal):
+    """A journal that cannot be written for as long as ``away`` exists, once a build is done."""
+
+    away: Path
+
+    def settle(self, *args: Any, **options: Any) -> bool:
+        if self.away.exists():
+            self.away.unlink()
+            raise JournalUnusable("the server has gone", where="there", next_step="wait")
+        return super().settle(*args, **options)
+
+
+def test_a_build_that_was_published_and_not_written_down_is_done_once_and_told_once(
+    bench: Bench,
+) -> None:
+    """The lease runs out, whoever is next finds the tag, and only then is there word of it."""
+    row = bench.add("1.fc41")
+    journal = Forgetful(bench.url)
+    journal.away = bench.tagging.flag
+    journal.away.touch()
+    forgetful = Worker("f", journal, bench.tagging, lease=0.5, timeout=60, retry=QUICK)
+    with pytest.raises(JournalUnusable):
+        forgetful.step(threading.Event())
+    assert (bench.row(row.nvr).state, bench.tags()) == ("running", [row.nvr])
+    assert bench.journal.to_announce("bus", 60) is None
+    time.sleep(0.6)
+    assert bench.worker().step(threading.Event())
+    done = bench.row(row.nvr)
+    assert (done.state, done.attempts, bench.attempts(row.nvr)) == ("done", 2, 2)
+    assert bench.tags() == [row.nvr]
+    told = bench.journal.to_announce("bus", 60)
+    assert told and told.nvr == row.nvr
+    bench.journal.announced(told)
+    assert bench.journal.to_announce("bus", 60) is None
+    journal.close()
