@@ -113,7 +113,11 @@ def _is_stable(version: str) -> bool:
 
 
 def _snapshot(patch: str, gitrev: str | None, changelog: str) -> tuple[Base, list[str]]:
-    """A -git patch: its commit is in the file gitrev, else in the newest changelog entry."""
+    """A -git patch: its commit is in the file gitrev, else in the newest changelog entry.
+
+    Until autumn 2011 (306 commits of the kernel's pkg-git) neither names it: kernel.org had it in a
+    file beside the snapshot, which pkg-git does not know.
+    """
     name = re.escape(patch.removeprefix("patch-").rpartition(".")[0])
     # "Linux 3.3-rc2-git5 (upstream SHA)" until early 2012, then "Linux v3.3-rc4-152-gSHA"
     form = rf"(?<![\w.]){name}(?: snapshot)? \((?:upstream )?({_SHA})(?: upstream)?\)"
@@ -128,7 +132,10 @@ def _snapshot(patch: str, gitrev: str | None, changelog: str) -> tuple[Base, lis
         return Base("commit", sha, f"gitrev, for {patch}"), []
     if told:
         return Base("commit", told[1], f"the changelog, for {patch}"), []
-    return Base("unknown", "", f"{patch} is a snapshot of a commit that nothing names"), []
+    told_there = f"kernel.org's {patch.rpartition('.')[0]}.id has it"
+    return Base(
+        "unknown", "", f"{patch} is a snapshot, and pkg-git names no commit; {told_there}"
+    ), []
 
 
 # -- any other package ---------------------------------------------------------------------
