@@ -151,9 +151,7 @@ class _Worker:
                 environment=environment, limits=limits, directory=str(root), confined=False
             )
         # -I: nothing of the environment and no user's packages; -B: no files beside ours
-        start = (
-            "import sys; sys.path.insert(0, sys.argv[1]); from specparse.worker import main; main()"
-        )
+        start = "import sys; sys.path.insert(0, sys.argv[1]); from specparse.inside.worker import main; main()"
         try:
             self.running: Running = sandbox.start(_PYTHON, "-I", "-B", "-c", start, modules)
         except SandboxError:

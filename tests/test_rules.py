@@ -25,11 +25,21 @@ MAY_IMPORT = {
 DOORS = {
     "pygit2": {"converter/odb.py"},
     "git": {"converter/git.py"},
-    "rpm": {"specparse/worker.py", "specparse/unsrpm.py"},
+    "rpm": {
+        "specparse/inside/parsing.py",
+        "specparse/inside/worker.py",
+        "specparse/unsrpm.py",
+    },
     "koji": {"service/koji.py"},
     "fedora_messaging": {"service/bus.py", "service/messages.py"},
     "twisted": {"service/bus.py"},
-    "subprocess": {"converter/git.py", "specparse/sandbox.py", "specparse/worker.py"},
+    "subprocess": {
+        "converter/git.py",
+        "specparse/sandbox.py",
+        "specparse/inside/recording.py",
+        "specparse/inside/running.py",
+        "specparse/inside/sources.py",
+    },
     "sqlalchemy": {"service/database.py", "service/journal.py"},
     "requests": {"converter/archives/download.py", "service/koji.py"},
     "urllib3": {"converter/archives/download.py"},

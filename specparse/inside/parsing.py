@@ -1,0 +1,110 @@
+"""rpm parses the spec; what had to be left out for it is told."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Any
+
+from specparse.edits import edit
+from specparse.inside.place import BUILD, ROOT, SOURCES
+from specparse.inside.sources import INVENTED, MOVES_BASE, fake
+
+_MACROS = os.path.dirname(os.path.dirname(__file__))
+
+
+class Refused(Exception):
+    """The spec is at fault: what, where, and what to do next, if not to give it up."""
+
+
+def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]:
+    """Return rpm's parse of the spec, and what had to be left out for it. Raises Refused."""
+    import rpm
+
+    with open(path, "rb") as file:
+        text = file.read()
+    version = text
+    notes: list[str] = []
+    missing: set[str] = set()
+    while True:
+        rpm.reloadConfig(f"{arch}-linux")
+        for name, body in macros.items():
+            rpm.addMacro(name, body)
+        for definitions in ("strings", "fedora"):
+            if definitions == "fedora" or not rpm.expandMacro("%{?sub:1}"):
+                rpm.expandMacro(f"%{{load:{_MACROS}/{definitions}.macros}}")
+        with open(f"{ROOT}/rpm.log", "w+b") as log:
+            rpm.setLogFile(log)
+            try:
+                return rpm.spec(path, rpm.RPMSPEC_ANYARCH), notes
+            except (rpm.error, ValueError) as error:
+                log.flush()
+                log.seek(0)
+                said = log.read().decode("utf-8", "replace") or str(error)
+            finally:
+                rpm.setLogFile(sys.stderr)
+        absent = re.search(rf"Bad (?:file|source): {SOURCES}/([^\s:/]+):", said)
+        if absent is not None and absent[1] not in missing:
+            missing.add(absent[1])
+            INVENTED.add(absent[1])
+            fake(absent[1])
+            continue
+        edited = edit(version, said, os.path.basename(path) if notes else "")
+        if edited is None:
+            what, where = cleaned(said)
+            where = where or line_of(what, text)
+            if "unexpected symbol near '<'" in said:  # in a file that the spec loads
+                lua = rpm.expandMacro("%{lua:print(_VERSION)}")
+                what += f": this rpm has {lua}, and attributes such as <const> came with Lua 5.4"
+                raise Refused(what, where, "run srcgit where rpm has Lua 5.4, such as Fedora")
+            raise Refused(what, where)
+        version, note = edited
+        notes.append(note)
+        path = f"{BUILD}/{os.path.basename(path)}"
+        with open(path, "wb") as file:
+            file.write(version)
+
+
+def cleaned(said: str) -> tuple[str, str]:
+    """Return rpm's first error without our paths, and the line that it names."""
+    lines = [line for line in said.splitlines() if line.startswith("error: ")]
+    what = (lines or said.splitlines() or ["rpm refuses the spec"])[0].removeprefix("error: ")
+    what = re.sub(rf"{BUILD}/(?:SOURCES/)?", "", what)
+    number = re.search(r"\bline (\d+)|\.spec:(\d+)", what)
+    return what.strip(), f"line {number[1] or number[2]}" if number else ""
+
+
+def missing_patch(text: bytes, sources: list[tuple[str, int | None, bool]]) -> None:
+    """Raise Refused for a patch that is neither in pkg-git nor in the lookaside cache.
+
+    Only patches that move the base are believed to be there when ``sources`` does not list them.
+    """
+    for name, number, is_patch in sources:
+        path = f"{SOURCES}/{name}"
+        if not is_patch or (os.path.exists(path) and name not in INVENTED):
+            continue
+        if MOVES_BASE.match(name):
+            continue
+        line = next(
+            (
+                n
+                for n, line in enumerate(text.splitlines(), 1)
+                if re.match(rb"\s*Patch0*%d\s*:" % (number or 0), line) or os.fsencode(name) in line
+            ),
+            0,
+        )
+        led = ": it is a link that leads out of it" if os.path.islink(path) else ""
+        raise Refused(f"the patch {name} is not in the commit{led}", f"line {line}" if line else "")
+
+
+def line_of(what: str, text: bytes) -> str:
+    """Return the last line that declares the source or patch that an error without a line names."""
+    named = re.match(r"(patch|source) (\d+) defined multiple times", what)
+    if named is None:
+        return ""
+    pattern = rb"\s*%b0*%b\s*:" % (named[1].encode(), named[2].encode())
+    lines = [
+        n for n, line in enumerate(text.splitlines(), 1) if re.match(pattern, line, re.IGNORECASE)
+    ]
+    return f"line {lines[-1]}" if lines else ""

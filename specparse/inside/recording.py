@@ -1,0 +1,165 @@
+"""What the stand-ins recorded, and what became of the trees that they worked on."""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import lzma
+import os
+import re
+import subprocess
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from specparse.inside.place import BUILD, PACKAGE, ROOT, SOURCES, read
+from specparse.inside.sources import COPIED
+from specparse.standin import MARKER, makes, record
+
+
+def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
+    """Read what the stand-ins recorded; inputs from pipes are named by their content."""
+    told = []
+    known: dict[bytes, str] = {}
+    living = trees(buildsubdir)
+    for fields, argv in (*calls(record(ROOT)), *calls(makes(ROOT))):
+        tool, call, archive_, top, place, repository, source = fields
+        inputs = [source]
+        if source.startswith(f"{ROOT}/input."):
+            known = known or {unpacked(p): p for p in reversed(patches)}
+            # One mbox may follow another; what is none would be a part of the mail before it.
+            start = b"From " if tool == "git" and b"am" in argv else b""
+            inputs = piped(read(source), known, start)
+        told.append(
+            {
+                "tool": tool,
+                "archive": archive_,
+                "directory": below(place, top),
+                "repository": below(repository, top) if repository else "",
+                "where": whereabouts(call, living.get(archive_, []))
+                if archive_
+                else "moved" * f"{place}/".startswith(f"{BUILD}/BUILD/{buildsubdir}/"),
+                "inputs": [relative(i) for i in inputs],
+                "argv": [relative(a.decode("utf-8", "surrogateescape")) for a in argv],
+            }
+        )
+    return told
+
+
+def calls(path: str) -> Iterator[tuple[list[str], list[bytes]]]:
+    """Yield the fields and the arguments of each record that is whole."""
+    fields = read(path).split(b"\0")[:-1]
+    position = 0
+    while position + 8 <= len(fields):
+        *told, count = (
+            field.decode("utf-8", "surrogateescape") for field in fields[position : position + 8]
+        )
+        position += 8 + int(count)
+        if position > len(fields):
+            return  # it is being written
+        yield told, fields[position - int(count) : position]
+
+
+# What no build has is no file of the tree's, either, so nothing comes of it in a build.
+_UNDEFINED = re.compile(rb"%\{\w+\}: No such file or directory")
+
+
+def piped(data: bytes, known: dict[bytes, str], start: bytes) -> list[str]:
+    """Return the files of the source directory whose contents, one after the other, are ``data``.
+
+    Of several, each begins with ``start``.
+    """
+    lookaside = re.fullmatch(rb"srcgit: in the place of (.*)\n", data)
+    if lookaside:
+        return [f"{SOURCES}/{lookaside[1].decode('utf-8', 'surrogateescape')}"]
+    if data in known:
+        return [f"{SOURCES}/{known[data]}"]
+    found = []
+    while data.strip():
+        # Of two that fit, the longer: one patch may begin as another does.
+        whole = max(
+            (k for k in known if k and data.startswith(k) and k.startswith(start)),
+            key=len,
+            default=None,
+        )
+        if whole is None:
+            return ["pipe"]
+        found.append(f"{SOURCES}/{known[whole]}")
+        data = data[len(whole) :]
+    return found or ["empty" if _UNDEFINED.search(read(f"{ROOT}/prep.out")) else "pipe"]
+
+
+def below(path: str, top: str) -> str:
+    """Return ``path`` as seen from ``top``, the build directory where that is ""."""
+    return os.path.relpath(path, top or f"{BUILD}/BUILD")
+
+
+def trees(buildsubdir: str) -> dict[str, list[tuple[str, set[str]]]]:
+    """Return archive -> (directory, calls that worked on it) of each tree that is there now.
+
+    Archives are in order of unpacking. The tree that is built comes first: in the directory that
+    %build starts in, and the one that most was done to.
+    """
+    found: dict[str, list[tuple[str, set[str]]]] = {}
+    when: dict[str, tuple[int, int]] = {}
+    for parent, directories, _ in os.walk(f"{BUILD}/BUILD"):
+        if MARKER not in directories:
+            continue
+        directories.remove(MARKER)
+        with contextlib.suppress(OSError):
+            os.chmod(f"{parent}/{MARKER}", 0o755)  # `chmod -x *` was there
+        there = os.listdir(f"{parent}/{MARKER}")
+        calls = {name for name in there if not name.startswith("archive.")}
+        for name in sorted(set(there) - calls):
+            archive_ = name[len("archive.0.") : -1]
+            found.setdefault(archive_, []).append((parent, calls))
+            with contextlib.suppress(FileNotFoundError):  # %prep may still be running
+                status = os.lstat(f"{parent}/{MARKER}/{name}")
+                # tar sets the other times, and clocks tick slowly; a tmpfs counts its inodes.
+                changed = (status.st_ctime_ns, status.st_ino)
+                when[archive_] = min(when.get(archive_, changed), changed)
+    built = os.path.normpath(f"{BUILD}/BUILD/{buildsubdir}")
+    for made in found.values():
+        made.sort(key=lambda tree: (not f"{tree[0]}/".startswith(f"{built}/"), -len(tree[1]), tree))
+    return {
+        archive_: found[archive_]
+        for archive_ in sorted(found, key=lambda name: when.get(name, (0, 0)))
+    }
+
+
+def whereabouts(call: str, living: list[tuple[str, set[str]]]) -> str:
+    """Return "" for a call that worked on the tree that is built, else what became of its tree."""
+    if call == "0" or (living and call in living[0][1]):
+        return ""
+    copy = next((directory for directory, calls in living if call in calls), "")
+    return f"copy {copy.removeprefix(f'{BUILD}/BUILD/')}" if copy else "deleted"
+
+
+def relative(path: str) -> str:
+    """Name a file of the source directory by its path in pkg-git, with ``@`` before it."""
+    found = re.fullmatch(rf"(.*?)(?:{SOURCES}|{PACKAGE})/(.+)", path, re.DOTALL)
+    if found is None:
+        return path
+    inside = COPIED.get(found[2], found[2])
+    link = os.path.join(SOURCES, inside)
+    with contextlib.suppress(OSError):
+        target = os.readlink(link)
+        if target.startswith(PACKAGE + "/"):
+            inside = target[len(PACKAGE) + 1 :]
+    return f"{found[1]}@{inside}"
+
+
+def unpacked(name: str) -> bytes:
+    data = read(f"{SOURCES}/{name}")
+    with contextlib.suppress(OSError, EOFError, ValueError, lzma.LZMAError, zlib.error):
+        if data[:2] == b"\x1f\x8b":
+            return gzip.decompress(data)
+        if data[:3] == b"BZh":
+            return bz2.decompress(data)
+        if data[:6] == b"\xfd7zXZ\0" or name.endswith(".lzma"):
+            return lzma.decompress(data)
+        if data[:4] == b"\x28\xb5\x2f\xfd":
+            run = subprocess.run(["/usr/bin/zstd", "-dcq"], input=data, capture_output=True)
+            return run.stdout
+    return data

@@ -1,0 +1,185 @@
+"""Inside the sandbox: rpm parses the spec, then %prep is run with recording stand-ins.
+
+Started by the system's Python, which has rpm's binding; the standard library and the modules
+beside it are all that it uses. Reads a request from standard input and answers on standard output,
+both JSON, an object a line; file names travel with surrogateescape. Lines that say so are early: what
+was recorded when no patch had come for a moment; then configuration files, whose contents follow their
+line. The last is the answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from specparse.inside.commands import changes, commands, errors, last, looks, unread, written
+from specparse.inside.parsing import Refused, missing_patch, parse
+from specparse.inside.place import ARCHIVE, BUILD, END, PACKAGE, ROOT, SOURCES, read
+from specparse.inside.recording import below, records, relative, trees
+from specparse.inside.running import run
+from specparse.inside.sources import (
+    COPIED,
+    KNOWN,
+    MOVES_BASE,
+    REAL,
+    TOPS,
+    fake,
+    mark,
+    populate,
+    setup_names,
+)
+
+_CONFIGS_LIMIT = 64 << 20  # bytes
+
+
+def configs() -> dict[str, bytes]:
+    """Return what %prep left in a directory ``configs`` of the tree: name -> content."""
+    found: dict[str, bytes] = {}
+    total = 0
+    for parent, directories, names in os.walk(f"{BUILD}/BUILD"):
+        if os.path.basename(parent) != "configs" or not names:
+            continue
+        directories.clear()
+        for name in sorted(names):
+            path = os.path.join(parent, name)
+            if not name.endswith(".config") and "config" not in name:
+                continue
+            if name.endswith((".sh", ".py", ".mk")) or os.path.islink(path):
+                continue
+            data = read(path)
+            total += len(data)
+            if total > _CONFIGS_LIMIT:
+                return {}
+            found[name] = data
+        break
+    return found
+
+
+def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
+    """Parse, run, and ``send`` what came of it."""
+    import rpm
+
+    for directory in ("SOURCES", "BUILD", "BUILDROOT/root"):
+        os.makedirs(f"{BUILD}/{directory}")
+    path = os.path.join(PACKAGE, request["spec"])
+    REAL.update((name, base64.b64decode(data)) for name, data in request["tree"].items())
+    KNOWN.update(request["archives"])
+    populate(path)
+    readable = os.path.join(SOURCES, os.path.basename(path))
+    if not os.path.isfile(path):
+        raise Refused("the spec is no file, or a link that leads out of the package", "")
+    try:
+        readable.encode()
+    except UnicodeEncodeError:  # rpm's binding takes no other names
+        os.symlink(readable, f"{BUILD}/renamed.spec")
+        readable = f"{BUILD}/renamed.spec"
+    parsed, notes = parse(readable, request["arch"], request["macros"])
+    header = parsed.sourceHeader
+
+    def tag(name: str) -> str | None:
+        value = header[name]
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "surrogateescape")
+        return None if value is None else str(value)
+
+    sources = [
+        (os.path.basename(full), number, bool(flags & 2))
+        for full, number, flags in reversed(list(parsed.sources))
+    ]
+    missing_patch(read(path), sources)
+    named: dict[str, Any] = {name: tag(name) for name in ("name", "version", "release")}
+    if request.get("only") == "header":
+        send(named | {"notes": notes})
+        return
+    patches = [name for name, _, is_patch in sources if is_patch]
+    prep = parsed.prep or ""
+    tops = setup_names(prep)
+    declared = sorted((s for s in sources if not s[2]), key=lambda source: source[1] or 0)
+    archives = [name for name, _, _ in declared if ARCHIVE.search(name)]
+    for name in archives:
+        main = name == archives[0]
+        there = f"{SOURCES}/{name}"
+        held = name in COPIED or (os.path.islink(there) and os.path.exists(there))
+        if held and (mark(name, main) or not (main or name in KNOWN)):
+            continue
+        with contextlib.suppress(OSError):
+            os.unlink(there)
+        fake(name, tops.get(name), main=main)
+    for name, _, is_patch in sources:
+        if not is_patch or MOVES_BASE.match(name):
+            fake(name)
+    buildsubdir = ""
+    with contextlib.suppress(rpm.error):
+        buildsubdir = rpm.expandMacro("%{?buildsubdir}")
+
+    def recorded() -> dict[str, Any]:
+        # The fakes: whatever is there and no file of pkg-git, listed by the spec or not.
+        present = os.listdir(SOURCES)
+        others = [n for n in present if os.path.islink(f"{SOURCES}/{n}") or n in COPIED]
+        return {
+            **named,
+            "epoch": header["epoch"],
+            "sources": [
+                (relative(f"{SOURCES}/{n}")[1:], number, is_patch)
+                for n, number, is_patch in sources
+            ],
+            "urls": {
+                os.path.basename(full): full for full, _, _ in parsed.sources if "://" in full
+            },
+            "fakes": list(set(present) - set(others)),
+            "trees": {
+                name: [below(directory, "") for directory, _ in found]
+                for name, found in trees(buildsubdir).items()
+            },
+            "tops": TOPS,
+            "buildsubdir": buildsubdir,
+            "records": records(
+                [n for n in [*patches, *others] if "patch" in n or "diff" in n or n in patches],
+                buildsubdir,
+            ),
+            "notes": notes,
+        }
+
+    status = run(prep, tag("name") or "", lambda: send({"early": True} | recorded()))
+    files = configs()
+    send({"configs": {name: len(data) for name, data in files.items()}}, *files.values())
+    ran = commands()
+    changed, ended = changes(ran), read(END).decode("ascii", "replace")
+    if re.search(rb"prep\.sh: line \d+: syntax error", read(f"{ROOT}/prep.out")):
+        ended = "syntax error"  # whatever upstream's files are
+    send(
+        recorded()
+        | {
+            "end": ended,
+            "signal": max(-status, 0),
+            "errors": errors()[:200],
+            "last": last(ran),
+            "changes": [*changed, *written(prep, buildsubdir, changed)],
+            "looks": looks(prep, ran, to_its_end=ended in ("end", "exit 0")),
+            "unread": unread(patches, ran),
+        }
+    )
+
+
+def main() -> None:
+    import rpm  # noqa: F401  before there is a request: a worker may be started ahead of it
+
+    request = json.load(sys.stdin)
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a spec prints while it is parsed is not an answer
+
+    def send(reply: dict[str, Any], *contents: bytes) -> None:
+        output.write(json.dumps(reply).encode("ascii") + b"\n")
+        output.writelines(contents)
+        output.flush()
+
+    try:
+        answer(request, send)
+    except Refused as refused:
+        send({"refused": list(refused.args)})
