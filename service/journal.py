@@ -266,6 +266,12 @@ class Journal:
         with self._transaction(reading=True) as connection:
             return connection.execute(query).scalar()
 
+    def oldest_unannounced(self) -> float | None:
+        """Return when the build was settled that has waited longest for its announcement."""
+        query = sa.select(sa.func.min(builds.c.settled)).where(builds.c.announced.is_(False))
+        with self._transaction(reading=True) as connection:
+            return connection.execute(query).scalar()
+
     def last_done(self) -> dict[str, float]:
         """Return package -> when a build of it was last done."""
         query = (

@@ -24,6 +24,7 @@ PREPARING = "preparing"  # what a daemon does that makes its first clones: it he
 PREPARES = (
     90.0  # seconds after which a silent one of those does: nothing else tells that it is gone
 )
+UNTOLD = 3600.0  # seconds in which what was settled is announced, unless the bus refuses it
 HEARD = 600.0  # seconds in which a message about a finished build arrives, if it ever does
 LOOK_BACK = timedelta(days=60)  # for the newest finished build
 
@@ -103,6 +104,10 @@ def status(config: Config, journal: Journal, koji: Koji, *, failures: int = 20) 
     deaf += [f"{s.name}: {s.doing}" for s in daemons if s.halted]
     wrong += deaf
     wrong += [f"{s.name}: {s.doing}" for s in living if s.halted and s not in daemons]
+    untold = journal.oldest_unannounced() if config.announce else None
+    if untold is not None and now - untold > UNTOLD:
+        hours = (now - untold) / 3600
+        wrong.append(f"what was settled {hours:.1f} hours ago is not announced: see the log")
     parked = [row for row in settled.values() if row.state == "parked"]
     wrong += [f"{row.nvr} is set aside: {row.outcome}" for row in parked]
     return Status(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from converter.build import Nvr
 from converter.convert import Request, plan
 from converter.mirror import Mirror
 from converter.odb import Repository
-from service import worker
+from service import logs, worker
 from service.config import Config, Retry, load
 from service.journal import Journal, Row
 from service.kinds import key
@@ -80,6 +81,7 @@ def _site(directory: Path, pkg_git: Path, upstream: Path) -> Config:
 
 def work(config: Config, journal: Journal) -> Worker:
     """Return a worker whose children start quickly, as the daemon's do."""
+    logs.configure(logging.WARNING)
     worker.preload()
     convert = pipeline(config)
     return Worker("one", journal, convert, lease=NEVER, timeout=NEVER, retry=Retry())

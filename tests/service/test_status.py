@@ -170,6 +170,17 @@ def test_a_failure_is_an_answer_with_its_reason_a_bug_is_not(
     assert (failure["reason"], failure["where"]) == ("hunk 3", "mm/slab.c")
 
 
+def test_what_is_never_announced_is_not_well(config: Config, journal: Journal) -> None:
+    journal.sign("host:1 intake", "consuming")
+    journal.add(Row("kernel-6.1-1.fc40", "kernel", "k"))
+    held = journal.claim("w", 60)
+    assert held and journal.settle(held, "done", "", {}, announce=True, now=time.time() - 3 * 3600)
+    assert look(config, journal).wrong == [
+        "what was settled 3.0 hours ago is not announced: see the log"
+    ]
+    assert look(replace(config, announce=False), journal).wrong == []
+
+
 def test_koji_or_the_remote_not_answering_is_no_good_news(
     config: Config, journal: Journal, hub: Hub
 ) -> None:
