@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from converter.errors import CannotConvert, RepositoryUnusable, SrcgitError, WrongUsage
-from converter.text import text
+from converter.text import counted, text
 from service import commands
 from service.progress import Progress
 
@@ -669,8 +669,8 @@ def _print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
         )
     for patch in made.base_patches:
         click.echo(f"      {text(patch)} is part of the base")
-    patches = _count(len(made.steps), "patch", "es")
-    click.echo(f"{patches} {'is' if len(made.steps) == 1 else 'are'} applied:")
+    are = "is" if len(made.steps) == 1 else "are"
+    click.echo(f"{counted(len(made.steps), 'patch')} {are} applied:")
     for step in made.steps:
         number = "" if step.number is None else f"Patch{step.number}"
         flags = [f"-p{step.strip}"] if step.strip >= 0 else []
@@ -696,16 +696,14 @@ def _print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
             click.echo(f"  {what}" + (f"  ({why})" if why else ""))
 
 
-def _count(number: int, word: str, plural: str = "s") -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}{plural}"
-
-
 def _print_conversion(done: Conversion, repo: Path) -> None:
     patches = done.series["patches"]
     commits = sum(len(patch["commits"]) for patch in patches)
     base = done.series["base"]
-    counted = f"{_count(len(patches), 'patch', 'es')}, {_count(commits, 'commit')}"
-    click.echo(f"{done.build.nvr}: {counted} on {base['rev']} ({base['commit'][:12]})")
+    click.echo(
+        f"{done.build.nvr}: {counted(len(patches), 'patch')}, {counted(commits, 'commit')} on {base['rev']} "
+        f"({base['commit'][:12]})"
+    )
     for held in base.get("archives", ()):
         where = f" in {held['directory']}/" if held["directory"] else ""
         kinds = [f"{held[k]} {k}" for k in ("added", "changed", "removed") if held.get(k)]

@@ -21,7 +21,7 @@ from converter.export.patchfiles import package, patch_files
 from converter.mirror import Mirror, is_url
 from converter.odb import GitTree, Repository
 from converter.pkggit import Package, PkgGit
-from converter.text import text
+from converter.text import counted, text
 from specparse import patchlines
 from specparse.plan import Plan, PlanError, Step, Tracer
 
@@ -370,11 +370,11 @@ def show(done: Exported) -> str:
     states = [item.state for item in done.items]
     counts = [f"{states.count(state)} {state}" for state in ("unchanged", "changed", "new")]
     counts.append(f"{len(done.dropped)} dropped")
-    lines = [f"{done.wanted}: {len(done.items)} patches, {', '.join(counts)}"]
+    lines = [f"{done.wanted}: {counted(len(done.items), 'patch')}, {', '.join(counts)}"]
     for item in done.items:
         if item.state != "unchanged":
-            commits = f"{len(item.commits)} commits" if len(item.commits) > 1 else "1 commit"
+            commits = counted(len(item.commits), "commit")
             lines.append(f"  {item.state:<8} {text(item.step.patch)}  ({commits})")
     lines += [f"  dropped  {patch}" for patch in done.dropped]
-    lines.append(f"{len(done.written)} files written in {done.directory}")
+    lines.append(f"{counted(len(done.written), 'file')} written in {done.directory}")
     return "\n".join(lines) + "\n"

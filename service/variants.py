@@ -11,7 +11,7 @@ from typing import Any
 from converter import convert as pipeline
 from converter.convert import Planned, Request
 from converter.errors import CannotConvert, WrongUsage
-from converter.text import text
+from converter.text import counted, text
 from specparse.plan import Step, Tracer
 
 # What Fedora builds for, or built for; a spec's ExclusiveArch and %ifarch speak of these.
@@ -100,7 +100,10 @@ class Variants:
         lines = [f"{self.nvr}: {len(self.all)} variants, {len(groups)} different series"]
         for mark, group in zip(marks, groups, strict=True):
             first = group[0]
-            what = first.trouble or f"{len(first.steps)} patches on {first.base or 'unknown'}"
+            what = (
+                first.trouble
+                or f"{counted(len(first.steps), 'patch')} on {first.base or 'unknown'}"
+            )
             lines.append(f"  {mark}  {what}: {', '.join(variant.name for variant in group)}")
         differing = {name: row for name, row in rows.items() if len(set(row)) > 1}
         if differing:
@@ -112,7 +115,8 @@ class Variants:
                 _row(name, [cell or "-" for cell in row], widths) for name, row in differing.items()
             ]
         if same := len(rows) - len(differing):
-            lines.append(f"{same} patches are applied alike in all of them")
+            are = "is" if same == 1 else "are"
+            lines.append(f"{counted(same, 'patch')} {are} applied alike in all of them")
         return "\n".join(lines) + "\n"
 
 

@@ -70,7 +70,7 @@ def test_all_variants_are_listed_with_what_differs(made: tuple[Source, Source]) 
     assert set(map(frozenset, applied.values())) == {frozenset({"all"})}
     shown, _ = srcgit("plan", build, "--variants")
     assert "4 different series" in shown
-    assert "1 patches are applied alike in all of them" in shown
+    assert "1 patch is applied alike in all of them" in shown
     table = [line.split() for line in shown.splitlines()]
     assert ["-", "patch", "-p1", "-", "-", "arm.patch"] in table
 
