@@ -27,8 +27,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 IMPORT_ALL = """
 import ast, importlib, pathlib
 for package in ("converter", "specparse", "service"):
-    for source in pathlib.Path(importlib.import_module(package).__file__).parent.glob("*.py"):
-        importlib.import_module(f"{package}.{source.stem}")
+    top = pathlib.Path(importlib.import_module(package).__file__).parent
+    for source in top.rglob("*.py"):
+        name = ".".join((package, *source.relative_to(top).with_suffix("").parts))
+        importlib.import_module(name.removesuffix(".__init__"))
         for node in ast.walk(ast.parse(source.read_bytes())):
             if isinstance(node, ast.ImportFrom):
                 importlib.import_module(node.module)
