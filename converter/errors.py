@@ -5,8 +5,13 @@ Names of the subclasses are part of the JSON contract (``error.class``).
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import ClassVar
+
+from converter.text import text
 
 
 class Fate(Enum):
@@ -124,3 +129,16 @@ class NoSandbox(CannotWork):
 
 class RepositoryUnusable(CannotWork):
     """The repository for the result cannot be read or written (not a repository, read-only, full)."""
+
+
+@contextmanager
+def on_this_machine() -> Iterator[None]:
+    """A full or read-only disk is this machine's fault, not a bug."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWork(
+            error.strerror or str(error),
+            where=text(os.fsencode(error.filename)) if error.filename else "",
+            next_step="make room, or make it writable; then run it again",
+        ) from error

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from converter.build import Nvr
-from converter.convert import find
+from converter.conversion import find
 from converter.engine.unpack import MAX_SIZE
 from converter.errors import PatchDoesNotApply, PatchMissing, PkgGitInvalid
 from converter.mirror import Mirror

@@ -13,8 +13,9 @@ from converter.text import text
 from specparse.plan import Step
 
 if TYPE_CHECKING:
-    from converter.convert import Planned, Progress, Request
     from converter.explode import Explosion
+    from converter.planning import Planned
+    from converter.request import Progress, Request
 
 
 class Replay:

@@ -7,30 +7,25 @@ from __future__ import annotations
 
 import atexit
 import gc
-import json
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from converter.errors import CannotConvert, RepositoryUnusable, SrcgitError, WrongUsage
-from converter.text import counted, text
+from converter.errors import SrcgitError, WrongUsage
 from service import commands
+from service.asked import Asked, defined, understand
 from service.progress import Progress
+from service.show import one_line, print_conversion, print_json, print_plan
 
 if TYPE_CHECKING:
-    from converter.convert import Conversion, Planned, Request
-    from converter.mirror import Mirror
-    from converter.upstream import Found
-    from service.config import Config, Package
-    from service.koji import KojiBuild
-    from specparse.plan import Preparer, Tracer
+    from converter.planning import Planned
+    from specparse.plan import Preparer
 
 
 @click.group(
@@ -187,24 +182,24 @@ def plan(**options: Any) -> None:
     BUILD is an NVR or a Koji build id, or PKG_GIT#COMMIT with a URL or a path.
     """
     with Progress(options["verbose"]) as progress:
-        asked = _asked(options)
-        from converter import convert as pipeline
+        asked = understand(options)
+        from converter import planning
         from converter.start import finished
 
-        planned = pipeline.plan(asked.request, asked.trace, progress)
-        found = pipeline.at_hand(planned, asked.request)
+        planned = planning.plan(asked.request, asked.trace, progress)
+        found = planning.at_hand(planned, asked.request)
         if found and not isinstance(found, str):
             base = found.repository.tree(found.commit)
-            planned = pipeline.seeing(planned, asked.request, asked.trace, base)
+            planned = planning.seeing(planned, asked.request, asked.trace, base)
         whole = asked.request.wanted.whole(planned.plan)
         if options["variants"]:
             _print_variants(options, asked, planned, progress)
             return
     finished(planned.plan)
     if options["as_json"]:
-        _print_json(pipeline.plan_json(planned, found))
+        print_json(planning.plan_json(planned, found))
     else:
-        _print_plan(planned, found, whole=whole)
+        print_plan(planned, found, whole=whole)
 
 
 @cli.command(short_help="Make a build's commits, branch and tag; publish them.")
@@ -224,11 +219,11 @@ def convert(**options: Any) -> None:
     if options["series"] and not options["base"]:
         raise WrongUsage("a series does not tell its base", next_step="name it with --base REV")
     if options["queue"]:
-        click.echo(_queue(_asked(options), options["config"]))
+        click.echo(_queue(understand(options), options["config"]))
         return
     with Progress(options["verbose"]) as progress:
         prepare = _preparer(options) if options["verify"] or options["with_prep"] else None
-        asked = _asked(options)
+        asked = understand(options)
         from converter import convert as pipeline
         from converter.odb import Repository
         from converter.publish import publish_all
@@ -241,7 +236,7 @@ def convert(**options: Any) -> None:
             from service import inputs
 
             assert isinstance(asked.trace, inputs.Queue)
-            asked = _Asked(*inputs.numbered(asked.request, asked.trace, repo), None)
+            asked = Asked(*inputs.numbered(asked.request, asked.trace, repo), None)
         done = pipeline.convert(
             asked.request, repo, asked.trace, prepare=prepare, progress=progress
         )
@@ -257,17 +252,17 @@ def convert(**options: Any) -> None:
             repo, done.build, done.commit, done.tag, base, options["pushes"], progress
         )
     for warning in done.series["warnings"]:
-        click.echo(_one_line(f"srcgit: warning: {warning}"), err=True)
+        click.echo(one_line(f"srcgit: warning: {warning}"), err=True)
     if options["as_json"]:
-        _print_json({**done.as_json(), "pushed": [receipt.as_json() for receipt in receipts]})
+        print_json({**done.as_json(), "pushed": [receipt.as_json() for receipt in receipts]})
     else:
-        _print_conversion(done, path)
+        print_conversion(done, path)
         for receipt in receipts:
             for ref, (state, _) in receipt.refs.items():
                 click.echo(f"{state:<6} {ref} at {receipt.url}")
 
 
-def _queue(asked: _Asked, config: Path | None) -> str:
+def _queue(asked: Asked, config: Path | None) -> str:
     """Put one build on the daemon's list; return what was done."""
     from converter.pkggit import PkgGit
     from service import config as configuration
@@ -314,7 +309,7 @@ def verify(**options: Any) -> None:
 
     with Progress(options["verbose"]) as progress:
         prepare = _preparer(options)
-        asked = _asked(options)
+        asked = understand(options)
         if options["repo"]:
             repo = Repository(options["repo"])
             nvr, verdict = pipeline.verify(
@@ -330,7 +325,7 @@ def verify(**options: Any) -> None:
                 nvr, verdict = done.build.nvr, done.verdict
     verdict.check(str(nvr))
     if options["as_json"]:
-        _print_json({"nvr": str(nvr), **verdict.as_json()})
+        print_json({"nvr": str(nvr), **verdict.as_json()})
     else:
         click.echo(verdict.report(str(nvr)), nl=False)
 
@@ -342,20 +337,11 @@ def _preparer(options: dict[str, Any]) -> Preparer:
         raise WrongUsage("%prep itself runs only in the sandbox", next_step="drop --no-sandbox")
     if options["series"]:
         raise WrongUsage("a plain series has no %prep", next_step="name a BUILD to verify")
-    return SandboxedPreparer(defined=_defined(options)[0])
-
-
-def _defined(options: dict[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return rpmbuild's options as macros, and as words of the tag."""
-    if not (options["having"] or options["lacking"] or options["defines"]):
-        return {}, ()
-    from service import variants
-
-    return variants.options(options["having"], options["lacking"], options["defines"])
+    return SandboxedPreparer(defined=defined(options)[0])
 
 
 def _print_variants(
-    options: dict[str, Any], asked: _Asked, planned: Planned, progress: Callable[[str], None]
+    options: dict[str, Any], asked: Asked, planned: Planned, progress: Callable[[str], None]
 ) -> None:
     from service import variants
     from specparse.trace import SandboxedTracer
@@ -370,7 +356,7 @@ def _print_variants(
         progress,
     )
     if options["as_json"]:
-        _print_json(told.as_json())
+        print_json(told.as_json())
     else:
         click.echo(told.show(), nl=False)
 
@@ -399,7 +385,7 @@ def diff(old: str, new: str, repo: Path | None, as_json: bool, markdown: bool) -
         raise WrongUsage("--json and --markdown exclude each other")
     result = compare(Repository(repo or _here()), old, new)
     if as_json:
-        _print_json(result.as_json())
+        print_json(result.as_json())
     else:
         shown = show_diff.as_markdown(result) if markdown else show_diff.as_text(result)
         click.echo(shown, nl=False)
@@ -472,260 +458,11 @@ def export(
         trace=trace,
     )
     for warning in done.warnings:
-        click.echo(_one_line(f"srcgit: {warning}"), err=True)
+        click.echo(one_line(f"srcgit: {warning}"), err=True)
     if as_json:
-        _print_json(done.as_json())
+        print_json(done.as_json())
     else:
         click.echo(back.show(done), nl=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """The command line, understood: what to convert, how to plan it, the configured package."""
-
-    request: Request
-    trace: Tracer
-    package: Package | None
-
-
-def _asked(options: dict[str, Any]) -> _Asked:
-    """Read BUILD or --series, and the options; asks Koji when BUILD is an NVR or an id."""
-    trace = None if options["series"] else _tracer(options)
-    from converter.archives.lookaside import Lookaside
-    from converter.build import Nvr
-    from service import config as configuration
-
-    settings = configuration.load(options["config"])
-    nvr = Nvr.parse(options["nvr"]) if options["nvr"] else None
-    dist = options["dist"]
-    if dist is not None and not re.fullmatch(r"\.?[a-z]+[0-9_]*", dist):
-        raise WrongUsage(f"not a dist tag: {dist!r}", next_step="give one such as .fc28")
-    if not re.fullmatch(r"[a-z0-9_]+", options["arch"]):
-        raise WrongUsage(f"not an architecture: {options['arch']!r}")
-    _check_branch(options["branch"])
-    if sum(bool(options[name]) for name in ("build", "series", "srpm")) != 1:
-        raise WrongUsage(
-            "give one of BUILD, --series DIR and --srpm FILE",
-            next_step="see srcgit convert --help",
-        )
-    if options["archive"] and options["no_archives"]:
-        raise WrongUsage("--archive and --no-archives exclude each other")
-    cache = settings.state / "mirrors"
-    name, email = settings.committer
-    archives = "whole" if options["archive"] else "none" if options["no_archives"] else "touched"
-    lookaside = options["lookaside"] or settings.lookaside
-    shared = {
-        "nvr": nvr,
-        "dist": f".{dist.lstrip('.')}" if dist else None,
-        "branch": options["branch"],
-        "arch": options["arch"],
-        "options": _defined(options)[1],
-        "base": options["base"],
-        "upstreams": tuple(_mirror(url, cache) for url in options["upstreams"]),
-        "archives": archives,
-        "lookaside": Lookaside(lookaside, settings.state / "lookaside"),
-        "with_prep": options.get("with_prep", False),
-        "explode_from": options["explode_from"] and _mirror(options["explode_from"], cache),
-        "committer": (name.encode(), email.encode()),
-    }
-    if trace is None:
-        from service import inputs
-
-        return _Asked(*inputs.queue(options["series"], options["guards"], shared), None)
-    if options["srpm"]:
-        from service import inputs
-
-        # Without a file the kernel is configured all the same, and its upstream is large.
-        packages = settings.packages if options["config"] else {}
-
-        def configured(name: str) -> dict[str, Any]:
-            return _configured(packages.get(name), shared, cache)
-
-        return _Asked(inputs.source_rpm(options["srpm"], shared, configured), trace, None)
-    return _ask_build(options["build"], settings, cache, shared, trace)
-
-
-def _mirror(location: str, cache: Path, known_as: str | None = None) -> Mirror:
-    """Return the repository that a person named: where it is none, that is wrong usage."""
-    from converter.mirror import Mirror, is_url
-
-    mirror = Mirror(location, cache, known_as=known_as)
-    if not is_url(location):
-        try:
-            _ = mirror.repository
-        except RepositoryUnusable as error:
-            raise WrongUsage(error.what, where=error.where, next_step=error.next_step) from None
-    return mirror
-
-
-def _tracer(options: dict[str, Any]) -> Tracer:
-    """Return what makes the plan; its sandbox starts beside what is still to be imported."""
-    from specparse.trace import SandboxedTracer
-
-    trace = SandboxedTracer(sandboxed=not options["no_sandbox"], defined=_defined(options)[0])
-    trace.ahead()
-    click.get_current_context().call_on_close(trace.close)
-    return trace
-
-
-def _ask_build(
-    build: str, settings: Config, cache: Path, shared: dict[str, Any], trace: Tracer
-) -> _Asked:
-    from converter.build import Nvr
-    from converter.convert import Request
-
-    location, hash_sign, rev = build.rpartition("#")
-    public = None
-    if hash_sign:
-        name = re.sub(r"(\.git)?/*$", "", location).rpartition("/")[2]
-        package = settings.packages.get(shared["nvr"].name if shared["nvr"] else name)
-    else:
-        from service.koji import Koji
-
-        found = Koji(settings.koji).build(build)
-        nvr = Nvr.parse(found.nvr)
-        package = settings.packages.get(nvr.name)
-        shared = {**shared, "nvr": nvr, "koji_id": found.id, "target": found.target}
-        location, rev = _source(found, package)
-        public = package.source if package else None
-    if not location or not rev:
-        raise WrongUsage(
-            f"not a build: {build!r}", next_step="give an NVR, a Koji build id or PKG_GIT#COMMIT"
-        )
-    shared = {**shared, **_configured(package, shared, cache)}
-    return _Asked(
-        Request(_mirror(location, cache, known_as=public), rev, **shared),
-        trace,
-        package,
-    )
-
-
-def _configured(package: Package | None, shared: dict[str, Any], cache: Path) -> dict[str, Any]:
-    """Return what the configuration says of ``package`` where the command line says nothing."""
-    from converter.mirror import Mirror
-
-    if package is None:
-        return {}
-    said: dict[str, Any] = {"tags": package.tags}
-    if not shared["upstreams"]:
-        said["upstreams"] = tuple(Mirror(url, cache) for url in package.upstreams)
-    if package.archive and shared["archives"] == "touched":
-        said["archives"] = "whole"
-    if package.explode_from and not shared["explode_from"]:
-        said["explode_from"] = Mirror(package.explode_from, cache)
-    return said
-
-
-def _source(found: KojiBuild, package: Package | None) -> tuple[str, str]:
-    """Return where to read pkg-git from and the commit that Koji says was built."""
-    from service.koji import same_repository
-
-    if found.source is None or found.commit is None:
-        raise CannotConvert(
-            f"Koji does not say from which commit {found.nvr} was built (source: {found.source})",
-            next_step="give PKG_GIT#COMMIT with --nvr",
-        )
-    if package is None:
-        return re.sub(r"^git\+|\?.*|#.*", "", found.source), found.commit
-    if not same_repository(found.source, package.source):
-        raise CannotConvert(
-            f"{found.nvr} was built from {found.source}, not from {package.source}",
-            next_step="give PKG_GIT#COMMIT with --nvr if that is meant",
-        )
-    return package.pkg_git, found.commit
-
-
-def _check_branch(name: str | None) -> None:
-    """git-check-ref-format(1), in so far as it matters to a branch of ours."""
-    if name is not None and (
-        not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", name)
-        or re.search(r"\.\.|//|/\.|\.lock(/|$)|[./]$|^builds(/|$)", name)
-    ):
-        raise WrongUsage(f"not a branch name for the result: {name!r}")
-
-
-# -- results for people and programs -------------------------------------------------------
-
-
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2))
-
-
-def _print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
-    from converter.convert import warnings
-
-    made = planned.plan
-    click.echo(f"{planned.nvr}  pkg-git {planned.package.commit.id[:12]}")
-    if whole and made.archives:
-        click.echo(f"base  {text(made.archives[0].file)}, the archive itself")
-    for archive in made.archives[1:]:
-        click.echo(f"      {text(archive.file)} is unpacked in the tree")
-    if isinstance(found, str):
-        guess = ", or as upstream spells it" if made.base.guess else ""
-        click.echo(f"base  {made.base.rev or 'unknown'}{guess}  ({made.base.how})")
-    else:
-        click.echo(
-            f"base  {found.rev}  {found.commit[:12]} of {found.location}  ({found.base.how})"
-        )
-    for patch in made.base_patches:
-        click.echo(f"      {text(patch)} is part of the base")
-    are = "is" if len(made.steps) == 1 else "are"
-    click.echo(f"{counted(len(made.steps), 'patch')} {are} applied:")
-    for step in made.steps:
-        number = "" if step.number is None else f"Patch{step.number}"
-        flags = [f"-p{step.strip}"] if step.strip >= 0 else []
-        flags += [f"-F{step.fuzz}"] if step.tool == "patch" else []
-        flags += ["-R"] if step.reverse else []
-        flags += [f"in {text(step.directory)}"] if step.directory else []
-        click.echo(f"  {number:>10}  {step.tool} {' '.join(flags)}  {text(step.patch)}")
-    for title, rows in (
-        ("not applied:", [(text(s.patch), s.why) for s in made.skipped]),
-        (
-            "applied in a way that cannot be told, so that convert refuses:",
-            [(u.command, u.why) for u in made.unrepresented if u.applies],
-        ),
-        (
-            "not represented by a commit:",
-            [(u.command, u.why) for u in made.unrepresented if not u.applies],
-        ),
-        ("warnings:", [(warning, "") for warning in warnings(planned, found)]),
-    ):
-        if rows:
-            click.echo(title)
-        for what, why in rows:
-            click.echo(f"  {what}" + (f"  ({why})" if why else ""))
-
-
-def _print_conversion(done: Conversion, repo: Path) -> None:
-    patches = done.series["patches"]
-    commits = sum(len(patch["commits"]) for patch in patches)
-    base = done.series["base"]
-    click.echo(
-        f"{done.build.nvr}: {counted(len(patches), 'patch')}, {counted(commits, 'commit')} on {base['rev']} "
-        f"({base['commit'][:12]})"
-    )
-    for held in base.get("archives", ()):
-        where = f" in {held['directory']}/" if held["directory"] else ""
-        kinds = [f"{held[k]} {k}" for k in ("added", "changed", "removed") if held.get(k)]
-        differs = ", ".join(kinds) if held["commit"] else "as upstream has it"
-        click.echo(f"       {held['archive']}{where}" + (f"  ({differs})" if differs else ""))
-    for patch in patches:
-        if told := patch.get("exploded"):
-            made = sum("source" in commit for commit in patch["commits"])
-            rest = ", and a residue" if told["residue"] else ""
-            click.echo(f"       {patch['patch']}: {made} of {told['listed']} listed commits{rest}")
-    if told := done.series.get("prep"):
-        files = sum(step["files"] for step in told["steps"])
-        click.echo(
-            f"       %prep changes {files} files besides"
-            + (f" ({told['commit'][:12]})" if files else "")
-        )
-    click.echo(f"branch {done.build.branch}  {done.commit}")
-    click.echo(f"tag    {done.build.tag}")
-    click.echo(f"tree   {done.tree}, after the series {done.series['series']['tree']}")
-    if done.verdict:
-        click.echo(done.verdict.report(done.build.tag), nl=False)
-    click.echo(f"in     {repo}")
 
 
 def _fail(error: SrcgitError, as_json: bool) -> int:
@@ -734,7 +471,7 @@ def _fail(error: SrcgitError, as_json: bool) -> int:
     if report:
         click.echo(report.rstrip("\n"), err=True)
     line = f"srcgit: {error.what}" + (f" [{error.where}]" if error.where else "")
-    click.echo(_one_line(line + (f"; {error.next_step}" if error.next_step else "")), err=True)
+    click.echo(one_line(line + (f"; {error.next_step}" if error.next_step else "")), err=True)
     if as_json:
         answer: dict[str, Any] = {"error": error.as_json()}
         if report:
@@ -745,12 +482,8 @@ def _fail(error: SrcgitError, as_json: bool) -> int:
         verdict = getattr(error, "verdict", None)
         if verdict is not None:
             answer["verification"] = verdict.as_json()
-        _print_json(answer)
+        print_json(answer)
     return error.exit_code
-
-
-def _one_line(message: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
 
 
 def main() -> None:

@@ -142,9 +142,10 @@ def _from_pkg_git(
     config: Config, package: Package, since: datetime, limit: int | None, progress: Progress
 ) -> Iterator[Found]:
     from converter.build import Nvr
-    from converter.convert import Request, named
     from converter.mirror import Mirror
     from converter.pkggit import PkgGit
+    from converter.planning import named
+    from converter.request import Request
     from service.backfill import from_pkg_git, spec_reader
     from specparse.trace import SandboxedTracer
 

@@ -15,10 +15,10 @@ from typing import Any
 from converter import loose, upstream
 from converter.archives.originals import roomy
 from converter.build import Nvr
-from converter.convert import Request
 from converter.errors import NoSandbox, PkgGitInvalid, WrongUsage
 from converter.mirror import Mirror
 from converter.odb import Identity, Repository
+from converter.request import Request
 from converter.tree import File
 from specparse import quilt, srpm
 from specparse.plan import Base, Plan, SandboxError, SpecError

@@ -13,16 +13,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
+from converter import conversion
 from converter import convert as converting
 from converter.archives.lookaside import Lookaside
 from converter.build import Evr, Nvr
+from converter.clock import Clock
 from converter.comparison import pairs
-from converter.convert import Clock, Conversion, Request
+from converter.conversion import Conversion
 from converter.errors import CannotConvert, Fate, PkgGitInvalid, SrcgitError, TryAgain
 from converter.mirror import Mirror
 from converter.odb import Repository
 from converter.pkggit import PkgGit
 from converter.publish import catch_up, publish_all
+from converter.request import Request
 from service.config import Config, Package
 from service.journal import Row
 from service.kinds import uploaded, why
@@ -243,7 +246,7 @@ def _previous(repo: Repository, done: Conversion) -> Conversion | None:
         if other.name == nvr.name and evr < done.build.evr:
             older.append((evr, other))
     for _, other in sorted(older, key=lambda found: found[0], reverse=True)[:LOOK_BACK]:
-        found = converting.find(repo, other)
+        found = conversion.find(repo, other)
         if found and found.build.branch == done.build.branch:
             return found
     return None

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from converter import convert as converting
-from converter import top
+from converter import conversion, top
 from converter.build import Evr, Nvr
 from converter.errors import RepositoryUnusable, WrongUsage
 from converter.odb import Repository
@@ -149,7 +148,7 @@ class Shelf:
         row = self._journal.find(nvr)
         package = self._config.packages.get(name.name)
         repo = self._open(package) if package else None
-        done = converting.find(repo, name) if repo else None
+        done = conversion.find(repo, name) if repo else None
         if repo and done:
             told = top.trailers(repo.tag_message(done.tag) or b"")
             evidence = row.evidence if row else {}

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from converter import convert as pipeline
-from converter.convert import Planned, Request
+from converter import planning
 from converter.errors import CannotConvert, WrongUsage
+from converter.planning import Planned
+from converter.request import Request
 from converter.text import counted, text
 from specparse.plan import Step, Tracer
 
@@ -141,7 +142,7 @@ def variants(
         name, asked, macros = case
         progress(f"planning {name}")
         try:
-            made = pipeline.plan(asked, tracer(macros)).plan
+            made = planning.plan(asked, tracer(macros)).plan
         except CannotConvert as error:
             return Variant(name, (), "", error.what)
         return Variant(name, made.steps, made.base.rev)

@@ -12,9 +12,9 @@ from pathlib import Path
 import uvicorn
 
 from converter import convert as converting
-from converter.convert import Request
 from converter.mirror import Mirror
 from converter.odb import Repository
+from converter.request import Request
 from service import config as configuration
 from service.config import Config
 from service.journal import Journal, Row

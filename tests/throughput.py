@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from converter.build import Nvr
-from converter.convert import Request, plan
 from converter.mirror import Mirror
 from converter.odb import Repository
+from converter.planning import plan
+from converter.request import Request
 from service import logs, worker
 from service.config import Config, Retry, load
 from service.journal import Journal, Row

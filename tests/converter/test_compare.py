@@ -15,10 +15,10 @@ from converter.comparison.compare import compare
 from converter.comparison.configs import values
 from converter.comparison.differences import Comparison, Upstreamed
 from converter.comparison.pairs import changes
-from converter.convert import Request
 from converter.errors import WrongUsage
 from converter.mirror import Mirror
 from converter.odb import Repository
+from converter.request import Request
 from specparse.plan import Base, Plan, Step, Unrepresented
 from tests.builders import Source, change, source_file
 

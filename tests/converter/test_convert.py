@@ -12,10 +12,11 @@ import pytest
 from converter import VERSION
 from converter import convert as pipeline
 from converter.build import Nvr
-from converter.convert import Conversion, Request, SeriesFailed
+from converter.conversion import Conversion, SeriesFailed
 from converter.errors import BaseMissing, BaseUnknown, CannotConvert, PatchMissing, PkgGitInvalid
 from converter.mirror import Mirror
 from converter.odb import Repository
+from converter.request import Request
 from specparse.plan import Base, Meanwhile, Plan, Step
 from tests.builders import Sample, Source, sample
 

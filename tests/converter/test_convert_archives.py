@@ -19,10 +19,11 @@ import pytest
 
 from converter import convert as pipeline
 from converter.archives.lookaside import Lookaside
-from converter.convert import Conversion, Request
+from converter.conversion import Conversion
 from converter.errors import CannotConvert, PatchDoesNotApply, RemoteUnavailable, WrongUsage
 from converter.mirror import Mirror
 from converter.odb import Repository
+from converter.request import Request
 from specparse.trace import SandboxedTracer
 from tests.builders import Source
 from tests.httpfiles import HttpFiles

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from converter import conversion
 from converter import convert as pipeline
 from converter.build import Nvr
-from converter.convert import Conversion, Request
+from converter.conversion import Conversion
 from converter.errors import DifferenceFound, WrongUsage
 from converter.mirror import Mirror
 from converter.odb import Repository
+from converter.request import Request
 from converter.verification.verdict import VerificationFailed
 from specparse.plan import Base, Plan, Step, Tracer
 from specparse.prep import SandboxedPreparer
@@ -72,7 +74,7 @@ def test_a_verified_build_says_so_in_tag_and_tree(request_: Request, tmp_path: P
     assert done.series["verified"] == "yes" and done.as_json()["verified"] == "yes"
     repo = Repository(tmp_path / "a.git")
     assert b"\nVerified: yes\n" in (repo.tag_message(done.tag) or b"")
-    found = pipeline.find(repo, Nvr.parse("kernel-4.15.0-1.fc28"))
+    found = conversion.find(repo, Nvr.parse("kernel-4.15.0-1.fc28"))
     assert found is not None and found.series == done.series
     assert (found.commit, found.tree) == (done.commit, done.tree)
 

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from converter import convert as pipeline
-from converter.convert import Conversion, Request
+from converter.conversion import Conversion
 from converter.explode import Listed, listed
 from converter.mirror import Mirror
 from converter.odb import Repository
+from converter.request import Request
 from service import export
 from specparse.plan import Base, Plan, Step
 from tests.builders import JUSTIN, Files, Source, change, kernel_upstream

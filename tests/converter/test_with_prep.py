@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from converter import convert as pipeline
-from converter.convert import Conversion, Request
+from converter.conversion import Conversion
 from converter.errors import CannotWork, DifferenceFound, WrongUsage
 from converter.odb import Repository
+from converter.request import Request
 from specparse.prep import SandboxedPreparer
 from specparse.trace import SandboxedTracer
 from tests.builders import Source

@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 from converter import convert as pipeline
-from converter.convert import Conversion, Request
+from converter import planning
+from converter.conversion import Conversion
 from converter.errors import CannotConvert, SpecDoesNotParse
 from converter.git import Git
 from converter.mirror import Mirror
 from converter.odb import Identity, Repository
+from converter.request import Request
 from converter.start import finished
 from converter.text import text
 from service import export, inputs
@@ -220,12 +222,12 @@ def test_plan_shows_what_a_prep_that_looks_at_the_tree_applies(
 ) -> None:
     [package] = [p for p in shell.PACKAGES if p.idea == "only what a condition chooses"]
     trial, trace = Trial(package, upstream, scratch), SandboxedTracer()
-    planned = pipeline.plan(trial.request, trace)
+    planned = planning.plan(trial.request, trace)
     assert [step.patch for step in planned.plan.steps] == [b"two.patch"]
-    found = pipeline.at_hand(planned, trial.request)
+    found = planning.at_hand(planned, trial.request)
     assert not isinstance(found, str)
     base = found.repository.tree(found.commit)
-    seen = pipeline.seeing(planned, trial.request, trace, base)
+    seen = planning.seeing(planned, trial.request, trace, base)
     assert [step.patch for step in seen.plan.steps] == [b"one.patch"]
 
 
@@ -234,7 +236,7 @@ def test_a_safety_check_is_asked_of_upstream(upstream: Upstream, scratch: Path) 
         Trial(Package("checks", shell.CHECKS, shell.BOTH), upstream, scratch),
         SandboxedTracer(),
     )
-    planned = pipeline.plan(trial.request, trace)
+    planned = planning.plan(trial.request, trace)
     with pytest.raises(SpecDoesNotParse, match=r"not get to its end; .*x1\.2") as refused:
         finished(planned.plan)
     assert "--upstream" in refused.value.next_step

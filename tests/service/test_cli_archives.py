@@ -88,7 +88,7 @@ def test_without_an_upstream(asked: str, tmp_path: Path) -> None:
     where = ("--lookaside", tmp_path / "lookaside", "--repo", tmp_path / "result.git")
     out, _ = srcgit("plan", asked)
     assert (
-        "base  demo-1.2.tar.gz, the archive itself\n      data-3.tar.gz is unpacked in the tree\n"
+        "base  demo-1.2.tar.gz, the archive itself (v1.2 by its name)\n      data-3.tar.gz is unpacked in the tree\n"
         in out
     )
     plan = json.loads(srcgit("plan", asked, "--json")[0])

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from converter.build import Nvr
-from converter.convert import Request, convert
+from converter.convert import convert
 from converter.mirror import Mirror
 from converter.odb import Repository
+from converter.request import Request
 from service import export
 from specparse.trace import SandboxedTracer
 from tests.builders import Sample, change, sample

@@ -1,0 +1,142 @@
+"""A converted build: what was made, as it stands in a repository."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from converter import top
+from converter.build import Build, Nvr, tag_name
+from converter.errors import CannotConvert, PatchDoesNotApply, WrongUsage
+from converter.odb import Repository
+from converter.request import Request
+from converter.text import text
+from specparse.plan import CHANGES
+
+if TYPE_CHECKING:  # what is slow to import, and not needed at once or not at all
+    from converter.series import Failure
+    from converter.verification.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A converted build: its series.json, and the ids of what was written."""
+
+    build: Build
+    series: dict[str, Any]
+    commit: str
+    tree: str
+    tag: str  # id of the tag object
+    verdict: Verdict | None = None  # of a verification that ran now
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the contract's ``convert --json``, without ``pushed``."""
+        return {
+            "nvr": self.series["nvr"],
+            "pkg_git": self.series["pkg_git"],
+            "base": self.series["base"],
+            "branch": self.build.branch,
+            "tag": self.build.tag,
+            "commit": self.commit,
+            "tree": self.tree,
+            "series": series_contract(self.series),
+            **({"prep": self.series["prep"]} if "prep" in self.series else {}),
+            "verified": self.series.get("verified", "not run"),
+            "verification": self.verdict.as_json() if self.verdict else None,
+            "seconds": {stage: round(s, 4) for stage, s in self.seconds.items()},
+        }
+
+
+class SeriesFailed(PatchDoesNotApply):
+    """A patch of the series does not apply; what applied before it was kept.
+
+    ``report`` is for people to read, ``series`` the contract's object up to the failure.
+    """
+
+    kind = "PatchDoesNotApply"
+
+    def __init__(self, failure: Failure, build: Build, record: dict[str, Any]) -> None:
+        super().__init__(
+            f"{text(failure.step.patch)}: {failure.reason}",
+            where=f"{build.pkg_git}#{build.commit}",
+            next_step=f"see what applied with: git log {build.failed_ref}",
+        )
+        base = record["base"]
+        start = f"{base['rev'] or base['commit']} ({base['how']})"
+        self.report = f"{failure.report}The series starts at {start}.\n" + _besides(record)
+        self.series = series_contract(record)
+
+
+def _besides(record: dict[str, Any]) -> str:
+    """Return what %prep may have done before a patch that applies only after it (dos2unix, sed)."""
+    did = [u["command"].splitlines()[0] for u in record["unrepresented"] if u["why"] == CHANGES]
+    if not did:
+        return ""
+    lines = [f"  {command[:200]}" for command in did[:3]]
+    lines += [f"  and {len(did) - 3} more"] if len(did) > 3 else []
+    told = "%prep changes files besides, perhaps before this patch; the series is without that:"
+    return "\n".join([told, *lines, ""])
+
+
+def series_contract(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the ``series`` object of ``convert --json`` from a series.json."""
+    patches = [
+        {
+            "patch": patch["patch"],
+            "commits": patch["commits"],
+            "offset": patch["applied"]["offset"],
+            "fuzz": patch["applied"]["fuzz"],
+        }
+        for patch in record["patches"]
+    ]
+    return {**record["series"], "patches": patches}
+
+
+def find(repo: Repository, nvr: Nvr, variant: str = "") -> Conversion | None:
+    """Return the conversion that the tag of ``nvr`` stands for, read from the tree itself."""
+    tag = repo.ref(f"refs/tags/{tag_name(nvr, variant)}")
+    message = repo.tag_message(tag) if tag else None
+    commit = repo.commit_id(tag) if tag else None
+    file = repo.tree(commit).get(top.SERIES_JSON) if commit else None
+    if tag is None or commit is None or message is None or file is None:
+        if tag is not None:
+            raise CannotConvert(
+                f"the tag {tag_name(nvr, variant)} exists and is not srcgit's",
+                where=str(repo.path),
+                next_step="choose another --repo; srcgit never moves a tag",
+            )
+        return None
+    record = json.loads(file.data)
+    koji_id = top.trailers(message).get("Koji-Build")
+    build = Build(
+        nvr,
+        record["epoch"],
+        record["pkg_git"]["url"],
+        record["pkg_git"]["commit"],
+        record["branch"],
+        int(koji_id) if koji_id else None,
+        variant,
+    )
+    return Conversion(build, record, commit, repo.commit(commit).tree, tag)
+
+
+def checked(
+    done: Conversion, commit: str, repo: Repository, request: Request | None = None
+) -> Conversion:
+    """Return ``done``, which must have been made from pkg-git commit ``commit``, as asked for."""
+    if done.build.commit != commit:
+        raise CannotConvert(
+            f"the tag {done.build.tag} was made from pkg-git commit {done.build.commit[:12]}, "
+            f"not {commit[:12]}",
+            where=str(repo.path),
+            next_step="ask Koji which commit was built; a tag is never moved",
+        )
+    if request is not None and request.with_prep and "prep" not in done.series:
+        raise WrongUsage(
+            f"{done.build.tag} was converted without what %prep does besides patching",
+            where=str(repo.path),
+            next_step="choose another --repo; a tag is never moved",
+        )
+    return done

@@ -1,0 +1,102 @@
+"""Results for people, and for programs: a plan, a conversion, what applies where."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from converter.text import counted, text
+
+if TYPE_CHECKING:
+    from converter.conversion import Conversion
+    from converter.planning import Planned
+    from converter.upstream import Found
+
+
+def print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+def print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
+    from converter.planning import warnings
+
+    made = planned.plan
+    click.echo(f"{planned.nvr}  pkg-git {planned.package.commit.id[:12]}")
+    if whole and made.archives:
+        named = f" ({made.base.rev} by its name)" if made.base.rev else ""
+        click.echo(f"base  {text(made.archives[0].file)}, the archive itself{named}")
+    elif isinstance(found, str):
+        guess = ", or as upstream spells it" if made.base.guess else ""
+        click.echo(f"base  {made.base.rev or 'unknown'}{guess}  ({made.base.how})")
+    else:
+        click.echo(
+            f"base  {found.rev}  {found.commit[:12]} of {found.location}  ({found.base.how})"
+        )
+    for archive in made.archives[1:]:
+        click.echo(f"      {text(archive.file)} is unpacked in the tree")
+    for patch in made.base_patches:
+        click.echo(f"      {text(patch)} is part of the base")
+    are = "is" if len(made.steps) == 1 else "are"
+    click.echo(f"{counted(len(made.steps), 'patch')} {are} applied:")
+    for step in made.steps:
+        number = "" if step.number is None else f"Patch{step.number}"
+        flags = [f"-p{step.strip}"] if step.strip >= 0 else []
+        flags += [f"-F{step.fuzz}"] if step.tool == "patch" else []
+        flags += ["-R"] if step.reverse else []
+        flags += [f"in {text(step.directory)}"] if step.directory else []
+        click.echo(f"  {number:>10}  {step.tool} {' '.join(flags)}  {text(step.patch)}")
+    for title, rows in (
+        ("not applied:", [(text(s.patch), s.why) for s in made.skipped]),
+        (
+            "applied in a way that cannot be told, so that convert refuses:",
+            [(u.command, u.why) for u in made.unrepresented if u.applies],
+        ),
+        (
+            "not represented by a commit:",
+            [(u.command, u.why) for u in made.unrepresented if not u.applies],
+        ),
+        ("warnings:", [(warning, "") for warning in warnings(planned, found)]),
+    ):
+        if rows:
+            click.echo(title)
+        for what, why in rows:
+            click.echo(f"  {what}" + (f"  ({why})" if why else ""))
+
+
+def print_conversion(done: Conversion, repo: Path) -> None:
+    patches = done.series["patches"]
+    commits = sum(len(patch["commits"]) for patch in patches)
+    base = done.series["base"]
+    click.echo(
+        f"{done.build.nvr}: {counted(len(patches), 'patch')}, {counted(commits, 'commit')} on {base['rev']} "
+        f"({base['commit'][:12]})"
+    )
+    for held in base.get("archives", ()):
+        where = f" in {held['directory']}/" if held["directory"] else ""
+        kinds = [f"{held[k]} {k}" for k in ("added", "changed", "removed") if held.get(k)]
+        differs = ", ".join(kinds) if held["commit"] else "as upstream has it"
+        click.echo(f"       {held['archive']}{where}" + (f"  ({differs})" if differs else ""))
+    for patch in patches:
+        if told := patch.get("exploded"):
+            made = sum("source" in commit for commit in patch["commits"])
+            rest = ", and a residue" if told["residue"] else ""
+            click.echo(f"       {patch['patch']}: {made} of {told['listed']} listed commits{rest}")
+    if told := done.series.get("prep"):
+        files = sum(step["files"] for step in told["steps"])
+        click.echo(
+            f"       %prep changes {files} files besides"
+            + (f" ({told['commit'][:12]})" if files else "")
+        )
+    click.echo(f"branch {done.build.branch}  {done.commit}")
+    click.echo(f"tag    {done.build.tag}")
+    click.echo(f"tree   {done.tree}, after the series {done.series['series']['tree']}")
+    if done.verdict:
+        click.echo(done.verdict.report(done.build.tag), nl=False)
+    click.echo(f"in     {repo}")
+
+
+def one_line(message: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
