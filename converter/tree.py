@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 # read-cache.c, verify_path, with core.protectNTFS (path.c, is_ntfs_dotgit), as git has it by default
 _DOT_GIT = re.compile(rb"(?i)(?:\.git|git~1)[ .]*(?::.*)?\Z", re.DOTALL)
+_SUSPECT = re.compile(rb"(?i)(?:\A|[/\\])(?:[/.]|git~1|\Z)|\0")  # every path that may be unsafe
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Tree(Protocol):
 
 def why_unsafe(path: bytes, *, link: bool) -> str:
     """Return why git stores nothing at ``path``; "" where it does."""
+    if not _SUSPECT.search(path):
+        return ""
     for part in path.split(b"/"):
         if part in (b"", b".", b"..") or b"\0" in part:
             return "the path leads out of the tree"

@@ -35,8 +35,8 @@ class Text:
         if line < self._line:
             self._line = self._at = 0
         data, size = self.data, len(self.data)
-        for step in (1 << 16, 1 << 12):  # neighbouring lines are found one by one
-            while line - self._line > step >> 8 and self._at + step < size:
+        for step in (1 << 16, 1 << 12, 1 << 9):  # neighbouring lines are found one by one
+            while line - self._line > step >> 6 and self._at + step < size:
                 lines = data.count(b"\n", self._at, self._at + step)
                 if lines == 0 or self._line + lines > line:
                     break
