@@ -23,7 +23,8 @@ _SHA_SNAPSHOT = re.compile(
 )
 _RELEASE = re.compile(r"(\d+(?:\.\d+)*)(?:[-~.]?(rc\d+))?")
 _BASE_PATCH = re.compile(
-    r"patch-(?P<version>\d+(?:\.\d+)+)(?:-(?P<rc>rc\d+))?(?:-git(?P<git>\d+))?\.(?:xz|bz2|gz|patch)$"
+    r"patch-(?P<version>(?P<line>(?:\d+\.)+)\d+)"
+    r"(?:-(?P<next>\d+)|(?:-(?P<rc>rc\d+))?(?:-git(?P<git>\d+))?)\.(?:xz|bz2|gz|patch)$"
 )
 _CHANGELOG = re.compile(rf"\bv?\d+\.\d+[\w.]*(?:-rc\d+)?-\d+-g({_SHA})\b")
 
@@ -68,6 +69,10 @@ def base(
         if moved is None:
             warnings.append(f"{patch} comes from the lookaside cache: its content is not known")
             found = Base("unknown", "", f"{patch} changes the base and is not at hand")
+        elif moved["next"] and found.rev != f"v{moved['version']}":
+            found = Base("unknown", "", f"{patch} does not fit on {found.rev or 'it'}")
+        elif moved["next"]:  # kernel.org's from one stable release to the next: patch-2.6.33.7-8
+            found = _linux_tag(moved["line"] + moved["next"], f"the name of {patch}")
         elif moved["git"]:
             found, more = _snapshot(patch, gitrev, changelog)
             warnings += more

@@ -13,6 +13,13 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
 @pytest.mark.parametrize(
     "archive, patches, kind, rev",
     [
+        (
+            "linux-2.6.33.tar.bz2",
+            ["patch-2.6.33.7.bz2", "patch-2.6.33.7-8.bz2"],
+            "tag",
+            "v2.6.33.8",
+        ),
+        ("linux-2.6.33.tar.bz2", ["patch-2.6.33.7-8.bz2"], "unknown", ""),
         ("linux-4.15.tar.xz", [], "tag", "v4.15"),
         ("linux-6.12.8.tar.xz", [], "tag", "v6.12.8"),
         ("linux-5.7.0.tar.xz", [], "tag", "v5.7"),
