@@ -110,6 +110,10 @@ def test_the_tests_hub_breaks_as_a_real_one_does(what: str) -> None:
     )
 
 
+def test_a_task_that_is_gone_is_known_by_the_words_of_a_real_hub() -> None:
+    assert RECORDED["faults"]["no such task"]["text"] == ours._GONE
+
+
 def test_a_real_answer_is_read() -> None:
     build = ours._with_request(BUILDS["epoch"]["getBuild"], BUILDS["epoch"]["getTaskRequest"])
     assert (build.nvr, build.epoch, build.commit) == ("kernel-6.13.1-1.fc43", 2, SHA)
