@@ -14,7 +14,7 @@ from converter.mailbox.mail import parse
 from converter.tree import File
 from tests.oracle.apply_judge import Files
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)  # for a crowded machine; each takes a second
 
 NAMES = b"--- a/f\n+++ b/f\n"
 BODY = b"+++ b/f\n@@ -1 +1 @@\n-1\n+2\n"
