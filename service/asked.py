@@ -111,7 +111,9 @@ def _tracer(options: dict[str, Any]) -> Tracer:
     """Return what makes the plan; its sandbox starts beside what is still to be imported."""
     from specparse.trace import SandboxedTracer
 
-    trace = SandboxedTracer(sandboxed=not options["no_sandbox"], defined=defined(options)[0])
+    trace = SandboxedTracer(
+        sandboxed=not options["no_sandbox"], defined=defined(options)[0], in_memory=True
+    )
     trace.ahead()
     click.get_current_context().call_on_close(trace.close)
     return trace

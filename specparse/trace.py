@@ -28,6 +28,9 @@ class SandboxedTracer:
     sandboxed: bool = True
     limits: Limits = field(default_factory=Limits)
     defined: Mapping[str, str] = field(default_factory=dict)  # by a person: macro -> body
+    # Write the files in memory, where there is room: not for what may be killed again and again, since
+    # what it leaves there stays until the machine is started anew.
+    in_memory: bool = False
     _waiting: list[_Worker] = field(default_factory=list, repr=False, compare=False)
 
     def ahead(self) -> None:
@@ -117,15 +120,16 @@ class SandboxedTracer:
         return worker
 
     def _worker(self) -> _Worker:
-        return _Worker(sandboxed=self.sandboxed, limits=self.limits)
+        room = _in_memory() if self.in_memory else None
+        return _Worker(sandboxed=self.sandboxed, limits=self.limits, room=room)
 
 
 class _Worker:
     """A worker that waits for its request, and the directory where it finds the package's files."""
 
-    def __init__(self, *, sandboxed: bool, limits: Limits) -> None:
-        """Raises SandboxError."""
-        self._scratch = tempfile.TemporaryDirectory(prefix="srcgit-", dir=_in_memory())
+    def __init__(self, *, sandboxed: bool, limits: Limits, room: str | None) -> None:
+        """Work in a directory of its own below ``room``. Raises SandboxError."""
+        self._scratch = tempfile.TemporaryDirectory(prefix="srcgit-", dir=room)
         scratch = Path(self._scratch.name)
         scratch.chmod(0o755)  # the sandbox reads it under another uid
         self.package = scratch / "package"
