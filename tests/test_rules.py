@@ -14,14 +14,14 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("specparse", "converter", "service")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
-# Which first-party packages a package may import (ARCHITECTURE.md, "Import direction").
+# Which first-party packages a package may import (ARCHITECTURE.md).
 MAY_IMPORT = {
     "specparse": {"specparse"},
     "converter": {"converter", "specparse.plan"},
     "service": {"service", "converter", "specparse"},
 }
 
-# Which modules may import an outside thing (ARCHITECTURE.md, "Doors").
+# Which modules may import an outside thing (ARCHITECTURE.md).
 DOORS = {
     "pygit2": {"converter/odb.py"},
     "git": {"converter/git.py"},
