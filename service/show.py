@@ -25,11 +25,11 @@ def print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
 
     made = planned.plan
     click.echo(f"{planned.nvr}  pkg-git {planned.package.commit.id[:12]}")
+    guess = ", or as upstream spells it" if made.base.guess else ""
     if whole and made.archives:
-        named = f" ({made.base.rev} by its name)" if made.base.rev else ""
+        named = f"; upstream's {made.base.rev}{guess}" if made.base.rev else ""
         click.echo(f"base  {text(made.archives[0].file)}, the archive itself{named}")
     elif isinstance(found, str):
-        guess = ", or as upstream spells it" if made.base.guess else ""
         click.echo(f"base  {made.base.rev or 'unknown'}{guess}  ({made.base.how})")
     else:
         click.echo(

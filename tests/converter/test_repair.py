@@ -46,13 +46,15 @@ def test_killed_with_its_locks_held(world: World, transport: str) -> None:
         with pytest.raises(RemoteUnavailable):
             world.one.publish(made, url)
         hook.unlink()
-        assert len(locks(world)) == 3
+        # By path, HEAD names the branch since the first build: git holds what moves with it, too.
+        held = 4 if transport == "file" else 3
+        assert len(locks(world)) == held
         with pytest.raises(RefLocked, match="locked") as caught:
             world.one.publish(made, url)
         assert "srcgit repair" in caught.value.next_step
         assert world.refs() == before
         assert repair(world.remote.path, older_than=3600) == []
-        assert len(repair(world.remote.path, older_than=0)) == 3
+        assert len(repair(world.remote.path, older_than=0)) == held
         assert locks(world) == []
         world.one.publish(made, url)
     assert world.refs()["refs/heads/f41"] == made.commit

@@ -93,7 +93,7 @@ def test_plan_and_convert_find_the_tag(glib: Packaged, tmp_path: Path) -> None:
     assert f"base  GLIB_2_50_0  {glib.at[:12] if glib.at else ''} of" in out
     assert "look like GLIB_%{version}" in out
     status, out, _ = srcgit("plan", f"{glib.package.path}#{commit}", "--dist", ".fc41")
-    assert status == 0 and "base  v2.50.0, or as upstream spells it" in out
+    assert status == 0 and "; upstream's v2.50.0, or as upstream spells it\n" in out
 
     status, done, err = glib.ask("convert", commit, "--repo", tmp_path / "out.git")
     assert status == 0, err
