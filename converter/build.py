@@ -1,4 +1,4 @@
-"""A build: its name, version and release, and the names of the refs that stand for it (pure)."""
+"""A build: its name, version and release, and the names of what stands for it (pure)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _NVR = re.compile(
     r"-(?P<version>[A-Za-z0-9][A-Za-z0-9+._~^]*)"
     r"-(?P<release>[A-Za-z0-9][A-Za-z0-9+._~^]*)"
 )
+SERIES_JSON = b"fedora/series.json"  # in a build's tree: how it was made
 _DIST = re.compile(r"\.(?:fc|el|eln)[0-9]*(?=$|[._])")
 _VERCMP_PART = re.compile(r"[0-9]+|[A-Za-z]+|~|\^")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from converter import top
-from converter.build import Build, Nvr, tag_name
+from converter.build import SERIES_JSON, Build, Nvr, tag_name
 from converter.errors import CannotConvert, PatchDoesNotApply, WrongUsage
 from converter.odb import Repository
 from converter.request import Request
@@ -99,7 +99,7 @@ def find(repo: Repository, nvr: Nvr, variant: str = "") -> Conversion | None:
     tag = repo.ref(f"refs/tags/{tag_name(nvr, variant)}")
     message = repo.tag_message(tag) if tag else None
     commit = repo.commit_id(tag) if tag else None
-    file = repo.tree(commit).get(top.SERIES_JSON) if commit else None
+    file = repo.tree(commit).get(SERIES_JSON) if commit else None
     if tag is None or commit is None or message is None or file is None:
         if tag is not None:
             raise CannotConvert(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 from converter.errors import RemoteUnavailable, RepositoryUnusable, WrongUsage
 from converter.git import GitFailed
+from converter.lock import locked
 from converter.odb import Repository
 
 _URL = re.compile(r"(?:https?|ssh|git|file)://[^\s]+|[A-Za-z0-9._-]+@[A-Za-z0-9._-]+:[^\s:][^\s]*")
@@ -108,7 +106,7 @@ class Mirror:
         repository = self.repository
         if self._fetched:  # cloned just now
             return False
-        with _locked(self._path):
+        with locked(self._path.with_suffix(".lock")):
             self._talk(repository, "fetch", "--quiet", "--tags", "--prune", "origin")
         self._fetched = True
         self._opened = None  # libgit2 looks for new packs when it opens
@@ -123,7 +121,7 @@ class Mirror:
                 where=str(self._path.parent),
                 next_step="make the cache directory writable",
             ) from None
-        with _locked(self._path):
+        with locked(self._path.with_suffix(".lock")):
             if self._path.exists():  # another process was quicker
                 return
             beside = self._path.with_suffix(".new")
@@ -143,11 +141,3 @@ class Mirror:
                 where=self.location,
                 next_step="check the address and the network, then run it again",
             ) from error
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the mirror for one process of this machine at a time."""
-    with open(path.with_suffix(".lock"), "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

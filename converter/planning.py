@@ -79,20 +79,14 @@ def plan(
     with the configuration files when it has just ended.
     Raises PkgGitInvalid, SpecDoesNotParse, NoSandbox, WrongUsage.
     """
-    pkg_git = PkgGit(request.pkg_git)
-    commit = pkg_git.resolve(request.rev)
-    package = pkg_git.at(commit)
-    spec = request.spec or package.spec(request.nvr.name if request.nvr else None)
-    dist = request.dist
-    if dist is None:  # "" is an answer: a quilt queue is for no release
-        dist = (request.nvr and request.nvr.dist) or pkg_git.dist_of(commit)
+    pkg_git, package, spec, dist = _found(request)
     progress(f"reading {text(spec)}")
     history = functools.cache(lambda: None if request.loose else package.history(spec))
 
     def begun() -> None:
         history()  # goes on beside it
         if not request.branch:
-            pkg_git.look_ahead(commit)
+            pkg_git.look_ahead(package.commit.id)
         _import_series()
 
     def planned(made: Plan, *, whole: bool) -> Planned:
@@ -117,11 +111,7 @@ def named(request: Request, read: Reader) -> tuple[Nvr, tuple[str, ...]]:
 
     Raises PkgGitInvalid, SpecDoesNotParse, NoSandbox, WrongUsage.
     """
-    pkg_git = PkgGit(request.pkg_git)
-    commit = pkg_git.resolve(request.rev)
-    package = pkg_git.at(commit)
-    spec = request.spec or package.spec(request.nvr.name if request.nvr else None)
-    dist = request.dist or pkg_git.dist_of(commit)
+    _, package, spec, dist = _found(request)
     with _errors(package, spec):
         header = read(
             lambda directory: package.export(directory, spec), spec, dist=dist, arch=request.arch
@@ -209,6 +199,18 @@ def _import_series() -> None:
     """Import what applies patches, which is a third of all imports, while the spec is parsed."""
     import converter.engine.apply_git
     import converter.replay  # noqa: F401
+
+
+def _found(request: Request) -> tuple[PkgGit, Package, bytes, str]:
+    """Return pkg-git, the package at the commit that is asked for, its spec and its dist tag."""
+    pkg_git = PkgGit(request.pkg_git)
+    commit = pkg_git.resolve(request.rev)
+    package = pkg_git.at(commit)
+    spec = request.spec or package.spec(request.nvr.name if request.nvr else None)
+    dist = request.dist
+    if dist is None:  # "" is an answer: a quilt queue is for no release
+        dist = (request.nvr and request.nvr.dist) or pkg_git.dist_of(commit)
+    return pkg_git, package, spec, dist
 
 
 def _patches(package: Package, plan: Plan) -> dict[bytes, Entry]:

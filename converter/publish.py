@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from converter.build import Build, Evr, Nvr
+from converter.build import SERIES_JSON, Build, Evr, Nvr
 from converter.errors import (
     CannotConvert,
     Fate,
@@ -30,7 +30,6 @@ from converter.git import Done, GitFailed
 from converter.mirror import is_url, redacted
 from converter.odb import Identity, Repository
 
-SERIES_JSON = b"fedora/series.json"
 TIMEOUT = 1800.0  # seconds for one push or fetch
 ATTEMPTS = 3  # when somebody else's push comes between our look and ours
 PAUSE = 0.3  # seconds, growing, for that push to let go of its locks

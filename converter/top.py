@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from converter.build import Build
+from converter.build import SERIES_JSON, Build
 from converter.errors import CannotConvert
 from converter.odb import Commit
 from converter.pkggit import Package, Provenance
@@ -18,8 +18,6 @@ from specparse.plan import CHANGES, Plan, Step
 if TYPE_CHECKING:
     from converter.series import Patched
     from converter.verification.prepared import Prepared
-
-SERIES_JSON = b"fedora/series.json"
 
 
 def series_json(

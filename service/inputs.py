@@ -18,7 +18,7 @@ from converter.build import Nvr
 from converter.errors import NoSandbox, PkgGitInvalid, WrongUsage
 from converter.mirror import Mirror
 from converter.odb import Identity, Repository
-from converter.request import Request
+from converter.request import ARCH, Request
 from converter.tree import File
 from specparse import quilt, srpm
 from specparse.plan import Base, Plan, SandboxError, SpecError
@@ -69,7 +69,7 @@ def queue(path: Path, guards: Iterable[str], shared: dict[str, Any]) -> tuple[Re
     shared |= {
         "nvr": nvr,
         "dist": "",
-        "arch": "x86_64",
+        "arch": ARCH,
         "branch": shared["branch"] or name,
         "loose": True,
     }

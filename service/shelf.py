@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from converter import conversion, top
-from converter.build import Evr, Nvr
+from converter.build import SERIES_JSON, Evr, Nvr
 from converter.errors import RepositoryUnusable, WrongUsage
 from converter.odb import Repository
 from converter.text import text
@@ -235,7 +235,7 @@ class Shelf:
 
 def _record(repo: Repository, tip: str) -> Mapping[str, Any] | None:
     commit = repo.commit_id(tip)
-    file = repo.tree(commit).get(top.SERIES_JSON) if commit else None
+    file = repo.tree(commit).get(SERIES_JSON) if commit else None
     if file is None:
         return None
     record: Mapping[str, Any] = json.loads(file.data)

@@ -7,12 +7,11 @@ number of processes may share the directory.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -23,6 +22,7 @@ from converter.errors import (
     ChecksumDiffers,
     WrongUsage,
 )
+from converter.lock import locked
 from converter.text import text
 
 FEDORA = (
@@ -100,7 +100,7 @@ class Lookaside:
         kept = self.cache / source.kind / source.hash[:2] / source.hash
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(kept):
+            with locked(kept.with_name(kept.name + ".lock")):
                 if not kept.exists():
                     self._download(package, source, kept, progress)
                 os.utime(kept)  # used now: prune() takes others first
@@ -195,7 +195,7 @@ def prune(cache: Path, size: int, *, now: float | None = None) -> Pruned:
         for used, bytes_, path in sorted(found):
             if held <= size or used > day_ago:
                 break
-            with _locked(path.with_name(path.name.removesuffix(".part"))):
+            with locked(path.with_name(path.name.removesuffix(".part") + ".lock")):
                 if path.stat().st_mtime != used:
                     continue  # somebody was quicker
                 path.unlink()
@@ -222,11 +222,3 @@ def _check(path: Path, source: Source, where: str) -> None:
             where=where,
             next_step="somebody replaced it, or the cache is damaged: compare it with upstream's own",
         )
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the file for one process of this machine at a time."""
-    with open(path.with_name(path.name + ".lock"), "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from converter.build import Nvr, tag_name
+from converter.build import SERIES_JSON, Nvr, tag_name
 from converter.comparison import configs, pairs
 from converter.comparison.differences import (
     BaseStep,
@@ -33,7 +33,6 @@ from converter.patchid import Patches
 from converter.references import references
 from converter.text import text
 
-SERIES_JSON = "fedora/series.json"
 CONFIGS = "fedora/configs"
 # git-range-diff(1) is porcelain: these would change what it shows (git-config(1)).
 _PLAIN_DIFF = (
@@ -119,7 +118,7 @@ def published(repo: Repository, nvr: Nvr, variant: str = "") -> Published:
     record = _record(repo, commit) if commit else None
     if commit is None or record is None:
         raise WrongUsage(
-            f"the tag {name} is not srcgit's: no {SERIES_JSON} in it that can be read",
+            f"the tag {name} is not srcgit's: no {text(SERIES_JSON)} in it that can be read",
             where=str(repo.path),
             next_step="name two builds that srcgit converted",
         )
@@ -144,7 +143,9 @@ def _check_depth(repo: Repository, nvr: Nvr, record: Mapping[str, Any]) -> None:
 def _record(repo: Repository, commit: str) -> Mapping[str, Any] | None:
     try:
         # The git program and not libgit2: it fetches what a blobless clone lacks.
-        record = json.loads(repo.git.run("cat-file", "blob", f"{commit}:{SERIES_JSON}").stdout)
+        record = json.loads(
+            repo.git.run("cat-file", "blob", f"{commit}:{text(SERIES_JSON)}").stdout
+        )
         ids = [record["base"]["commit"], *(c for side in _sides(record) for c in side.commits)]
         return record if record["base"]["rev"] and all(map(_ID.fullmatch, ids)) else None
     except (GitFailed, ValueError, KeyError, TypeError):

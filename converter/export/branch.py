@@ -6,14 +6,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from converter.build import Nvr
+from converter.build import SERIES_JSON, Nvr
 from converter.comparison.compare import published
 from converter.comparison.differences import Published
 from converter.errors import CannotConvert, WrongUsage
 from converter.git import GitFailed
 from converter.odb import Repository
 from converter.text import text
-from converter.top import SERIES_JSON
 
 _OURS = b"fedora/"  # what the top commit adds
 

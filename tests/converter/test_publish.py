@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from converter.build import Build, Nvr
+from converter.build import SERIES_JSON, Build, Nvr
 from converter.errors import LeaseLost, RemoteUnavailable, WrongUsage
 from converter.mirror import redacted
 from converter.odb import File, Identity, Repository
 from converter.publish import (
-    SERIES_JSON,
     PublishedOtherwise,
     Push,
     PushRefused,
