@@ -31,9 +31,8 @@ fi
 _RECORD = r"""
 printf '%s\0' "$tool" "$call" "$archive" "$top" "$place" "$repository" "$input" "$#" "$@" >> @ROOT@/$record
 """
-_SCRIPT = rf"""
-tool=${{0##*/}} call=$$ record=record
-place=$PWD last=
+_BODY = rf"""
+place=$PWD last= record=record
 enter() {{
     cd "$place"
     [ -d "$1" ] || /usr/bin/mkdir -p "$1"
@@ -77,7 +76,7 @@ if [ -n "$reads" ]; then
     input=$(/usr/bin/readlink /proc/self/fd/0)
     case $input in
     pipe:*)
-        input=@ROOT@/input.$$
+        input=@ROOT@/input.$call
         /usr/bin/cat > "$input"
         ;;
     esac
@@ -100,9 +99,29 @@ esac
 exit 0
 """
 
-# A kernel's %prep calls make for each of its configurations, from a script in bash: as a function
-# that scripts inherit it needs no process.
-_FUNCTION = f"""
+_SCRIPT = f"""
+tool=${{0##*/}} call=$$
+{_BODY}
+"""
+
+# What %prep itself calls needs no process as a function: half of what a call costs. A subshell has the
+# script's own directory, variables and exit.
+_IN_SUBSHELL = f"""
+srcgit_standin() (
+    set +Cefu
+    IFS=' ' tool=$1 call=$EPOCHREALTIME
+    shift
+    {_BODY}
+)
+""" + "".join(
+    f"""
+{tool}() {{ local -; set +x; srcgit_to="{tool} $*"; srcgit_standin {tool} "$@"; }}"""
+    for tool in STANDINS
+    if tool != "make"
+)
+
+# A kernel's %prep calls make for each of its configurations, from a script in bash: that inherits it.
+_MAKE = f"""
 make() {{
     local - IFS=' ' tool=make call=$EPOCHREALTIME place=$PWD repository= input= record=made top archive
     set +Cefux
@@ -135,4 +154,4 @@ def script(root: str) -> str:
 
 def functions(root: str) -> str:
     """Return bash's part of the stand-ins: functions that take the place of scripts."""
-    return _FUNCTION.replace("@ROOT@", root)
+    return (_IN_SUBSHELL + _MAKE).replace("@ROOT@", root)

@@ -41,7 +41,7 @@ pushd() {{ local -; set +x; srcgit_to="pushd $*"; srcgit_enter "" "$@"; builtin 
 srcgit_error() {{
     local - status=$1 command=$2
     set +x
-    case $command in "builtin "*) command=$srcgit_to ;; esac
+    case $command in "builtin "* | "srcgit_standin "*) command=$srcgit_to ;; esac
     printf '%s\\0%s\\0' "$status" "$command" >> {ERRORS}
 }}
 """
