@@ -37,7 +37,7 @@ _LIMIT_HIT = {128 + 9, 128 + 24, 128 + 25}
 def message(printed: bytearray) -> tuple[dict[str, Any], dict[bytes, bytes]] | None:
     """Take the first message of a worker out of what it printed; None where that is not whole.
 
-    With it come the configuration files that %prep left, by name. Raises SpecError.
+    With it come the configuration files that it tells of, by name. Raises SpecError.
     """
     length = printed.find(b"\n")
     if length < 0:

@@ -88,7 +88,9 @@ class SandboxedTracer:
                         meanwhile.so_far(early)
 
             done = worker.running.done(heard)
-            return replace(answer.plan(answer.whole(done, last), *of), configs=configs)
+            reply = answer.whole(done, last)
+            left = {name: configs[name] for name in map(os.fsencode, reply["left"])}
+            return replace(answer.plan(reply, *of), configs=left)
 
     def header(
         self, export: Callable[[Path], None], spec: bytes, *, dist: str, arch: str

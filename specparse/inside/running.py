@@ -57,7 +57,7 @@ PS4=$'\\001${{LINENO}} ${{PWD}}\\002'
 {functions(ROOT)}"""
 
 
-def run(prep: str, name: str, pause: Callable[[], None]) -> int:
+def run(prep: str, name: str, *, pause: Callable[[], None], each_moment: Callable[[], None]) -> int:
     """Run the expanded %prep under bash with the stand-ins first in PATH; return the status.
 
     ``pause`` is called whenever more was recorded and then nothing for a moment.
@@ -103,6 +103,7 @@ def run(prep: str, name: str, pause: Callable[[], None]) -> int:
                 pause()
                 told = size
             before = size
+        each_moment()
     return process.wait()
 
 

@@ -3,8 +3,8 @@
 Started by the system's Python, which has rpm's binding; the standard library and the modules
 beside it are all that it uses. Reads a request from standard input and answers on standard output,
 both JSON, an object a line; file names travel with surrogateescape. Lines that say so are early: what
-was recorded when no patch had come for a moment; then configuration files, whose contents follow their
-line. The last is the answer.
+was recorded when no patch had come for a moment. Configuration files come as they are done with: their
+contents follow their line. The last line is the answer.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from specparse.inside.commands import changes, commands, errors, last, looks, unread, written
+from specparse.inside.configs import Configs
 from specparse.inside.parsing import Refused, missing_patch, parse
 from specparse.inside.place import ARCHIVE, BUILD, END, PACKAGE, ROOT, SOURCES, read
 from specparse.inside.recording import below, records, relative, trees
@@ -34,31 +35,6 @@ from specparse.inside.sources import (
     populate,
     setup_names,
 )
-
-_CONFIGS_LIMIT = 64 << 20  # bytes
-
-
-def configs() -> dict[str, bytes]:
-    """Return what %prep left in a directory ``configs`` of the tree: name -> content."""
-    found: dict[str, bytes] = {}
-    total = 0
-    for parent, directories, names in os.walk(f"{BUILD}/BUILD"):
-        if os.path.basename(parent) != "configs" or not names:
-            continue
-        directories.clear()
-        for name in sorted(names):
-            path = os.path.join(parent, name)
-            if not name.endswith(".config") and "config" not in name:
-                continue
-            if name.endswith((".sh", ".py", ".mk")) or os.path.islink(path):
-                continue
-            data = read(path)
-            total += len(data)
-            if total > _CONFIGS_LIMIT:
-                return {}
-            found[name] = data
-        break
-    return found
 
 
 def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
@@ -146,9 +122,13 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
             "notes": notes,
         }
 
-    status = run(prep, tag("name") or "", lambda: send({"early": True} | recorded()))
-    files = configs()
-    send({"configs": {name: len(data) for name, data in files.items()}}, *files.values())
+    made = Configs(send)
+    status = run(
+        *(prep, tag("name") or ""),
+        pause=lambda: send({"early": True} | recorded()),
+        each_moment=made.so_far,
+    )
+    left = made.all()
     ran = commands()
     changed, ended = changes(ran), read(END).decode("ascii", "replace")
     if re.search(rb"prep\.sh: line \d+: syntax error", read(f"{ROOT}/prep.out")):
@@ -163,6 +143,7 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
             "changes": [*changed, *written(prep, buildsubdir, changed)],
             "looks": looks(prep, ran, to_its_end=ended in ("end", "exit 0")),
             "unread": unread(patches, ran),
+            "left": left,
         }
     )
 

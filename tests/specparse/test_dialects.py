@@ -7,6 +7,7 @@ import gzip
 import lzma
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -264,6 +265,25 @@ def test_patches_are_told_while_prep_goes_on(traced: Traced) -> None:
     assert heard[-1].steps == whole.steps and len(whole.steps) == 2
     assert {plan.base for plan in heard} == {whole.base}
     assert not heard[-1].configs and whole.configs == {b"x.config": b"CONFIG_A=y\n"}
+
+
+def test_configs_are_told_as_make_is_done_with_them(traced: Traced) -> None:
+    """Too early does no harm: what changed since is told again, what is gone counts for nothing."""
+    told: list[Mapping[bytes, bytes]] = []
+    prep = (
+        "%setup -q\nmkdir configs; cd configs\n"
+        "for c in a b c d; do echo CONFIG_$c=y > $c.config\n"
+        "  make KCONFIG_CONFIG=$PWD/$c.config olddefconfig; sleep 0.1\ndone\n"
+        "echo CONFIG_a=m > a.config; rm b.config"
+    )
+    whole = traced(TWO, prep, FILES, meanwhile=Meanwhile(configs=told.append))
+    early = [{b"a.config": b"CONFIG_a=y\n"}, {b"b.config": b"CONFIG_b=y\n"}]
+    assert told[:2] == early and {b"a.config": b"CONFIG_a=m\n"} in told[2:]
+    assert whole.configs == {
+        b"a.config": b"CONFIG_a=m\n",
+        b"c.config": b"CONFIG_c=y\n",
+        b"d.config": b"CONFIG_d=y\n",
+    }
 
 
 def test_a_patch_that_nothing_reads_is_told(traced: Traced) -> None:
