@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -81,26 +80,25 @@ def plan(
     """
     pkg_git, package, spec, dist = _found(request)
     progress(f"reading {text(spec)}")
-    history = functools.cache(lambda: None if request.loose else package.history(spec))
-
-    def begun() -> None:
-        history()  # goes on beside it
-        if not request.branch:
-            pkg_git.look_ahead(package.commit.id)
-        _import_series()
+    # Both go on beside what follows.
+    history = None if request.loose else package.history(spec)
+    if not request.branch:
+        pkg_git.look_ahead(package.commit.id)
 
     def planned(made: Plan, *, whole: bool) -> Planned:
         nvr, doubts = _nvr(request.nvr, made, spec, package)
         made = replace(made, warnings=(*made.warnings, *doubts))
         patches = _patches(package, made)
-        known = history()
+        known = history
         if known is not None:
             known = known.only(patches) if whole else known.of_all(patches)
         return Planned(nvr, dist, made, pkg_git, package, known, request.told_by)
 
     made = _traced(
         *(trace, package, spec, dist, request.arch),
-        meanwhile=Meanwhile(begun, lambda made: so_far(planned(made, whole=False)), configs),
+        meanwhile=Meanwhile(
+            _import_series, lambda made: so_far(planned(made, whole=False)), configs
+        ),
     )
     return planned(made, whole=True)
 
