@@ -68,6 +68,7 @@ class Commit:
     tree: str
     parents: tuple[str, ...]
     author: Identity
+    committer: Identity
     message: bytes
 
     @property
@@ -85,6 +86,12 @@ class Entry:
     path: bytes
     mode: int
     id: str
+
+
+def _identity(said: pygit2.Signature) -> Identity:
+    sign, minutes = ("-", -said.offset) if said.offset < 0 else ("+", said.offset)
+    zone = f"{sign}{minutes // 60:02}{minutes % 60:02}"
+    return Identity(said.raw_name, said.raw_email, f"{said.time} {zone}".encode())
 
 
 _BARE = {"HEAD", "config", "description", "hooks", "info", "objects", "refs"}
@@ -215,14 +222,12 @@ class Repository:
         """Read the commit ``id``; raises KeyError where there is none."""
         commit = self._repo[id]
         assert isinstance(commit, pygit2.Commit)
-        author = commit.author
-        sign, minutes = ("-", -author.offset) if author.offset < 0 else ("+", author.offset)
-        zone = f"{sign}{minutes // 60:02}{minutes % 60:02}"
         return Commit(
             id=str(commit.id),
             tree=str(commit.tree_id),
             parents=tuple(map(str, commit.parent_ids)),
-            author=Identity(author.raw_name, author.raw_email, f"{author.time} {zone}".encode()),
+            author=_identity(commit.author),
+            committer=_identity(commit.committer),
             message=commit.raw_message,
         )
 

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ from converter.errors import (
 )
 from converter.git import Done, GitFailed
 from converter.mirror import is_url, redacted
-from converter.odb import Identity, Repository
+from converter.odb import Repository
 
 TIMEOUT = 1800.0  # seconds for one push or fetch
 ATTEMPTS = 3  # when somebody else's push comes between our look and ours
@@ -192,17 +192,10 @@ def merge(repo: Repository, build: Build, commit: str, previous: str) -> str:
     It has the build's tree and dates; first parent the previous build, second parent the series.
     """
     top = repo.commit(commit)
-    tagger = Identity(*_committer(repo, commit), top.author.date)
+    tagger = replace(top.committer, date=top.author.date)
     return repo.write_commit(
         top.tree, [previous, commit], top.author, tagger, f"{build.nvr}\n".encode()
     )
-
-
-def _committer(repo: Repository, commit: str) -> tuple[bytes, bytes]:
-    raw = repo.git.run("cat-file", "commit", commit).stdout
-    match = re.search(rb"^committer (.*?) ?<([^>]*)>", raw, re.MULTILINE)
-    assert match, commit
-    return match[1], match[2]
 
 
 def evr_of(repo: Repository, commit: str) -> Evr:
