@@ -473,14 +473,15 @@ class Bench:
             yield title, self._conversion(contest)
 
     def _conversion(self, contest: Contest) -> Iterator[Row]:
-        runs = self.runs
         contest.srcgit()  # warms the machine up
-        ours = [contest.srcgit() for _ in range(runs)]
-        seconds = statistics.median(one.seconds for one in ours)
-        yield Row("srcgit convert", seconds, 1, python_mb=max(one.peak for one in ours))
         console.print("  filling a work tree")
         contest.check_out()
-        theirs = [contest.tools() for _ in range(runs)]
+        ours, theirs = [], []
+        for _ in range(self.runs):  # in turns: a machine's speed may change from minute to minute
+            ours.append(contest.srcgit())
+            theirs.append(contest.tools())
+        seconds = statistics.median(one.seconds for one in ours)
+        yield Row("srcgit convert", seconds, 1, python_mb=max(one.peak for one in ours))
         if {tree for _, tree in theirs} != {one.answer["series"]["tree"] for one in ours}:
             raise SystemExit(f"trees differ: {theirs} {ours[0].answer['series']['tree']}")
         tools = " and ".join(dict.fromkeys(step["tool"] for step in contest.plan["steps"]))
