@@ -7,7 +7,6 @@ number of processes may share the directory.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import time
@@ -211,6 +210,8 @@ def prune(cache: Path, size: int, *, now: float | None = None) -> Pruned:
 
 def _check(path: Path, source: Source, where: str) -> None:
     """Raise ChecksumDiffers unless the file has the checksum that ``sources`` says."""
+    import hashlib  # OpenSSL's library is slow to load
+
     with open(path, "rb") as file:
         digest = hashlib.new(source.kind, usedforsecurity=False)
         while data := file.read(1 << 20):

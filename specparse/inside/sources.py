@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import tarfile
-import zipfile
 import zlib
 
 from specparse.inside.place import ARCHIVE, PACKAGE, SOURCES, read
@@ -123,6 +122,8 @@ def marked(name: str, main: bool) -> str:
 def archive(name: str, files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     if name.endswith(ZIPS):
+        import zipfile  # takes as long to import as rpm
+
         with zipfile.ZipFile(buffer, "w") as zipped:
             for path, data in files.items():
                 zipped.writestr(path, data)
@@ -145,6 +146,8 @@ def mark(name: str, main: bool) -> bool:
     data = read(path, _SMALL + 1)
     if len(data) > _SMALL or name.endswith(".gem"):
         return False
+    import zipfile
+
     try:
         if data.startswith(b"PK"):
             buffer = io.BytesIO(data)

@@ -164,3 +164,4 @@ def main() -> None:
         answer(request, send)
     except Refused as refused:
         send({"refused": list(refused.args)})
+    os._exit(0)  # all is said; taking rpm down would be waited for
