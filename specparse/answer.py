@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from specparse import interpret, upstream
+from specparse.inside.names import ARCHIVE
 from specparse.interpret import Call, Recording
 from specparse.places import Places, related, source_tree
 from specparse.plan import Plan, SandboxError, SpecError
-from specparse.sandbox import Done
-from specparse.standin import ARCHIVE
+from specparse.sandbox import PYTHON, Done
 
-_ARCHIVE = re.compile(ARCHIVE)
 _COMPLAINT = re.compile(r"(?:/bin/)?(?:sh|bash|dash): |.*: (?:No such file|Cannot allocate memory)")
 _COMPLAINTS = 5
 _COMMENTED = re.compile(r"^((?:#.*\n)+)Patch\d*[^\S\n]*:[^\S\n]*(\S+)", re.MULTILINE)
@@ -72,7 +71,7 @@ def whole(done: Done, reply: dict[str, Any]) -> dict[str, Any]:
     if done.status != 0:
         if any("No module named 'rpm'" in line for line in said):
             raise SandboxError(
-                "rpm's Python binding is missing for /usr/bin/python3",
+                f"rpm's Python binding is missing for {PYTHON}",
                 next_step="install python3-rpm",
             )
         raise SpecError(
@@ -192,7 +191,7 @@ def _main_archive(reply: dict[str, Any], calls: tuple[Call, ...]) -> str:
     declared = [
         os.path.basename(name)
         for name, number, is_patch in sorted(reply["sources"], key=lambda source: source[1] or 0)
-        if not is_patch and _ARCHIVE.search(name)
+        if not is_patch and ARCHIVE.search(name)
     ]
     trees, used = reply["trees"], {call.archive for call in calls}
     built = [

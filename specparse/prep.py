@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from specparse.edits import edit
+from specparse.inside.edits import edit
 from specparse.macros import BUILD, SOURCES, macros
 from specparse.plan import Prepared, SpecError
 from specparse.sandbox import Done, Limits, Sandbox

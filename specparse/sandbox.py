@@ -27,6 +27,20 @@ _SYSTEM = ("/usr", "/etc/alternatives", "/etc/rpm", "/etc/ld.so.cache", "/etc/ld
 _HOSTNAME = "srcgit"  # what a spec is told on every machine
 _MERGED = ("bin", "lib", "lib32", "lib64", "sbin")
 
+_MODULES = "/srcgit"
+OURS = (Path(__file__).parent, f"{_MODULES}/specparse")  # to be mounted for inside()
+PYTHON = "/usr/bin/python3"  # the system's: rpm's binding is a package of the system
+
+
+def inside(module: str, modules: str = _MODULES) -> tuple[str, ...]:
+    """Return the command that runs main() of specparse.inside's ``module``.
+
+    ``modules`` is where specparse is found; words that follow are main's, from sys.argv[2] on.
+    """
+    start = f"import sys; sys.path.insert(0, sys.argv[1]); from specparse.inside.{module} import main; main()"
+    # -I: nothing of the environment and no user's packages; -B: no files beside ours
+    return PYTHON, "-I", "-B", "-c", start, modules
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

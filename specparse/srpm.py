@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from specparse.plan import SandboxError, SpecError
-from specparse.sandbox import Limits, Sandbox
+from specparse.sandbox import OURS, Limits, Sandbox, inside
 
 MAX_SIZE = 2 << 30  # bytes, unpacked; Fedora's kernel has 0.2, its largest some 1.5
 _LIMITS = Limits(wall=300, cpu=300, file=MAX_SIZE)
-_PYTHON = "/usr/bin/python3"  # the system's: rpm's binding is a package of the system
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from specparse.unsrpm import main; main()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +37,11 @@ def unpack(path: Path, scratch: Path, limit: int = MAX_SIZE) -> tuple[Srpm, Path
     out.mkdir()
     out.chmod(0o777)
     box = Sandbox(
-        read_only=((copy, "/srpm"), (Path(__file__).parent, "/srcgit/specparse")),
+        read_only=((copy, "/srpm"), OURS),
         writable=((out, "/out"),),
         limits=_LIMITS,
     )
-    done = box.run(_PYTHON, "-I", "-B", "-c", _START, "/srcgit", str(limit))
+    done = box.run(*inside("unsrpm"), str(limit))
     copy.unlink()
     if done.broke:
         raise SpecError(f"taking the source RPM apart took more than {done.broke}")

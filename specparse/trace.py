@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from specparse import macros
+from specparse.inside.place import STANDIN_SHELL
 from specparse.plan import Header, Meanwhile, Plan, SandboxError
-from specparse.sandbox import Limits, Running, Sandbox
-from specparse.standin import STANDIN_SHELL
+from specparse.sandbox import OURS, Limits, Running, Sandbox, inside
 
-_PYTHON = "/usr/bin/python3"  # the system's: rpm's binding is a package of the system
 _ROOM = 1 << 30  # bytes
 
 
@@ -139,12 +138,11 @@ class _Worker:
         self.package.chmod(0o755)
         self.build: dict[str, str] = {}  # where rpm's build directory is, if that is here
         if sandboxed:
-            modules = "/srcgit"
-            here = Path(__file__).parent
-            mounts = (self.package, "/package"), (here, "/srcgit/specparse"), *_shells()
+            command = inside("worker")
+            mounts = (self.package, "/package"), OURS, *_shells()
             sandbox = Sandbox(mounts, limits=limits)
         else:
-            modules = str(Path(__file__).parents[1].absolute())
+            command = inside("worker", str(Path(__file__).parents[1].absolute()))
             root = scratch / "root"
             root.mkdir()
             self.build["build"] = f"{root}/build"
@@ -156,10 +154,8 @@ class _Worker:
             sandbox = Sandbox(
                 environment=environment, limits=limits, directory=str(root), confined=False
             )
-        # -I: nothing of the environment and no user's packages; -B: no files beside ours
-        start = "import sys; sys.path.insert(0, sys.argv[1]); from specparse.inside.worker import main; main()"
         try:
-            self.running: Running = sandbox.start(_PYTHON, "-I", "-B", "-c", start, modules)
+            self.running: Running = sandbox.start(*command)
         except SandboxError:
             self._scratch.cleanup()
             raise

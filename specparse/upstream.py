@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from specparse.inside.names import ARCHIVE
 from specparse.plan import Base
-from specparse.standin import ARCHIVE
 
-_ENDING = ARCHIVE.removesuffix("$")
+_ENDING = ARCHIVE.pattern.removesuffix("$")
 _ARCHIVE = re.compile(rf"(?P<name>.+?)-(?P<version>v?\d.*?){_ENDING}$")
 _SHA = r"[0-9a-f]{7,40}"
 _SHA_SNAPSHOT = re.compile(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from specparse.inside.place import BUILD, ERRORS, SOURCES, TRACE, read
 from specparse.inside.recording import trees
 from specparse.inside.sources import MADE, TOPS
-from specparse.standin import MARKER, STANDINS
+from specparse.inside.standin import MARKER, STANDINS
 
 
 def errors() -> list[tuple[int, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from specparse.inside.place import BUILD, ROOT, read
 from specparse.inside.recording import calls
-from specparse.standin import makes
+from specparse.inside.standin import makes
 
 _LIMIT = 64 << 20  # bytes
 _IN_HAND = b"KCONFIG_CONFIG="  # an argument of make: which configuration it is called for

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
-
-from specparse.standin import ARCHIVE as _NAMES
 
 PACKAGE = os.environ.get("SRCGIT_PACKAGE", "/package")
 ROOT = os.environ.get("SRCGIT_ROOT", "/tmp")
 BUILD = f"{ROOT}/build"
 SOURCES = f"{BUILD}/SOURCES"
 ERRORS, TRACE, END = f"{ROOT}/errors", f"{ROOT}/trace", f"{ROOT}/end"
-ARCHIVE = re.compile(_NAMES)
+STANDIN_SHELL = "/srcgit/sh"  # where bash takes the place of sh, this is the quicker one
 
 
 def read(path: str, limit: int = 1 << 28) -> bytes:

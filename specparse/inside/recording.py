@@ -15,7 +15,7 @@ from typing import Any
 
 from specparse.inside.place import BUILD, PACKAGE, ROOT, SOURCES, read
 from specparse.inside.sources import COPIED
-from specparse.standin import MARKER, makes, record
+from specparse.inside.standin import MARKER, makes, record
 
 
 def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:

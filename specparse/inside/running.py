@@ -10,8 +10,8 @@ import shlex
 import subprocess
 from collections.abc import Callable
 
-from specparse.inside.place import BUILD, END, ERRORS, ROOT, SOURCES, TRACE
-from specparse.standin import MARKER, STANDIN_SHELL, STANDINS, functions, record, script
+from specparse.inside.place import BUILD, END, ERRORS, ROOT, SOURCES, STANDIN_SHELL, TRACE
+from specparse.inside.standin import MARKER, STANDINS, functions, record, script
 
 _MOMENT = 20  # milliseconds
 

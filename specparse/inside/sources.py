@@ -14,8 +14,9 @@ import subprocess
 import tarfile
 import zlib
 
-from specparse.inside.place import ARCHIVE, PACKAGE, SOURCES, read
-from specparse.standin import MARKER, ZIPS
+from specparse.inside.names import ARCHIVE, ZIPS
+from specparse.inside.place import PACKAGE, SOURCES, read
+from specparse.inside.standin import MARKER
 
 INVENTED: set[str] = set()  # files that the spec wants, and that nothing lists
 COPIED: dict[str, str] = {}  # files of the source directory that are no links -> path in pkg-git
@@ -26,7 +27,6 @@ TOPS: dict[str, str] = {}  # archive -> its one directory, "" for none
 _BETWEEN_WORDS = bytes.maketrans(b"/\"'=", b"    ")  # as white space is
 _SMALL = 4 << 20  # bytes of an archive in pkg-git that is read for what it holds
 _SMALL_UNPACKED = 64 << 20  # bytes
-MOVES_BASE = re.compile(r"patch-\d.*\.(?:xz|bz2|gz)$")
 _POINTER = b"version https://git-lfs.github.com/spec/"  # git-lfs-pointer(5)
 
 # The files of a kernel tree that %prep and its scripts look for; harmless elsewhere.

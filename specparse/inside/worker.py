@@ -20,14 +20,14 @@ from typing import Any
 
 from specparse.inside.commands import changes, commands, errors, last, looks, unread, written
 from specparse.inside.configs import Configs
+from specparse.inside.names import ARCHIVE, MOVES_BASE
 from specparse.inside.parsing import Refused, missing_patch, parse
-from specparse.inside.place import ARCHIVE, BUILD, END, PACKAGE, ROOT, SOURCES, read
+from specparse.inside.place import BUILD, END, PACKAGE, ROOT, SOURCES, read
 from specparse.inside.recording import below, records, relative, trees
 from specparse.inside.running import run
 from specparse.inside.sources import (
     COPIED,
     KNOWN,
-    MOVES_BASE,
     REAL,
     TOPS,
     fake,

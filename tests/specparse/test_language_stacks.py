@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from specparse.edits import edit
+from specparse.inside.edits import edit
 from specparse.plan import Plan, SpecError, Step
 from tests.specparse.conftest import PATCH, Traced
 

@@ -12,10 +12,6 @@ from __future__ import annotations
 # renamed, deleted or unpacked again. They are neither empty nor have they an archive's suffix:
 # `find -name '*.gz' -delete`, `find -empty -delete`.
 MARKER = "srcgit.tree"
-# what %setup unpacks (rpm 4.18, rpmio/rpmfileutil.c, rpmFileIsCompressed: by content; here by name)
-ARCHIVE = r"\.(?:tar(?:\.\w{1,4})?|tgz|tbz2?|txz|zip|jar|oxt|xpi|crate|gem)$"
-ZIPS = (".zip", ".jar", ".oxt", ".xpi")
-STANDIN_SHELL = "/srcgit/sh"  # where bash takes the place of sh, this is the quicker one
 STANDINS = ("patch", "git", "quilt", "hg", "make")
 
 _LOCATE = f"""
