@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -19,8 +20,40 @@ class Refused(Exception):
     """The spec is at fault: what, where, and what to do next, if not to give it up."""
 
 
+class Spec:
+    """What rpm made of the spec; ``notes`` tell what had to be left out for it."""
+
+    def __init__(self, parsed: Any, notes: list[str]) -> None:
+        import rpm
+
+        self._parsed = parsed  # to drop it takes its time
+        self.notes = notes
+        self.named: dict[str, Any] = {tag: self._tag(tag) for tag in ("name", "version", "release")}
+        self.epoch: int | None = parsed.sourceHeader["epoch"]
+        # file, number, is it a patch; rpm has them from the last to the first
+        self.sources = [
+            (os.path.basename(full), number, bool(flags & 2))
+            for full, number, flags in reversed(list(parsed.sources))
+        ]
+        self.patches = [name for name, _, is_patch in self.sources if is_patch]
+        self.urls = {os.path.basename(full): full for full, _, _ in parsed.sources if "://" in full}
+        self.prep: str = parsed.prep or ""  # fully expanded
+        self.buildsubdir = ""  # where %build starts, below the build directory
+        with contextlib.suppress(rpm.error):
+            self.buildsubdir = rpm.expandMacro("%{?buildsubdir}")
+
+    def _tag(self, name: str) -> str | None:
+        value = self._parsed.sourceHeader[name]
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "surrogateescape")
+        return None if value is None else str(value)
+
+
 def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]:
-    """Return rpm's parse of the spec, and what had to be left out for it. Raises Refused."""
+    """Return rpm's parse of the spec at ``path``, and what had to be left out for it: a Spec's parts.
+
+    ``macros`` are name -> body. Raises Refused.
+    """
     import rpm
 
     with open(path, "rb") as file:

@@ -21,7 +21,7 @@ from typing import Any
 from specparse.inside.commands import changes, commands, errors, last, looks, unread, written
 from specparse.inside.configs import Configs
 from specparse.inside.names import ARCHIVE, MOVES_BASE
-from specparse.inside.parsing import Refused, missing_patch, parse
+from specparse.inside.parsing import Refused, Spec, missing_patch, parse
 from specparse.inside.place import BUILD, END, PACKAGE, ROOT, SOURCES, read
 from specparse.inside.recording import below, records, relative, trees
 from specparse.inside.running import run
@@ -38,45 +38,57 @@ from specparse.inside.sources import (
 
 
 def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
-    """Parse, run, and ``send`` what came of it."""
-    import rpm
+    """Parse, run, and ``send`` what came of it. Raises Refused."""
+    path = take(request)
+    spec = Spec(*parse(readable(path), request["arch"], request["macros"]))
+    missing_patch(read(path), spec.sources)
+    if request.get("only") == "header":
+        send(spec.named | {"notes": spec.notes})
+        return
+    put_in_place(spec)
+    made = Configs(send)
+    status = run(
+        spec.prep,
+        spec.named["name"] or "",
+        pause=lambda: send({"early": True} | recorded(spec)),
+        each_moment=made.so_far,
+    )
+    left = made.all()
+    send(recorded(spec) | outcome(spec, status) | {"left": left})
 
+
+def take(request: dict[str, Any]) -> str:
+    """Lay the package out as rpmbuild would; return the path of its spec. Raises Refused."""
     for directory in ("SOURCES", "BUILD", "BUILDROOT/root"):
         os.makedirs(f"{BUILD}/{directory}")
     path = os.path.join(PACKAGE, request["spec"])
     REAL.update((name, base64.b64decode(data)) for name, data in request["tree"].items())
     KNOWN.update(request["archives"])
     populate(path)
-    readable = os.path.join(SOURCES, os.path.basename(path))
     if not os.path.isfile(path):
         raise Refused("the spec is no file, or a link that leads out of the package", "")
+    return path
+
+
+def readable(path: str) -> str:
+    """Return where the spec lies beside its sources, under a name that rpm's binding takes."""
+    there = os.path.join(SOURCES, os.path.basename(path))
     try:
-        readable.encode()
-    except UnicodeEncodeError:  # rpm's binding takes no other names
-        os.symlink(readable, f"{BUILD}/renamed.spec")
-        readable = f"{BUILD}/renamed.spec"
-    parsed, notes = parse(readable, request["arch"], request["macros"])
-    header = parsed.sourceHeader
+        there.encode()
+    except UnicodeEncodeError:
+        os.symlink(there, f"{BUILD}/renamed.spec")
+        return f"{BUILD}/renamed.spec"
+    return there
 
-    def tag(name: str) -> str | None:
-        value = header[name]
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "surrogateescape")
-        return None if value is None else str(value)
 
-    sources = [
-        (os.path.basename(full), number, bool(flags & 2))
-        for full, number, flags in reversed(list(parsed.sources))
-    ]
-    missing_patch(read(path), sources)
-    named: dict[str, Any] = {name: tag(name) for name in ("name", "version", "release")}
-    if request.get("only") == "header":
-        send(named | {"notes": notes})
-        return
-    patches = [name for name, _, is_patch in sources if is_patch]
-    prep = parsed.prep or ""
-    tops = setup_names(prep)
-    declared = sorted((s for s in sources if not s[2]), key=lambda source: source[1] or 0)
+def put_in_place(spec: Spec) -> None:
+    """Put something in the place of each archive and each other lookaside file.
+
+    An archive that is in the commit stays where it can be marked; of those that cannot, the main one
+    and those whose files are known are made up all the same.
+    """
+    tops = setup_names(spec.prep)
+    declared = sorted((s for s in spec.sources if not s[2]), key=lambda source: source[1] or 0)
     archives = [name for name, _, _ in declared if ARCHIVE.search(name)]
     for name in archives:
         main = name == archives[0]
@@ -87,65 +99,55 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(there)
         fake(name, tops.get(name), main=main)
-    for name, _, is_patch in sources:
+    for name, _, is_patch in spec.sources:
         if not is_patch or MOVES_BASE.match(name):
             fake(name)
-    buildsubdir = ""
-    with contextlib.suppress(rpm.error):
-        buildsubdir = rpm.expandMacro("%{?buildsubdir}")
 
-    def recorded() -> dict[str, Any]:
-        # The fakes: whatever is there and no file of pkg-git, listed by the spec or not.
-        present = os.listdir(SOURCES)
-        others = [n for n in present if os.path.islink(f"{SOURCES}/{n}") or n in COPIED]
-        return {
-            **named,
-            "epoch": header["epoch"],
-            "sources": [
-                (relative(f"{SOURCES}/{n}")[1:], number, is_patch)
-                for n, number, is_patch in sources
-            ],
-            "urls": {
-                os.path.basename(full): full for full, _, _ in parsed.sources if "://" in full
-            },
-            "fakes": list(set(present) - set(others)),
-            "trees": {
-                name: [below(directory, "") for directory, _ in found]
-                for name, found in trees(buildsubdir).items()
-            },
-            "tops": TOPS,
-            "buildsubdir": buildsubdir,
-            "records": records(
-                [n for n in [*patches, *others] if "patch" in n or "diff" in n or n in patches],
-                buildsubdir,
-            ),
-            "notes": notes,
-        }
 
-    made = Configs(send)
-    status = run(
-        *(prep, tag("name") or ""),
-        pause=lambda: send({"early": True} | recorded()),
-        each_moment=made.so_far,
-    )
-    left = made.all()
+def recorded(spec: Spec) -> dict[str, Any]:
+    """Return what the spec says, and what the stand-ins have recorded so far."""
+    # The fakes: whatever is there and no file of pkg-git, listed by the spec or not.
+    present = os.listdir(SOURCES)
+    others = [n for n in present if os.path.islink(f"{SOURCES}/{n}") or n in COPIED]
+    patches = spec.patches
+    return {
+        **spec.named,
+        "epoch": spec.epoch,
+        "sources": [
+            (relative(f"{SOURCES}/{n}")[1:], number, is_patch)
+            for n, number, is_patch in spec.sources
+        ],
+        "urls": spec.urls,
+        "fakes": list(set(present) - set(others)),
+        "trees": {
+            name: [below(directory, "") for directory, _ in found]
+            for name, found in trees(spec.buildsubdir).items()
+        },
+        "tops": TOPS,
+        "buildsubdir": spec.buildsubdir,
+        "records": records(
+            [n for n in [*patches, *others] if "patch" in n or "diff" in n or n in patches],
+            spec.buildsubdir,
+        ),
+        "notes": spec.notes,
+    }
+
+
+def outcome(spec: Spec, status: int) -> dict[str, Any]:
+    """Return how %prep ended, and what it did besides patching; ``status`` is the shell's."""
     ran = commands()
     changed, ended = changes(ran), read(END).decode("ascii", "replace")
     if re.search(rb"prep\.sh: line \d+: syntax error", read(f"{ROOT}/prep.out")):
         ended = "syntax error"  # whatever upstream's files are
-    send(
-        recorded()
-        | {
-            "end": ended,
-            "signal": max(-status, 0),
-            "errors": errors()[:200],
-            "last": last(ran),
-            "changes": [*changed, *written(prep, buildsubdir, changed)],
-            "looks": looks(prep, ran, to_its_end=ended in ("end", "exit 0")),
-            "unread": unread(patches, ran),
-            "left": left,
-        }
-    )
+    return {
+        "end": ended,
+        "signal": max(-status, 0),
+        "errors": errors()[:200],
+        "last": last(ran),
+        "changes": [*changed, *written(spec.prep, spec.buildsubdir, changed)],
+        "looks": looks(spec.prep, ran, to_its_end=ended in ("end", "exit 0")),
+        "unread": unread(spec.patches, ran),
+    }
 
 
 def main() -> None:
