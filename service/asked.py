@@ -131,8 +131,10 @@ def _ask_build(
         name = re.sub(r"(\.git)?/*$", "", location).rpartition("/")[2]
         package = settings.packages.get(shared["nvr"].name if shared["nvr"] else name)
     else:
+        from service import logs
         from service.koji import Koji
 
+        logs.to_people()
         found = Koji(settings.koji).build(build)
         nvr = Nvr.parse(found.nvr)
         package = settings.packages.get(nvr.name)

@@ -21,7 +21,8 @@ from converter.errors import SrcgitError, WrongUsage
 from service import commands
 from service.asked import Asked, defined, understand
 from service.progress import Progress
-from service.show import one_line, print_conversion, print_json, print_plan
+from service.show import print_conversion, print_plan
+from service.terminal import print_json, say, say_report
 
 if TYPE_CHECKING:
     from converter.planning import Planned
@@ -219,7 +220,7 @@ def convert(**options: Any) -> None:
     if options["series"] and not options["base"]:
         raise WrongUsage("a series does not tell its base", next_step="name it with --base REV")
     if options["queue"]:
-        click.echo(_queue(understand(options), options["config"]))
+        say(_queue(understand(options), options["config"]))
         return
     with Progress(options["verbose"]) as progress:
         prepare = _preparer(options) if options["verify"] or options["with_prep"] else None
@@ -252,14 +253,14 @@ def convert(**options: Any) -> None:
             repo, done.build, done.commit, done.tag, base, options["pushes"], progress
         )
     for warning in done.series["warnings"]:
-        click.echo(one_line(f"srcgit: warning: {warning}"), err=True)
+        say(f"srcgit: warning: {warning}", err=True)
     if options["as_json"]:
         print_json({**done.as_json(), "pushed": [receipt.as_json() for receipt in receipts]})
     else:
         print_conversion(done, path)
         for receipt in receipts:
             for ref, (state, _) in receipt.refs.items():
-                click.echo(f"{state:<6} {ref} at {receipt.url}")
+                say(f"{state:<6} {ref} at {receipt.url}")
 
 
 def _queue(asked: Asked, config: Path | None) -> str:
@@ -327,7 +328,7 @@ def verify(**options: Any) -> None:
     if options["as_json"]:
         print_json({"nvr": str(nvr), **verdict.as_json()})
     else:
-        click.echo(verdict.report(str(nvr)), nl=False)
+        say(*verdict.lines(str(nvr)))
 
 
 def _preparer(options: dict[str, Any]) -> Preparer:
@@ -358,7 +359,7 @@ def _print_variants(
     if options["as_json"]:
         print_json(told.as_json())
     else:
-        click.echo(told.show(), nl=False)
+        say(*told.show())
 
 
 @cli.command(short_help="Show what changed between two converted builds.")
@@ -387,8 +388,7 @@ def diff(old: str, new: str, repo: Path | None, as_json: bool, markdown: bool) -
     if as_json:
         print_json(result.as_json())
     else:
-        shown = show_diff.as_markdown(result) if markdown else show_diff.as_text(result)
-        click.echo(shown, nl=False)
+        say_report(show_diff.as_markdown(result) if markdown else show_diff.as_text(result))
 
 
 def _here() -> Path:
@@ -458,20 +458,20 @@ def export(
         trace=trace,
     )
     for warning in done.warnings:
-        click.echo(one_line(f"srcgit: {warning}"), err=True)
+        say(f"srcgit: {warning}", err=True)
     if as_json:
         print_json(done.as_json())
     else:
-        click.echo(back.show(done), nl=False)
+        say(*back.show(done))
 
 
 def _fail(error: SrcgitError, as_json: bool) -> int:
     """Report ``error``: the failure report if there is one, then one line; return its exit code."""
     report: str = getattr(error, "report", "")
     if report:
-        click.echo(report.rstrip("\n"), err=True)
+        say_report(report, err=True)
     line = f"srcgit: {error.what}" + (f" [{error.where}]" if error.where else "")
-    click.echo(one_line(line + (f"; {error.next_step}" if error.next_step else "")), err=True)
+    say(line + (f"; {error.next_step}" if error.next_step else ""), err=True)
     if as_json:
         answer: dict[str, Any] = {"error": error.as_json()}
         if report:
@@ -504,9 +504,9 @@ def main() -> None:
         sys.exit(141)
     except Exception as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:
-            import logging
+            import traceback
 
-            logging.exception("a bug in srcgit")
+            say_report(traceback.format_exc(), err=True)
         bug = _Bug(
             f"a bug in srcgit: {type(error).__name__}: {error}",
             next_step="run it again with -v and report what it prints",

@@ -5,7 +5,6 @@ Imports are made when a command runs: ``srcgit plan`` must not wait for librarie
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ import click
 
 from converter.errors import WrongUsage
 from service.progress import Progress
+from service.terminal import print_json, say
 
 if TYPE_CHECKING:
     from service.backfill import Found
@@ -92,14 +92,12 @@ def backfill(
     DATE is 2026-11-01, a time, or an age such as 36h, 7d, 8w. The exit code is 1 if a build could
     not be converted.
     """
-    import logging
-
     from service import config as configuration
     from service import logs
     from service.backfill import enqueue
     from service.journal import Journal
 
-    logs.configure(logging.WARNING if as_json else logging.INFO, people=True)
+    logs.to_people(verbose=not as_json)
 
     settings = configuration.load(config)
     if package not in settings.packages:
@@ -162,7 +160,7 @@ def _from_pkg_git(
 def _told(found: Iterator[Found], as_json: bool) -> Iterator[Found]:
     for each in found:
         if not as_json:
-            click.echo(f"{each.nvr}: {each.why}")
+            say(f"{each.nvr}: {each.why}")
         yield each
 
 
@@ -183,11 +181,11 @@ def _tell(added: Sequence[Found], results: Sequence[tuple[str, str, str]], as_js
     if as_json:
         settled = [{"nvr": n, "state": s, "reason": r} for n, s, r in results]
         left = [{"nvr": each.nvr, "why": each.why} for each in added if not each.row]
-        click.echo(json.dumps({"missing": missing, "left": left, "results": settled}, indent=2))
+        print_json({"missing": missing, "left": left, "results": settled})
         return
     counted = {state: sum(s == state for _, s, _ in results) for _, state, _ in results}
     told = "".join(f", {number} {state}" for state, number in sorted(counted.items()))
-    click.echo(f"{len(missing)} of {len(added)} builds were missing{told}")
+    say(f"{len(missing)} of {len(added)} builds were missing{told}")
 
 
 @click.command(short_help="Tell whether the service is alive and up to date.")
@@ -201,10 +199,12 @@ def status(as_json: bool, check: bool, config: Path | None) -> int:
     --check it is 1 only for what a restart of the daemon may mend.
     """
     from service import config as configuration
+    from service import logs
     from service.journal import Journal
     from service.koji import Koji
     from service.status import status as look
 
+    logs.to_people()
     settings = configuration.load(config)
     journal = Journal(settings.journal)
     try:
@@ -212,10 +212,9 @@ def status(as_json: bool, check: bool, config: Path | None) -> int:
     finally:
         journal.close()
     if as_json:
-        click.echo(json.dumps(seen.as_json(), indent=2))
+        print_json(seen.as_json())
     elif check:
-        for reason in seen.deaf or ["the daemon hears"]:
-            click.echo(reason)
+        say(*(seen.deaf or ["the daemon hears"]))
     else:
         _print(seen)
     return int(bool(seen.deaf)) if check else seen.exit_code
@@ -275,10 +274,10 @@ def maintain(repos: Sequence[Path], bundles: Path | None, config: Path | None) -
         (path, None) for path in working
     ]:
         if repos or repo.exists():
-            click.echo(json.dumps({"repo": str(repo), **keep(repo, directory).as_json()}))
+            print_json({"repo": str(repo), **keep(repo, directory).as_json()}, indent=None)
     if not repos and (cache := settings.state / "lookaside").exists():
         pruned = prune(cache, int(settings.lookaside_gigabytes * 1e9))
-        click.echo(json.dumps({"lookaside": str(cache), **asdict(pruned)}))
+        print_json({"lookaside": str(cache), **asdict(pruned)}, indent=None)
 
 
 @click.command(short_help="Remove the locks of a push whose server was killed.")
@@ -296,26 +295,26 @@ def repair(repo: Path, older_than: float) -> None:
     from converter.repair import repair as mend
 
     for lock in mend(repo, older_than):
-        click.echo(f"removed {lock}")
+        say(f"removed {lock}")
 
 
 def _print(seen: Status) -> None:
     for package in seen.packages:
-        click.echo(f"{package.package}")
-        click.echo(f"  newest finished   {package.newest_finished or 'unknown'}")
-        click.echo(f"  newest published  {package.newest_published or 'none'}")
-        click.echo(f"  lag               {_age(package.lag)}")
+        say(package.package)
+        say(f"  newest finished   {package.newest_finished or 'unknown'}")
+        say(f"  newest published  {package.newest_published or 'none'}")
+        say(f"  lag               {_age(package.lag)}")
         for nvr in package.missing[:10]:
-            click.echo(f"  not published     {nvr}")
+            say(f"  not published     {nvr}")
     counts = ", ".join(f"{number} {state}" for state, number in sorted(seen.queue.items()))
-    click.echo(f"journal: {counts or 'empty'}; oldest waiting: {_age(seen.oldest_waiting)}")
-    click.echo(f"last message: {_age(seen.last_message)}")
+    say(f"journal: {counts or 'empty'}; oldest waiting: {_age(seen.oldest_waiting)}")
+    say(f"last message: {_age(seen.last_message)}")
     for failure in seen.failures:
-        click.echo(f"{failure['state']}: {failure['nvr']}: {failure['reason']}")
+        say(f"{failure['state']}: {failure['nvr']}: {failure['reason']}")
     for wrong in seen.wrong:
-        click.echo(f"NOT WELL: {wrong}")
+        say(f"NOT WELL: {wrong}")
     if not seen.wrong:
-        click.echo("all is well")
+        say("all is well")
 
 
 def _age(seconds: float | None) -> str:

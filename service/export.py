@@ -365,8 +365,8 @@ def _remove(place: Checkout, dropped: Sequence[str], had: Mapping[bytes, bytes])
     return left
 
 
-def show(done: Exported) -> str:
-    """Return the export for people to read."""
+def show(done: Exported) -> list[str]:
+    """Return the export in lines, for people to read."""
     states = [item.state for item in done.items]
     counts = [f"{states.count(state)} {state}" for state in ("unchanged", "changed", "new")]
     counts.append(f"{len(done.dropped)} dropped")
@@ -377,4 +377,4 @@ def show(done: Exported) -> str:
             lines.append(f"  {item.state:<8} {text(item.step.patch)}  ({commits})")
     lines += [f"  dropped  {patch}" for patch in done.dropped]
     lines.append(f"{counted(len(done.written), 'file')} written in {done.directory}")
-    return "\n".join(lines) + "\n"
+    return lines

@@ -17,6 +17,8 @@ from structlog.processors import LogfmtRenderer, TimeStamper, format_exc_info
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
 from structlog.typing import EventDict, Processor
 
+from service.terminal import printable
+
 _ORDER = ("timestamp", "level", "event", "nvr", "attempt", "worker", "stage", "seconds")
 # sd-daemon(3): what a line may begin with, to tell journald its priority.
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
@@ -47,6 +49,12 @@ def configure(level: int = logging.INFO, *, people: bool = False) -> None:
     _configured.update(level=level, people=people)
 
 
+def to_people(*, verbose: bool = False) -> None:
+    """Log what is wrong, or more, to a person, unless that is arranged already."""
+    if not _configured:
+        configure(logging.INFO if verbose else logging.WARNING, people=True)
+
+
 def configured() -> Mapping[str, Any]:
     """Return the arguments with which another process shall ``configure`` the same."""
     return dict(_configured)
@@ -56,30 +64,23 @@ def logfmt() -> logging.Formatter:
     """Return the formatter of a service; ``"()" = "service.logs.logfmt"`` in a ``log_config``."""
     render = LogfmtRenderer(key_order=_ORDER, drop_missing=True)
     journald = "JOURNAL_STREAM" in os.environ  # it has the time already
-    last: list[Processor] = [render, _prioritize] if journald else [TimeStamper(fmt="iso"), render]
+    first: list[Processor] = [] if journald else [TimeStamper(fmt="iso")]
+    last: list[Processor] = [_prioritize] if journald else []
     facts: list[Processor] = [add_log_level, add_logger_name, _meta_out, format_exc_info]
-    return _formatter(*facts, _printable, *last)
+    return _formatter(*first, *facts, render, _printable, *last)
 
 
 def _for_people() -> logging.Formatter:
     plain = ConsoleRenderer(colors=False, exception_formatter=plain_traceback, pad_event_to=0)
-    return _formatter(_meta_out, _printable, plain)
+    return _formatter(_meta_out, plain, _printable)
 
 
 def _formatter(*processors: Processor) -> logging.Formatter:
     return ProcessorFormatter(processors=[merge_contextvars, ExtraAdder(), *processors])
 
 
-def _printable(_: Any, level: str, line: EventDict) -> EventDict:
-    """Escape what a terminal would obey: messages and specs are other people's."""
-    return {k: escaped(v) if isinstance(v, str) else v for k, v in line.items()}
-
-
-def escaped(text: str) -> str:
-    """Return ``text`` with its control characters, but for ends of lines and tabs, spelt out."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
-    )
+def _printable(_: Any, level: str, line: EventDict) -> str:
+    return printable(str(line))
 
 
 def _prioritize(_: Any, level: str, line: EventDict) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import click
+from service.terminal import one_line, say
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -18,9 +18,9 @@ class Progress:
         self._status: Status | None = None
         self._verbose = verbose
         if self._verbose:
-            import logging
+            from service import logs
 
-            logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+            logs.to_people(verbose=True)
         elif sys.stderr.isatty():
             from rich.console import Console
 
@@ -39,6 +39,6 @@ class Progress:
         if self._status:
             from rich.markup import escape
 
-            self._status.update(escape(stage))
+            self._status.update(escape(one_line(stage)))
         elif self._verbose:
-            click.echo(stage, err=True)
+            say(stage, err=True)

@@ -1,14 +1,12 @@
-"""Results for people, and for programs: a plan, a conversion, what applies where."""
+"""Results for people: a plan, a conversion."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from converter.text import counted, text
+from service.terminal import say
 
 if TYPE_CHECKING:
     from converter.conversion import Conversion
@@ -16,38 +14,32 @@ if TYPE_CHECKING:
     from converter.upstream import Found
 
 
-def print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2))
-
-
 def print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
     from converter.planning import warnings
 
     made = planned.plan
-    click.echo(f"{planned.nvr}  pkg-git {planned.package.commit.id[:12]}")
+    say(f"{planned.nvr}  pkg-git {planned.package.commit.id[:12]}")
     guess = ", or as upstream spells it" if made.base.guess else ""
     if whole and made.archives:
         named = f"; upstream's {made.base.rev}{guess}" if made.base.rev else ""
-        click.echo(f"base  {text(made.archives[0].file)}, the archive itself{named}")
+        say(f"base  {text(made.archives[0].file)}, the archive itself{named}")
     elif isinstance(found, str):
-        click.echo(f"base  {made.base.rev or 'unknown'}{guess}  ({made.base.how})")
+        say(f"base  {made.base.rev or 'unknown'}{guess}  ({made.base.how})")
     else:
-        click.echo(
-            f"base  {found.rev}  {found.commit[:12]} of {found.location}  ({found.base.how})"
-        )
+        say(f"base  {found.rev}  {found.commit[:12]} of {found.location}  ({found.base.how})")
     for archive in made.archives[1:]:
-        click.echo(f"      {text(archive.file)} is unpacked in the tree")
+        say(f"      {text(archive.file)} is unpacked in the tree")
     for patch in made.base_patches:
-        click.echo(f"      {text(patch)} is part of the base")
+        say(f"      {text(patch)} is part of the base")
     are = "is" if len(made.steps) == 1 else "are"
-    click.echo(f"{counted(len(made.steps), 'patch')} {are} applied:")
+    say(f"{counted(len(made.steps), 'patch')} {are} applied:")
     for step in made.steps:
         number = "" if step.number is None else f"Patch{step.number}"
         flags = [f"-p{step.strip}"] if step.strip >= 0 else []
         flags += [f"-F{step.fuzz}"] if step.tool == "patch" else []
         flags += ["-R"] if step.reverse else []
         flags += [f"in {text(step.directory)}"] if step.directory else []
-        click.echo(f"  {number:>10}  {step.tool} {' '.join(flags)}  {text(step.patch)}")
+        say(f"  {number:>10}  {step.tool} {' '.join(flags)}  {text(step.patch)}")
     for title, rows in (
         ("not applied:", [(text(s.patch), s.why) for s in made.skipped]),
         (
@@ -61,16 +53,16 @@ def print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
         ("warnings:", [(warning, "") for warning in warnings(planned, found)]),
     ):
         if rows:
-            click.echo(title)
+            say(title)
         for what, why in rows:
-            click.echo(f"  {what}" + (f"  ({why})" if why else ""))
+            say(f"  {what}" + (f"  ({why})" if why else ""))
 
 
 def print_conversion(done: Conversion, repo: Path) -> None:
     patches = done.series["patches"]
     commits = sum(len(patch["commits"]) for patch in patches)
     base = done.series["base"]
-    click.echo(
+    say(
         f"{done.build.nvr}: {counted(len(patches), 'patch')}, {counted(commits, 'commit')} on {base['rev']} "
         f"({base['commit'][:12]})"
     )
@@ -78,25 +70,21 @@ def print_conversion(done: Conversion, repo: Path) -> None:
         where = f" in {held['directory']}/" if held["directory"] else ""
         kinds = [f"{held[k]} {k}" for k in ("added", "changed", "removed") if held.get(k)]
         differs = ", ".join(kinds) if held["commit"] else "as upstream has it"
-        click.echo(f"       {held['archive']}{where}" + (f"  ({differs})" if differs else ""))
+        say(f"       {held['archive']}{where}" + (f"  ({differs})" if differs else ""))
     for patch in patches:
         if told := patch.get("exploded"):
             made = sum("source" in commit for commit in patch["commits"])
             rest = ", and a residue" if told["residue"] else ""
-            click.echo(f"       {patch['patch']}: {made} of {told['listed']} listed commits{rest}")
+            say(f"       {patch['patch']}: {made} of {told['listed']} listed commits{rest}")
     if told := done.series.get("prep"):
         files = sum(step["files"] for step in told["steps"])
-        click.echo(
+        say(
             f"       %prep changes {files} files besides"
             + (f" ({told['commit'][:12]})" if files else "")
         )
-    click.echo(f"branch {done.build.branch}  {done.commit}")
-    click.echo(f"tag    {done.build.tag}")
-    click.echo(f"tree   {done.tree}, after the series {done.series['series']['tree']}")
+    say(f"branch {done.build.branch}  {done.commit}")
+    say(f"tag    {done.build.tag}")
+    say(f"tree   {done.tree}, after the series {done.series['series']['tree']}")
     if done.verdict:
-        click.echo(done.verdict.report(done.build.tag), nl=False)
-    click.echo(f"in     {repo}")
-
-
-def one_line(message: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+        say(*done.verdict.lines(done.build.tag))
+    say(f"in     {repo}")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from converter.comparison.differences import Comparison, Dropped, Gone, Kept, Side
+from service.terminal import one_line
 
 _HOW = {
     "patch-id": "the same change",
@@ -38,7 +39,7 @@ def as_text(found: Comparison) -> str:
     rows = _configuration(found)
     lines += _text_rows(f"configuration: {_config_summary(found)}", rows) if rows else []
     lines += _text_section("spec", [(sign + what, fact) for sign, what, fact in _facts(found)])
-    return "\n".join(map(_printable, lines)) + "\n"
+    return "\n".join(map(one_line, lines)) + "\n"
 
 
 def as_markdown(found: Comparison) -> str:
@@ -63,7 +64,7 @@ def as_markdown(found: Comparison) -> str:
     rows = _configuration(found)
     lines += _list("Configuration", [(name, _escaped(what)) for name, what in rows])
     lines += _list("Spec", [(sign + what, _escaped(fact)) for sign, what, fact in _facts(found)])
-    return "\n".join(_printable(line) for line in lines).rstrip("\n") + "\n"
+    return "\n".join(map(one_line, lines)).rstrip("\n") + "\n"
 
 
 # -- what is said ---------------------------------------------------------------------------
@@ -162,10 +163,6 @@ def _text_changed(changed: Iterable[Kept]) -> list[str]:
         lines += [f"    {line}" for line in _commits(kept)]
         lines += [f"    {line}".rstrip() for line in _differing(kept.range_diff)]
     return lines
-
-
-def _printable(line: str) -> str:
-    return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)
 
 
 # -- Markdown (CommonMark 0.31) -------------------------------------------------------------

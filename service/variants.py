@@ -94,8 +94,8 @@ class Variants:
             ],
         }
 
-    def show(self) -> str:
-        """Return a table of what differs, for people."""
+    def show(self) -> list[str]:
+        """Return a table of what differs, in lines, for people."""
         groups, rows = self.groups(), self.rows()
         marks = [chr(ord("A") + n) if n < 26 else str(n) for n in range(len(groups))]
         lines = [f"{self.nvr}: {len(self.all)} variants, {len(groups)} different series"]
@@ -118,7 +118,7 @@ class Variants:
         if same := len(rows) - len(differing):
             are = "is" if same == 1 else "are"
             lines.append(f"{counted(same, 'patch')} {are} applied alike in all of them")
-        return "\n".join(lines) + "\n"
+        return lines
 
 
 def _row(name: str, cells: Sequence[str], widths: Sequence[int]) -> str:

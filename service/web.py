@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -19,12 +20,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
+from service import logs
 from service.config import Config
 from service.database import JournalUnusable
 from service.journal import Journal
 from service.koji import Koji
 from service.metrics import Finished, Metrics
 from service.shelf import Shelf
+from service.terminal import printable
 
 # Nothing is loaded from anywhere else, and no script runs.
 _HEADERS = {
@@ -47,6 +50,11 @@ def _date(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M") if seconds else ""
 
 
+def _shown(value: object) -> object:
+    """Spell out what is not printable: text that runs backwards misleads on a page, too."""
+    return printable(value) if type(value) is str else value
+
+
 def app(config: Config, journal: Journal, koji: Koji | None = None) -> Starlette:
     """Return the ASGI application that shows ``journal`` and the published repositories.
 
@@ -55,6 +63,7 @@ def app(config: Config, journal: Journal, koji: Koji | None = None) -> Starlette
     shelf = Shelf(config, journal)
     pages = Jinja2Templates(Path(__file__).parent / "templates")
     pages.env.filters |= {"date": _date, "ago": _ago}
+    pages.env.finalize = _shown
     finished = Finished(config, journal, koji) if koji else None
     numbers = Metrics(config, journal, shelf, finished)
 
@@ -159,4 +168,5 @@ def serve(config: Config, host: str, port: int) -> None:
     import uvicorn
 
     pages = app(config, Journal(config.journal), Koji(config.koji, timeout=20, attempts=1))
-    uvicorn.run(pages, host=host, port=port, log_level="warning")
+    logs.configure(logging.WARNING)
+    uvicorn.run(pages, host=host, port=port, log_level="warning", log_config=None)

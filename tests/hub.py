@@ -33,7 +33,7 @@ class Hub:
         self.calls: list[str] = []
         self.broken: Iterable[
             str | float
-        ] = ()  # per call: "503", "offline", "crash", "garbage", "login", seconds
+        ] = ()  # per call: "503", "offline", "crash", "garbage", "login", "says ...", seconds
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -238,6 +238,8 @@ class Hub:
                 raise koji.AuthError("anonymous access refused")
             if broken == "crash":
                 raise RuntimeError("server closed the connection unexpectedly")
+            if isinstance(broken, str) and broken.startswith("says "):
+                raise RuntimeError(broken)
             if method not in {"getBuild", "getTaskRequest", "listBuilds"}:
                 raise koji.GenericError(f"Invalid method: {method}")
             answer = xmlrpcplus.dumps((getattr(self, method)(*args, **options),), methodresponse=1)

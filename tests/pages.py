@@ -45,7 +45,7 @@ def site(here: Path) -> tuple[Config, Journal]:
     journal.add(Row(FAILED, "kernel", "kernel:f41"))
     claimed = journal.claim("test", 60)
     assert claimed
-    report = "expected <script>alert(1)</script>"
+    report = "expected <script>\u202ealert(1)</script>"
     journal.settle(claimed, "failed", "a.patch: does not apply", {"report": report})
     return config, journal
 

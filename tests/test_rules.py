@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,16 @@ def test_imports_run_one_way_and_through_doors(path: Path) -> None:
             ), f"{name} imports {module}"
         if top in DOORS and not (top == "koji" and package == "service" and module == "koji"):
             assert name in DOORS[top], f"{name} imports {module}: its door is {DOORS[top]}"
+
+
+def test_what_is_printed_goes_through_the_one_place_that_makes_it_safe() -> None:
+    """In the sandbox, and for the answer of unsrpm, standard output is a pipe to srcgit."""
+    prints = re.compile(r"\b(click\.s?echo|print|sys\.std(out|err)\.write)\(")
+    pipes = {"service/terminal.py", "specparse/unsrpm.py"}
+    for path in MODULES:
+        name = path.relative_to(ROOT).as_posix()
+        if name not in pipes and not name.startswith("specparse/inside/"):
+            assert not prints.search(path.read_text()), f"{name}: say() of service/terminal.py"
 
 
 @pytest.mark.parametrize(

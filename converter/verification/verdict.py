@@ -74,11 +74,8 @@ class Verdict:
             "seconds": {stage: round(s, 1) for stage, s in self.seconds.items()},
         }
 
-    def report(self, nvr: str) -> str:
-        """Return the verdict for people: what was compared, and what %prep does besides."""
-        return "".join(f"{line}\n" for line in self._lines(nvr))
-
-    def _lines(self, nvr: str) -> Iterator[str]:
+    def lines(self, nvr: str) -> Iterator[str]:
+        """Give the verdict for people: what was compared, and what %prep does besides."""
         yield f"{nvr}: verified: {'yes' if self.verified else 'no'}"
         compared = f"{self.paths} paths compared with the tree that %prep leaves"
         if self.history:
@@ -129,4 +126,4 @@ class VerificationFailed(DifferenceFound):
     def __init__(self, what: str, *, where: str, next_step: str, verdict: Verdict) -> None:
         super().__init__(what, where=where, next_step=next_step)
         self.verdict = verdict
-        self.report = verdict.report(where)
+        self.report = "\n".join(verdict.lines(where))

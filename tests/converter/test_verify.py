@@ -203,9 +203,9 @@ def test_git_apply_is_verified(today: Case) -> None:
         "configs/kernel-x86_64-fedora.config": ("added", "cp kernel-x86_64-fedora.config ."),
         "scripts/checkpatch.pl": ("mode", "chmod +x scripts/checkpatch.pl"),
     }
-    report = verdict.report("kernel-6.12.8-200.fc41")
-    assert "kernel-6.12.8-200.fc41: verified: yes\n" in report
-    assert f"  deleted  .gitignore and 1 more  ({GITIGNORE})\n" in report
+    report = [*verdict.lines("kernel-6.12.8-200.fc41")]
+    assert "kernel-6.12.8-200.fc41: verified: yes" in report
+    assert f"  deleted  .gitignore and 1 more  ({GITIGNORE})" in report
 
 
 # -- planted defects -----------------------------------------------------------------------
