@@ -102,17 +102,19 @@ class PkgGit:
         ).stdout.decode("utf-8", "replace")
         return sorted({re.sub(r"^refs/(heads/|remotes/[^/]+/)", "", ref) for ref in out.split()})
 
-    def dist_of(self, commit: str) -> str:
+    def dist_of(self, commit: str, branch: str | None = None) -> str:
         """Derive the dist tag from the branches that hold ``commit``.
 
         The lowest fNN names it: a later release branches off after the commit. Where only the
-        development branch has it, the next release is meant. Raises WrongUsage when unknown.
+        development branch has it, the next release is meant. Raises WrongUsage when unknown, which
+        asks for the published ``branch``, too, where branch_of() would be asked and not know it.
         """
         holders = self.holders(commit)
         releases = _releases(holders)
         if releases:
             return f".fc{min(releases)}"
-        if any(name in _DEVELOPMENT for name in holders):
+        developed = any(name in _DEVELOPMENT for name in holders)
+        if developed:
             everyone = _releases(
                 re.sub(r"^refs/(heads/|remotes/[^/]+/)", "", ref)
                 for prefix in ("refs/heads", "refs/remotes")
@@ -120,10 +122,12 @@ class PkgGit:
             )
             if everyone:
                 return f".fc{max(everyone) + 1}"
+        told = branch or developed or len(holders) == 1
         raise WrongUsage(
             f"no fNN branch of pkg-git tells the release of commit {commit[:12]}",
             where=self.url,
-            next_step="say it with --dist .fcNN or --nvr NVR",
+            next_step="say it with --dist .fcNN or --nvr NVR"
+            + ("" if told else "; to convert it, with --branch NAME as well"),
         )
 
     def _meant(self, commit: str, release: str | None) -> bool:

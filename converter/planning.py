@@ -207,7 +207,7 @@ def _found(request: Request) -> tuple[PkgGit, Package, bytes, str]:
     spec = request.spec or package.spec(request.nvr.name if request.nvr else None)
     dist = request.dist
     if dist is None:  # "" is an answer: a quilt queue is for no release
-        dist = (request.nvr and request.nvr.dist) or pkg_git.dist_of(commit)
+        dist = (request.nvr and request.nvr.dist) or pkg_git.dist_of(commit, request.branch)
     return pkg_git, package, spec, dist
 
 

@@ -93,8 +93,12 @@ def test_a_commit_that_no_branch_holds_has_neither(
     pkg_git, made = commits
     with pytest.raises(WrongUsage, match="no branch holds it"):
         pkg_git.branch_of(made["lost"], ".fc44", "rawhide")
-    with pytest.raises(WrongUsage, match="tells the release"):
+    with pytest.raises(WrongUsage, match="tells the release") as asked:
         pkg_git.dist_of(made["lost"])
+    assert "--dist" in asked.value.next_step and "--branch" in asked.value.next_step
+    with pytest.raises(WrongUsage) as asked:
+        pkg_git.dist_of(made["lost"], "mine")
+    assert "--dist" in asked.value.next_step and "--branch" not in asked.value.next_step
 
 
 def package(source: Source, commit: str) -> Package:
