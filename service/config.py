@@ -35,11 +35,19 @@ class Retry:
     first: float = 60.0
     factor: float = 2.0
     cap: float = 6 * 3600.0
-    give_up: float = 14 * 86400.0  # age of the row after which it counts as failed
+    give_up: float = 14 * 86400.0  # how long a build is tried before it counts as failed
 
     def delay(self, attempt: int) -> float:
         """Return the seconds to wait after the given attempt (1 is the first)."""
         return min(self.cap, self.first * self.factor ** min(attempt - 1, 64))
+
+    def over(self, age: float, attempts: int) -> bool:
+        """Tell whether a build of ``age`` seconds has been tried for long enough.
+
+        A clock that jumped tells any age: half of the time must have been waited between attempts.
+        """
+        waited = sum(map(self.delay, range(1, attempts)))
+        return age > self.give_up and waited >= self.give_up / 2
 
 
 @dataclass(frozen=True, slots=True)

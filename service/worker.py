@@ -223,7 +223,7 @@ class Worker:
         rule = FATES[outcome.fate]
         now = time.time()
         due = now + self._retry.delay(row.attempts) if rule.again else None
-        if rule.again and now - row.added > self._retry.give_up:
+        if rule.again and self._retry.over(now - row.added, row.attempts):
             days = (now - row.added) / 86400
             outcome = Outcome(Fate.FAILED, f"given up after {days:.1f} days: {outcome.reason}")
             rule, due = FATES[outcome.fate], None
