@@ -1,4 +1,4 @@
-"""The commands of the daemon and of those who run it: listen, backfill, status.
+"""The commands of the daemon and of those who run it: listen, backfill, status, web, maintain, repair.
 
 Imports are made when a command runs: ``srcgit plan`` must not wait for libraries of the bus.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from converter.errors import WrongUsage
+from service.commands.options import CONFIG, JSON
 from service.progress import Progress
 from service.terminal import print_json, say
 
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
     from service.journal import Journal
     from service.status import Status
 
-CONFIG = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    envvar="FEDORA_MESSAGING_CONF",  # fedora-messaging's own name for it
-    help="fedora-messaging's TOML file, with srcgit's part in [consumer_config]; "
-    "else $FEDORA_MESSAGING_CONF.",
-)
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -75,7 +68,7 @@ def listen(config: Path | None) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what is missing, change nothing.")
 @click.option("--queue", is_flag=True, help="Leave the conversions to the daemon.")
 @click.option("--from-pkg-git", is_flag=True, help="Read pkg-git's history, do not ask Koji.")
-@click.option("--json", "as_json", is_flag=True, help="Give the result as JSON.")
+@JSON
 @CONFIG
 def backfill(
     package: str,
@@ -189,7 +182,7 @@ def _tell(added: Sequence[Found], results: Sequence[tuple[str, str, str]], as_js
 
 
 @click.command(short_help="Tell whether the service is alive and up to date.")
-@click.option("--json", "as_json", is_flag=True, help="Give the result as JSON.")
+@JSON
 @click.option("--check", is_flag=True, help="Only whether the daemon hears what Koji finishes.")
 @CONFIG
 def status(as_json: bool, check: bool, config: Path | None) -> int:

@@ -1,0 +1,218 @@
+"""The commands on one build: plan, convert, verify.
+
+Imports are made when a command runs, and those of what comes after the plan when its sandbox has
+started: starting up is a tenth of a conversion.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from converter.errors import WrongUsage
+from service.asked import Asked, defined, understand
+from service.commands.options import of_a_build
+from service.progress import Progress
+from service.show import print_conversion, print_plan
+from service.terminal import print_json, say
+
+if TYPE_CHECKING:
+    from converter.planning import Planned
+    from specparse.plan import Preparer
+
+
+@click.command(short_help="Show what %prep would apply, and on what base.")
+@of_a_build
+@click.option(
+    "--variants",
+    is_flag=True,
+    help="Which patch applies where: each architecture, each build condition, RHEL.",
+)
+def plan(**options: Any) -> None:
+    """Show what %prep would apply, and on what base. Needs no upstream.
+
+    BUILD is an NVR or a Koji build id, or PKG_GIT#COMMIT with a URL or a path.
+    """
+    with Progress(options["verbose"]) as progress:
+        asked = understand(options)
+        from converter import planning
+        from converter.start import finished
+
+        planned = planning.plan(asked.request, asked.trace, progress)
+        found = planning.at_hand(planned, asked.request)
+        if found and not isinstance(found, str):
+            base = found.repository.tree(found.commit)
+            planned = planning.seeing(planned, asked.request, asked.trace, base)
+        whole = asked.request.wanted.whole(planned.plan)
+        if options["variants"]:
+            _print_variants(options, asked, planned, progress)
+            return
+    finished(planned.plan)
+    if options["as_json"]:
+        print_json(planning.plan_json(planned, found))
+    else:
+        print_plan(planned, found, whole=whole)
+
+
+@click.command(short_help="Make a build's commits, branch and tag; publish them.")
+@of_a_build
+@click.option("--verify", is_flag=True, help="Run the real %prep first; publish what equals it.")
+@click.option(
+    "--with-prep",
+    is_flag=True,
+    help="Record what %prep does besides patching, as one commit; verifies as well.",
+)
+@click.option("--queue", is_flag=True, help="Leave it to the daemon, whatever was tried before.")
+def convert(**options: Any) -> None:
+    """Make the commits, the branch and the tag of BUILD in --repo; publish them with --push.
+
+    BUILD is an NVR or a Koji build id, or PKG_GIT#COMMIT with a URL or a path.
+    """
+    if options["series"] and not options["base"]:
+        raise WrongUsage("a series does not tell its base", next_step="name it with --base REV")
+    if options["queue"]:
+        say(_queue(understand(options), options["config"]))
+        return
+    with Progress(options["verbose"]) as progress:
+        prepare = _preparer(options) if options["verify"] or options["with_prep"] else None
+        asked = understand(options)
+        from converter import convert as pipeline
+        from converter.odb import Repository
+        from converter.publish import publish_all
+
+        path = options["repo"] or (asked.package.repo if asked.package else None)
+        if path is None:
+            raise WrongUsage("no repository for the result", next_step="name one with --repo PATH")
+        repo = Repository.when_needed(path)
+        if options["series"] and not options["nvr"]:
+            from service import inputs
+
+            assert isinstance(asked.trace, inputs.Queue)
+            asked = Asked(*inputs.numbered(asked.request, asked.trace, repo), None)
+        done = pipeline.convert(
+            asked.request, repo, asked.trace, prepare=prepare, progress=progress
+        )
+        if prepare and done.verdict is None and done.series.get("verified") != "yes":
+            # Converted before, without: the tag stays as it is, the answer is given all the same.
+            nvr, verdict = pipeline.verify(
+                asked.request, repo, asked.trace, prepare, progress=progress
+            )
+            verdict.check(str(nvr))
+            done = replace(done, verdict=verdict)
+        base = done.series["base"]["commit"]
+        receipts = publish_all(
+            repo, done.build, done.commit, done.tag, base, options["pushes"], progress
+        )
+    for warning in done.series["warnings"]:
+        say(f"srcgit: warning: {warning}", err=True)
+    if options["as_json"]:
+        print_json({**done.as_json(), "pushed": [receipt.as_json() for receipt in receipts]})
+    else:
+        print_conversion(done, path)
+        for receipt in receipts:
+            for ref, (state, _) in receipt.refs.items():
+                say(f"{state:<6} {ref} at {receipt.url}")
+
+
+def _queue(asked: Asked, config: Path | None) -> str:
+    """Put one build on the daemon's list; return what was done."""
+    from converter.pkggit import PkgGit
+    from service import config as configuration
+    from service.backfill import queue_again
+    from service.journal import Journal, Row
+    from service.kinds import key
+
+    request = asked.request
+    if request.variant:
+        raise WrongUsage(
+            f"the daemon converts no variants ({request.variant})", next_step="leave --queue out"
+        )
+    if request.nvr is None or asked.package is None:
+        raise WrongUsage(
+            "only builds of configured packages can be queued, by their NVR",
+            next_step="give an NVR, or PKG_GIT#COMMIT with --nvr",
+        )
+    row = Row(
+        str(request.nvr),
+        asked.package.name,
+        key(request.nvr),
+        request.koji_id,
+        PkgGit(request.pkg_git).resolve(request.rev),
+        request.target,
+        via="queue",
+    )
+    journal = Journal(configuration.load(config).journal)
+    try:
+        return f"{row.nvr}: {queue_again(journal, row)}"
+    finally:
+        journal.close()
+
+
+@click.command(short_help="Compare a conversion with what the real %prep makes.")
+@of_a_build
+def verify(**options: Any) -> None:
+    """Run BUILD's real %prep in the sandbox; compare its tree with the converted one.
+
+    Without --repo the build is converted anew for the comparison, and nothing is kept. The work
+    takes place in $TMPDIR or /var/tmp and needs three times the room of the source tree.
+    """
+    from converter import convert as pipeline
+    from converter.odb import Repository
+
+    with Progress(options["verbose"]) as progress:
+        prepare = _preparer(options)
+        asked = understand(options)
+        if options["repo"]:
+            repo = Repository(options["repo"])
+            nvr, verdict = pipeline.verify(
+                asked.request, repo, asked.trace, prepare, progress=progress
+            )
+        else:
+            with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
+                repo = Repository.create(Path(scratch) / "verified.git")
+                done = pipeline.convert(
+                    asked.request, repo, asked.trace, prepare=prepare, progress=progress
+                )
+                assert done.verdict is not None
+                nvr, verdict = done.build.nvr, done.verdict
+    verdict.check(str(nvr))
+    if options["as_json"]:
+        print_json({"nvr": str(nvr), **verdict.as_json()})
+    else:
+        say(*verdict.lines(str(nvr)))
+
+
+def _preparer(options: dict[str, Any]) -> Preparer:
+    from specparse.prep import SandboxedPreparer
+
+    if options["no_sandbox"]:
+        raise WrongUsage("%prep itself runs only in the sandbox", next_step="drop --no-sandbox")
+    if options["series"]:
+        raise WrongUsage("a plain series has no %prep", next_step="name a BUILD to verify")
+    return SandboxedPreparer(defined=defined(options)[0])
+
+
+def _print_variants(
+    options: dict[str, Any], asked: Asked, planned: Planned, progress: Callable[[str], None]
+) -> None:
+    from service import variants
+    from specparse.trace import SandboxedTracer
+
+    if not isinstance(asked.trace, SandboxedTracer):
+        raise WrongUsage("a plain series has no variants", next_step="--guard defines its symbols")
+    trace = asked.trace
+    told = variants.variants(
+        asked.request,
+        planned,
+        lambda macros: replace(trace, defined={**trace.defined, **macros}),
+        progress,
+    )
+    if options["as_json"]:
+        print_json(told.as_json())
+    else:
+        say(*told.show())
