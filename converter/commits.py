@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from converter.mailbox import mail
 from converter.mailbox.mail import Mail, MailError
 from converter.mailbox.mailfields import SPACE
-from converter.odb import Identity
+from converter.objects import Identity
 from converter.pkggit import Origin
 from specparse.plan import Step
 

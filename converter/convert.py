@@ -15,11 +15,13 @@ from converter.build import Build, Nvr
 from converter.clock import Clock
 from converter.conversion import Conversion, SeriesFailed, checked, find
 from converter.errors import WrongUsage, on_this_machine
-from converter.odb import Identity, Repository, Stage
+from converter.objects import Identity
+from converter.odb import Repository
 from converter.pkggit import PkgGit
 from converter.planning import Planned, all_told, plan, retracer
 from converter.publish import evr_of, merge
 from converter.request import Progress, Request
+from converter.stage import Stage
 from specparse.plan import Preparer, Tracer
 
 if TYPE_CHECKING:  # what is slow to import, and not needed at once or not at all

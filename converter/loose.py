@@ -11,7 +11,8 @@ from converter.conversion import find
 from converter.engine.unpack import MAX_SIZE
 from converter.errors import PatchDoesNotApply, PatchMissing, PkgGitInvalid
 from converter.mirror import Mirror
-from converter.odb import Identity, Repository
+from converter.objects import Identity
+from converter.odb import Repository
 from converter.text import text
 from converter.tree import File
 

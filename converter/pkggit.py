@@ -13,8 +13,10 @@ from typing import IO
 
 from converter.errors import PkgGitInvalid, WrongUsage
 from converter.mirror import Mirror
-from converter.odb import Commit, Entry, GitTree, Identity, Repository
+from converter.objects import Commit, Entry, Identity
+from converter.odb import GitTree, Repository
 from converter.text import text
+from converter.tree import SUBMODULE
 
 _DEVELOPMENT = ("rawhide", "main", "master")
 _LARGE = 16 << 20  # bytes of a file that is not read as a whole to be exported
@@ -212,7 +214,7 @@ class Package:
         if entry is not None and entry.mode == 0o120000:
             target = self._tree.blob(entry)
             entry = self.entry(os.path.normpath(os.path.join(os.path.dirname(path), target)))
-        return None if entry is None or entry.mode == 0o160000 else entry
+        return None if entry is None or entry.mode == SUBMODULE else entry
 
     def size(self, path: bytes) -> int:
         """Return how many bytes read() would return; 0 where it returns None."""
@@ -290,7 +292,7 @@ class Package:
         Raises PkgGitInvalid for a tree that git itself would not check out.
         """
         top = os.fsencode(directory)
-        files = [entry for entry in self.used(spec).values() if entry.mode != 0o160000]
+        files = [entry for entry in self.used(spec).values() if entry.mode != SUBMODULE]
         try:
             for entry in sorted(files, key=lambda e: e.mode == 0o120000):  # links last: no way out
                 if any(part in (b"", b".", b"..") for part in entry.path.split(b"/")):

@@ -20,7 +20,8 @@ from converter.errors import (
     SpecDoesNotParse,
     on_this_machine,
 )
-from converter.odb import Entry, GitTree
+from converter.objects import Entry
+from converter.odb import GitTree
 from converter.pkggit import History, Package, PkgGit
 from converter.request import Progress, Request
 from converter.start import Retrace

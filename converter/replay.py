@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from converter.archives.originals import Originals
-from converter.odb import Repository, Stage
+from converter.odb import Repository
 from converter.pkggit import Origin, Package
 from converter.series import Series
+from converter.stage import Stage
 from converter.start import Start
 from converter.text import text
 from specparse.plan import Step

@@ -12,8 +12,9 @@ from converter.commits import Draft
 from converter.engine.apply import Report, Rules, apply
 from converter.engine.diff import DiffError
 from converter.mailbox.mail import MailError
-from converter.odb import Identity, Stage
+from converter.objects import Identity
 from converter.pkggit import Origin
+from converter.stage import Stage
 from converter.text import text
 from converter.tree import Overlay, Tree
 from specparse.plan import Step

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from converter.build import SERIES_JSON, Build
 from converter.errors import CannotConvert
-from converter.odb import Commit
+from converter.objects import Commit
 from converter.pkggit import Package, Provenance
 from converter.references import references
 from converter.text import text

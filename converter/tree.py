@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
+SUBMODULE = 0o160000  # the mode of a commit in the place of a file
 # read-cache.c, verify_path, with core.protectNTFS (path.c, is_ntfs_dotgit), as git has it by default
 _DOT_GIT = re.compile(rb"(?i)(?:\.git|git~1)[ .]*(?::.*)?\Z", re.DOTALL)
 _SUSPECT = re.compile(rb"(?i)(?:\A|[/\\])(?:[/.]|git~1|\Z)|\0")  # every path that may be unsafe

@@ -17,7 +17,8 @@ from converter.archives.originals import roomy
 from converter.build import Nvr
 from converter.errors import NoSandbox, PkgGitInvalid, WrongUsage
 from converter.mirror import Mirror
-from converter.odb import Identity, Repository
+from converter.objects import Identity
+from converter.odb import Repository
 from converter.request import ARCH, Request
 from converter.tree import File
 from specparse import quilt, srpm

@@ -196,9 +196,11 @@ class Arena:
 
 def apply(result: Path, upstream: Path, base: str, patches: Path) -> None:
     """Apply a series in this process, as convert() does; print the outcome as JSON."""
-    from converter.odb import Identity, Repository, Stage
+    from converter.objects import Identity
+    from converter.odb import Repository
     from converter.pkggit import Origin
     from converter.series import Series
+    from converter.stage import Stage
     from specparse.plan import Step
 
     for module in ("apply_git", "apply_patch"):  # imported on first use; the daemon has them

@@ -13,7 +13,8 @@ from typing import Any
 from converter.archives.unpacked import Unpacked
 from converter.errors import CannotConvert
 from converter.fastimport import FastImport, put
-from converter.odb import Entry, GitTree, Identity, Repository
+from converter.objects import Entry, Identity
+from converter.odb import GitTree, Repository
 from converter.text import text
 from converter.upstream import Found
 from converter.verification.amhistory import differing

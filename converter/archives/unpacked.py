@@ -9,7 +9,8 @@ from pathlib import Path
 
 from converter.archives.archive import members
 from converter.fastimport import FastImport, put
-from converter.odb import Identity, Repository
+from converter.objects import Identity
+from converter.odb import Repository
 from converter.text import text
 
 # refs/srcgit/archives/<sha512>: its tree is all that the archive holds, its date the newest file's.

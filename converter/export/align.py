@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-from converter.odb import Identity
+from converter.objects import Identity
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,11 @@ from converter.errors import PatchMissing, WrongUsage
 from converter.export import branch
 from converter.export.align import Seen, align
 from converter.export.branch import Branch
-from converter.odb import Repository, Stage
+from converter.odb import Repository
 from converter.patchid import Patches
 from converter.pkggit import Origin
 from converter.series import Series
+from converter.stage import Stage
 from converter.text import text
 from specparse.plan import Step
 

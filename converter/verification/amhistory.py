@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from converter.errors import RepositoryUnusable
-from converter.odb import Commit, Entry, GitTree, Repository
+from converter.objects import Commit, Entry
+from converter.odb import GitTree, Repository
 from converter.text import text
 
 _MAX_LOG = 16 << 20  # bytes; git writes some 200 for a commit

@@ -11,7 +11,8 @@ from typing import Any
 
 from converter.errors import CannotConvert
 from converter.fastimport import FastImport, delete, put
-from converter.odb import Identity, Repository
+from converter.objects import Identity
+from converter.odb import Repository
 from converter.text import text
 from converter.tree import why_unsafe
 from converter.verification.verdict import Difference, Verdict

@@ -17,7 +17,9 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from converter.errors import RepositoryUnusable
-from converter.odb import Entry, GitTree
+from converter.objects import Entry
+from converter.odb import GitTree
+from converter.tree import SUBMODULE
 from specparse.plan import Archive
 
 _ARCHIVE = re.compile(rb"(?P<top>.+?)\.(?:tar(?:\.[a-z0-9]+)?|tgz|tbz2?|txz)")
@@ -89,7 +91,7 @@ class Made:
     ) -> None:
         tar = _tar(file)
         for entry in entries:
-            if entry.mode == 0o160000:
+            if entry.mode == SUBMODULE:
                 self.missing.add(entry.path)  # a submodule: no archive of git's has its files
                 continue
             try:

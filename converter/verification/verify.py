@@ -23,7 +23,8 @@ from converter.archives.archive import members
 from converter.archives.base import Import
 from converter.archives.originals import Originals, roomy
 from converter.errors import CannotConvert, CannotWork, NoSandbox, SpecDoesNotParse
-from converter.odb import Entry, GitTree, Repository
+from converter.objects import Entry
+from converter.odb import GitTree, Repository
 from converter.pkggit import Package
 from converter.start import Start
 from converter.text import text

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from converter.odb import Entry
+from converter.objects import Entry
 
 _OTHER = 0o010000  # a FIFO, a socket or a device: git has no such thing
 _MAX_DEPTH = 200  # directories; the deepest of Linux is 12

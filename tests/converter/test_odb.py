@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from converter.errors import RepositoryUnusable, TryAgain
 from converter.git import Git
-from converter.odb import Identity, Repository, Stage
+from converter.objects import Identity
+from converter.odb import Repository
+from converter.stage import Stage
 from converter.tree import File
 from tests.builders import Source
 

@@ -12,7 +12,8 @@ import pytest
 from converter.build import SERIES_JSON, Build, Nvr
 from converter.errors import LeaseLost, RemoteUnavailable, WrongUsage
 from converter.mirror import redacted
-from converter.odb import File, Identity, Repository
+from converter.objects import Identity
+from converter.odb import Repository
 from converter.publish import (
     PublishedOtherwise,
     Push,
@@ -24,6 +25,7 @@ from converter.publish import (
     publish,
     publish_all,
 )
+from converter.tree import File
 from tests.builders import Source
 from tests.httpgit import HttpGit
 

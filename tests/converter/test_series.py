@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from converter.odb import Identity, Repository, Stage
+from converter.objects import Identity
+from converter.odb import Repository
 from converter.pkggit import Origin
 from converter.series import Series
+from converter.stage import Stage
 from specparse.plan import Step
 from tests.builders import Source
 from tests.oracle import git_mail

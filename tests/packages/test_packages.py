@@ -21,7 +21,8 @@ from converter.conversion import Conversion
 from converter.errors import CannotConvert, SpecDoesNotParse
 from converter.git import Git
 from converter.mirror import Mirror
-from converter.odb import Identity, Repository
+from converter.objects import Identity
+from converter.odb import Repository
 from converter.request import Request
 from converter.start import finished
 from converter.text import text
