@@ -319,6 +319,9 @@ class _Interpreter:
         if call.repository and call.repository.removeprefix("./") != call.directory:
             # git-apply(1): "paths outside the directory are ignored"
             raise getopt.GetoptError("git apply inside of a directory of a repository")
+        # --index only refuses more (a file that git does not have, or that was changed or touched
+        # since) and takes a file that was removed from the index, as the series has it still. A patch
+        # to it that was not committed before is lost then, and only verification sees that.
         kept = [_APPLY_KEPT[o] for o, _ in options if o in _APPLY_KEPT]
         kept += [_AM_KEPT_VALUE[o] + value for o, value in options if o in _AM_KEPT_VALUE]
         step = Step(

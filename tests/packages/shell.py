@@ -96,7 +96,7 @@ PACKAGES = [
     Package("git am --directory", AM + "git am --directory=lib %{PATCH1}", {"one.patch": through(mail(EXTRA), "sed", "s,lib/extra,extra,g")}),
     Package("git am -3", AM + "git am -3 %{patches}", MAILS),
     Package("git apply", "%setup -q\ngit init -q\ngit apply %{PATCH1}\ngit apply %{PATCH2}", BOTH),
-    Package("git apply --index", AM + "git apply --index %{patches}", BOTH),
+    Package("git apply --index", AM + "rm src/main.c\ngit apply --index %{patches}", BOTH, beside={"rm src/main.c": []}),
     Package("git --work-tree=. apply", "%setup -q\ngit --work-tree=. apply %{PATCH1}", {"one.patch": ONE}),
     Package("git apply without a repository", "%setup -q\ngit apply -v %{PATCH1}", {"one.patch": ONE}),
     Package("git apply <", "%setup -q\ngit apply - < %{PATCH1}", {"one.patch": ONE}),
