@@ -58,6 +58,10 @@ class Lines(Sequence[bytes]):
     def text(self, first: int, stop: int) -> bytes:
         return self.data[self.starts[first] : self.starts[stop]]
 
+    def left(self, at: int) -> int:
+        """Return how many bytes there are from line ``at`` to the end."""
+        return self.starts[-1] - self.starts[at]
+
     def part(self, first: int, stop: int) -> Lines:
         part = Lines.__new__(Lines)
         part.data = self.data
