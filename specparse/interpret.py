@@ -441,13 +441,17 @@ def patch_step(argv: Sequence[str], place: str | None = None) -> tuple[Step, str
         raise getopt.GetoptError(f"patch {' '.join(sorted(unknown))} is not understood")
     if operands:
         raise getopt.GetoptError("the file to patch is named: the patch's own names do not count")
+    asked = _first(found, "-d", "--directory")
+    short = not any(word.startswith("--directory") for word in argv)
+    if place is not None and "--directory" in found and short:
+        raise getopt.GetoptError("--directory by a short name is not understood")
     step = Step(
         patch=b"",
         tool="patch",
         strip=_number(_first(found, "-p", "--strip"), default=-1),
         fuzz=_number(_first(found, "-F", "--fuzz"), default=2),
         reverse="-R" in found or "--reverse" in found,
-        directory=_directory(_first(found, "-d", "--directory") or ".", place),
+        directory=_directory(asked or ".") if place is None else _below(place),
         options=tuple(dict.fromkeys(_PATCH_KEPT[o] for o, _ in options if o in _PATCH_KEPT)),
     )
     return step, _first(found, "-i", "--input") or ""
@@ -469,15 +473,14 @@ def _number(word: str | None, *, default: int) -> int:
     return int(word)
 
 
-def _directory(asked: str, place: str | None) -> bytes:
+def _directory(asked: str) -> bytes:
     inside = posixpath.normpath(asked)
-    out = inside.startswith(("/", ".."))
-    if place is None:
-        if out:
-            raise getopt.GetoptError(f"leads out of the tree: {asked}")
-        place = inside
-    elif not out and inside != "." and not f"/{place}".endswith(f"/{inside}"):
-        raise getopt.GetoptError("-d among other options is not understood")
+    if inside.startswith(("/", "..")):
+        raise getopt.GetoptError(f"leads out of the tree: {asked}")
+    return _below(inside)
+
+
+def _below(place: str) -> bytes:
     return b"" if place == "." else _bytes(place)
 
 

@@ -53,16 +53,26 @@ if [ "$tool" = git ]; then
 fi
 while [ $at -lt $# ]; do
     word=${args[at]}
+    case $tool$word in patch-v) exec $real "$@" ;; esac
+    if [[ $word =~ ^-([3bcEeflNnqRsTtuvZ]+)(.*)$ ]]; then # those that take no value go together
+        case ${BASH_REMATCH[1]} in *R*) reverse=1 ;; esac
+        word=-${BASH_REMATCH[2]}
+    fi
     case $tool$word in
+    patch-|git-) ;;
     patch-d|patch--directory) at=$((at+1)); directory=${args[at]} ;;
     patch-d*) directory=${word#-d} ;;
     patch--directory=*) directory=${word#*=} ;;
-    patch-i|patch--input) at=$((at+1)); input=${args[at]}; files+=("$input") ;;
+    patch-i|patch--input)
+        at=$((at+1)); input=${args[at]}
+        [ "$input" = - ] || files+=("$input")
+        ;;
+    patch-i-|patch--input=-) ;;
     patch-i*) input=${word#-i}; files+=("$input") ;;
     patch--input=*) input=${word#*=}; files+=("$input") ;;
-    patch--version|patch--help|patch-v) exec $real "$@" ;;
+    patch--version|patch--help) exec $real "$@" ;;
     *--dry-run|*--check) dry=1 ;;
-    patch-R|*--reverse|git-R) reverse=1 ;;
+    *--reverse) reverse=1 ;;
     git--abort|git--show-current-patch) exit 0 ;;
     patch-[FpbzVxgYBor]|git-p|git-C) at=$((at+1)) ;;
     -*|git-*|patch-*) ;;

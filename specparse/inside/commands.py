@@ -6,9 +6,10 @@ import contextlib
 import os
 import re
 import shlex
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from specparse.inside.place import BUILD, ERRORS, SOURCES, TRACE, read
+from specparse.inside.place import BUILD, ERRORS, PREP, ROOT, SOURCES, TRACE, read
 from specparse.inside.recording import trees
 from specparse.inside.sources import MADE, TOPS
 from specparse.inside.standin import MARKER, STANDINS
@@ -34,7 +35,7 @@ def _may_change(word: str) -> bool:
 class Ran(NamedTuple):
     """A command of %prep, as bash traced it."""
 
-    line: str  # its number in %prep
+    line: int  # its number in prep.sh
     directory: str
     command: str
 
@@ -50,13 +51,13 @@ def commands() -> list[Ran]:
     for part in re.split(r"^\x01+", text, flags=re.MULTILINE)[1:]:
         place, _, command = part.partition("\x02")
         line, _, directory = place.partition(" ")
-        ran.append(Ran(line, directory, command))
+        ran.append(Ran(int(line) if line.isdigit() else 0, directory, command))
     return ran
 
 
 def changes(ran: list[Ran]) -> list[str]:
     """Return the commands that may change the tree, one for each line of %prep."""
-    seen: dict[str, str] = {}
+    seen: dict[tuple[int, str], list[str]] = {}
     inside: dict[str, bool] = {}
     for each in ran:
         line, directory, command = each.line, each.directory, each.command.rstrip("\n")
@@ -68,13 +69,43 @@ def changes(ran: list[Ran]) -> list[str]:
             words = command.split()
         if not words or not _may_change(words[0]):
             continue
-        if words[0] == "xargs" and set(STANDINS) & set(words):
+        if words[0] == "xargs" and set(STANDINS) & {os.path.basename(word) for word in words}:
             continue  # recorded by itself
         if not inside.setdefault(directory, bool(top_of(directory))):
             continue
-        seen.setdefault(f"{line} {words[0]}", command)
-    cleaned_ = (re.sub(rf"{SOURCES}/|{BUILD}/", "", command) for command in seen.values())
+        seen.setdefault((line, words[0]), []).append(command)
+    text = read(PREP).decode("utf-8", "replace").splitlines()
+    kept = (_first(seen[key], *key, text) for key in _as_written(seen, text))
+    cleaned_ = (re.sub(rf"{SOURCES}/|{BUILD}/|{ROOT}/standin/", "", command) for command in kept)
     return list(dict.fromkeys(c[:500] for c in cleaned_))
+
+
+def _as_written(seen: Iterable[tuple[int, str]], text: list[str]) -> list[tuple[int, str]]:
+    """Return (line, command) in the order that they ran; all of a pipeline start at once."""
+    ordered: list[tuple[int, str]] = []
+    for each in seen:
+        at = len(ordered)
+        while at and _piped(each, ordered[at - 1], text):
+            at -= 1
+        ordered.insert(at, each)
+    return ordered
+
+
+def _piped(one: tuple[int, str], other: tuple[int, str], text: list[str]) -> bool:
+    """Tell whether ``one`` is written before ``other`` in one pipeline."""
+    (start, name), (end, later) = one, other
+    lines = text[start - 1 : end]
+    if not any("|" in line for line in lines):
+        return False
+    if start == end:
+        return lines[0].find(name) < lines[0].find(later)
+    return all(line.rstrip().endswith(("|", "\\")) for line in lines[:-1])
+
+
+def _first(ran: list[str], line: int, name: str, text: list[str]) -> str:
+    """Return the first that ran of what one line calls by ``name``, any of a pipeline."""
+    written = "".join(text[line - 1 : line])
+    return min(ran[: written.count(name)]) if "|" in written and name in written else ran[0]
 
 
 _REDIRECTED = re.compile(r"(?<![\d&<>\\])>{1,2}\s*([A-Za-z_.][\w./+-]*)")
@@ -171,7 +202,7 @@ def looks(prep: str, ran: list[Ran], *, to_its_end: bool) -> list[str]:
     if not to_its_end and any(tops.values()):
         named = re.findall(r"(?<![\w/.-])[\w.][\w./+-]{1,200}", prep)
         found |= dict.fromkeys(p for p in map(os.path.normpath, named) if not p.startswith(".."))
-    return list(found)[:1000]
+    return sorted(found)[:1000]
 
 
 _PASSES_BY = {"for", "[", "[[", "test", "local", "shift", "set"}

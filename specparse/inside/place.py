@@ -9,6 +9,7 @@ ROOT = os.environ.get("SRCGIT_ROOT", "/tmp")
 BUILD = f"{ROOT}/build"
 SOURCES = f"{BUILD}/SOURCES"
 ERRORS, TRACE, END = f"{ROOT}/errors", f"{ROOT}/trace", f"{ROOT}/end"
+PREP = f"{BUILD}/prep.sh"  # %prep as it is run
 STANDIN_SHELL = "/srcgit/sh"  # where bash takes the place of sh, this is the quicker one
 
 

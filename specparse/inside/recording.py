@@ -41,7 +41,7 @@ def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
                 if archive_
                 else "moved" * f"{place}/".startswith(f"{BUILD}/BUILD/{buildsubdir}/"),
                 "inputs": [relative(i) for i in inputs],
-                "argv": [relative(a.decode("utf-8", "surrogateescape")) for a in argv],
+                "argv": [named(a.decode("utf-8", "surrogateescape"), place) for a in argv],
             }
         )
     return told
@@ -134,6 +134,12 @@ def whereabouts(call: str, living: list[tuple[str, set[str]]]) -> str:
         return ""
     copy = next((directory for directory, calls in living if call in calls), "")
     return f"copy {copy.removeprefix(f'{BUILD}/BUILD/')}" if copy else "deleted"
+
+
+def named(word: str, place: str) -> str:
+    """Return an argument of a call at ``place``, a path from there to the source directory resolved."""
+    path = os.path.normpath(os.path.join(place, word)) if word.startswith("../") else ""
+    return relative(path if path.startswith(f"{SOURCES}/") else word)
 
 
 def relative(path: str) -> str:

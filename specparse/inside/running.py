@@ -10,7 +10,7 @@ import shlex
 import subprocess
 from collections.abc import Callable
 
-from specparse.inside.place import BUILD, END, ERRORS, ROOT, SOURCES, STANDIN_SHELL, TRACE
+from specparse.inside.place import BUILD, END, ERRORS, PREP, ROOT, SOURCES, STANDIN_SHELL, TRACE
 from specparse.inside.standin import MARKER, STANDINS, functions, record, script
 
 _MOMENT = 20  # milliseconds
@@ -21,7 +21,11 @@ _GEM = re.compile(r"^\S*/rpmuncompress -x(?: -v)? (\S+/(\S+)\.gem)$", re.MULTILI
 _PIPED = re.compile(r"^/\S*/rpmuncompress (\S+) \| *\n((?:patch|git) .*)$", re.MULTILINE)
 # The arguments of a macro that nobody defined may be no shell: Dir.glob('bin/{windows,linux}/x')
 _UNKNOWN = re.compile(r"^[ \t]*(%\{?[A-Za-z_][^'\n]*[(][^\n]*)$", re.MULTILINE)
-_TOOL_PATH = re.compile(r"(?<![\w/.-])/usr/bin/(" + "|".join(STANDINS) + r")\b")
+_TOOL_PATH = re.compile(rf"(?<![\w/.-])/usr/bin/({'|'.join(STANDINS)})\b")
+# A function has no path.
+_ASKED = re.compile(rf"\b(?:command -v|type -p) (?=(?:{'|'.join(STANDINS)})\b)")
+# what %prep sets for the scripts that it calls
+_PATH = re.compile(r"^([ \t]*(?:export[ \t]+)?PATH=)", re.MULTILINE)
 
 # What is not in the place of an archive may be a directory of the real one.
 _ENTER = f"""\
@@ -49,7 +53,7 @@ srcgit_error() {{
 _PREAMBLE = f"""\
 {_ENTER}exec </dev/null
 trap 'srcgit_error "$?" "$BASH_COMMAND"' ERR
-trap 'printf "exit %s" "$?" > {END}' EXIT
+trap 'printf "exit %s" "$?" >> {END}' EXIT
 export HISTFILE=
 exec 9>>{TRACE}
 BASH_XTRACEFD=9
@@ -69,11 +73,13 @@ def run(prep: str, name: str, *, pause: Callable[[], None], each_moment: Callabl
                 f"#!{STANDIN_SHELL if os.path.exists(STANDIN_SHELL) else '/bin/sh'}\n{script(ROOT)}"
             )
         os.chmod(f"{ROOT}/standin/{tool}", 0o755)
-    prep = _GEM.sub(r"tar -xf \1; : > '\2.gemspec'", _TOOL_PATH.sub(r"\1", prep))
+    for path in (record(ROOT), ERRORS, END):  # readable, whatever the umask is to be
+        open(path, "wb").close()
+    prep = _GEM.sub(r"tar -xf \1; : > '\2.gemspec'", _TOOL_PATH.sub(rf"{ROOT}/standin/\1", prep))
+    prep = _PATH.sub(rf"\1{ROOT}/standin:", _ASKED.sub("type -P ", prep))
     prep = _UNKNOWN.sub(as_one_word, _PIPED.sub(r"\2 < \1", prep))
-    prepared = f"{BUILD}/prep.sh"
-    with open(prepared, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(_PREAMBLE + prep + f"\nprintf end > {END}\ntrap - EXIT\n")
+    with open(PREP, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(_PREAMBLE + prep + f"\nprintf end >> {END}\n")
     environment = {
         "PATH": f"{ROOT}/standin:/usr/bin:/usr/sbin",
         "HOME": ROOT,
@@ -86,7 +92,7 @@ def run(prep: str, name: str, *, pause: Callable[[], None], each_moment: Callabl
     }
     with open(f"{ROOT}/prep.out", "wb") as out:
         process = subprocess.Popen(
-            ["/usr/bin/bash", "-x", prepared],
+            ["/usr/bin/bash", "-x", PREP],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -97,12 +103,11 @@ def run(prep: str, name: str, *, pause: Callable[[], None], each_moment: Callabl
     end.register(os.pidfd_open(process.pid), select.POLLIN)
     told = before = 0
     while not end.poll(_MOMENT):
-        with contextlib.suppress(FileNotFoundError):
-            size = os.stat(record(ROOT)).st_size
-            if size == before > told:
-                pause()
-                told = size
-            before = size
+        size = os.stat(record(ROOT)).st_size
+        if size == before > told:
+            pause()
+            told = size
+        before = size
         each_moment()
     return process.wait()
 

@@ -27,8 +27,9 @@ fi
 _RECORD = r"""
 printf '%s\0' "$tool" "$call" "$archive" "$top" "$place" "$repository" "$input" "$#" "$@" >> @ROOT@/$record
 """
+_FLAGS = "-3bcEeflNnqRsTtuvZ"  # options of patch and git apply that take no value
 _BODY = rf"""
-place=$PWD last= record=record
+place=$PWD last= word= record=record
 enter() {{
     cd "$place"
     [ -d "$1" ] || /usr/bin/mkdir -p "$1"
@@ -40,8 +41,12 @@ for word; do
     git-c | git--git-dir | git--work-tree | git--namespace | git--exec-path) ;;
     *)
         case $tool$word in
-        patch-d?*) enter "${{word#-d}}" ;;
         patch--directory=*) enter "${{word#*=}}" ;;
+        patch--*) ;;
+        patch-*)
+            flags=${{word%%[!{_FLAGS}]*}}
+            case ${{word#"$flags"}} in d) word=-d ;; d?*) enter "${{word#"$flags"d}}" ;; esac
+            ;;
         git-*) ;;
         git*) break ;;
         esac
@@ -49,25 +54,34 @@ for word; do
     esac
     last=$word
 done
+verb=$word
 {_LOCATE}
 repository=
 if [ "$tool" = git ]; then
     repository=$place
     while [ -n "$repository" ] && [ ! -e "$repository/.git" ]; do repository=${{repository%/*}}; done
 fi
-input=
-reads=
-case $tool in
-patch)
-    reads=yes
+input= reads= trial= reversed= last=
+case $tool$verb in patch* | gitam | gitapply) reads=yes ;; esac
+if [ -n "$reads" ]; then
     for word; do
-        case $word in -i | -i?* | --input*) reads= ;; esac
+        case $tool$last$word in patch-i- | patch--input-) reads=yes ;; esac
+        case $tool$word in
+        patch--dry-run | git--check) trial=yes ;;
+        *--reverse) reversed=yes ;;
+        patch--in*=-) ;;
+        patch--in*) reads= ;;
+        patch--* | git--*) ;;
+        patch-* | git-*)
+            flags=${{word%%[!{_FLAGS}]*}}
+            case $flags in *R*) reversed=yes ;; esac
+            case $tool${{word#"$flags"}} in patchi-) ;; patchi*) reads= ;; esac
+            ;;
+        git*) [ -d "$word" ] || [ ! -e "$word" ] || reads= ;;
+        esac
+        last=$word
     done
-    ;;
-git)
-    case " $* " in *" apply "* | *" am "*) reads=yes ;; esac
-    ;;
-esac
+fi
 if [ -n "$reads" ]; then
     input=$(/usr/bin/readlink /proc/self/fd/0)
     case $input in
@@ -78,20 +92,14 @@ if [ -n "$reads" ]; then
     esac
 fi
 {_RECORD}
-case $tool in
-git)
-    case $word in init) cd "$place" && /usr/bin/mkdir -p .git ;; esac
-    ;;
-patch)
-    # What a patch that is not applied yet would answer.
-    case " $* " in *" --dry-run "*)
-        case " $* " in *" -R "* | *" --reverse "*) exit 1 ;; esac
-    esac
-    ;;
-make)
+case $tool$verb in
+gitinit) cd "$place" && /usr/bin/mkdir -p .git ;;
+make*)
     case " $* " in *" Makefile.config "*) [ -x /usr/bin/make ] && exec /usr/bin/make "$@" ;; esac
     ;;
 esac
+# What a patch that is not applied yet would answer.
+[ -z "$trial" ] || [ -z "$reversed" ] || exit 1
 exit 0
 """
 
@@ -104,8 +112,10 @@ tool=${{0##*/}} call=$$
 # script's own directory, variables and exit.
 _IN_SUBSHELL = f"""
 srcgit_standin() (
-    set +Cefu
-    IFS=' ' tool=$1 call=$EPOCHREALTIME
+    set +Cefku
+    # of its own: those of %prep may be integers; the script takes over where one is read-only
+    local IFS=' ' tool=$1 call=$EPOCHREALTIME place last word verb record top archive repository \
+        input reads trial reversed flags 2>/dev/null || exec @ROOT@/standin/"$@"
     shift
     {_BODY}
 )

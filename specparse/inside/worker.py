@@ -136,7 +136,9 @@ def recorded(spec: Spec) -> dict[str, Any]:
 def outcome(spec: Spec, status: int) -> dict[str, Any]:
     """Return how %prep ended, and what it did besides patching; ``status`` is the shell's."""
     ran = commands()
-    changed, ended = changes(ran), read(END).decode("ascii", "replace")
+    # A trap of its own, or exec, leaves no word of how it ended.
+    changed, ended = changes(ran), read(END).decode("ascii", "replace") or f"exit {status}"
+    ended = "end" if ended.startswith("end") else ended
     if re.search(rb"prep\.sh: line \d+: syntax error", read(f"{ROOT}/prep.out")):
         ended = "syntax error"  # whatever upstream's files are
     return {

@@ -141,6 +141,26 @@ def test_what_is_no_patch_is_listed(traced: Traced) -> None:
     assert plan.skipped[0].patch == OTHER
 
 
+def test_a_pipeline_is_listed_as_it_is_written(traced: Traced) -> None:
+    """Its commands start at once, in any order."""
+    line = "find . -name a | sed s/a/b/ | sed s/b/a/ |\n xargs rm -f"
+    plan = traced("", "%setup -q\n" + "\n".join([line] * 20))
+    told = [u.command for u in plan.unrepresented]
+    assert told == ["find . -name a", "sed s/a/b/", "xargs rm -f"]
+
+
+@pytest.mark.parametrize("name", ["a b.patch", "a'b\".patch", "a\nb.patch", "caf\udce9.patch"])
+def test_names_of_patches(traced: Traced, name: str) -> None:
+    plan = traced(
+        "",
+        '%setup -q\nfor p in %{_sourcedir}/*.patch; do patch -p1 < "$p"; patch -p1 -i "$p"\n'
+        'git apply "$p"; done',
+        {name: PATCH},
+    )
+    one = os.fsencode(name)
+    assert list(plan.steps) == [patch(one, None), patch(one, None), apply(one, None)]
+
+
 def test_what_is_deleted_by_name_is_not_the_tree(traced: Traced) -> None:
     """Tomcat's %prep does: archives and empty files are thrown out before the patches."""
     prep = "%setup -q\nfind . -name '*.xz' -delete\n%patch -P 1 -p1\nfind . -type f -empty -delete\n%patch -P 2 -p1"

@@ -37,7 +37,7 @@ def call(
         ("patch -p1 drivers/x.c", "named"),
         ("patch -p1 --unheard-of", "unheard-of"),
         ("patch -px", "not a number"),
-        ("patch -p1 -sd sub", "among other options"),
+        ("patch -p1 --dir=sub", "short name"),
         ("git cherry-pick abc", "cherry-pick"),
         ("git reset --hard", "reset"),
         ("hg import x", "hg"),
