@@ -231,6 +231,8 @@ _GIT_QUIET = {
     "update-index", "write-tree", "cat-file", "archive", "var", "help", "notes", "update-ref",
     "get-tar-commit-id", "hash-object", "--help", "maintenance", "repack", "prune",
 }  # fmt: skip
+_ALL = re.compile(r"--all|-[a-z]*a[a-z]*")  # of git commit: what it knows is added first
+_REMOVES = re.compile(r"\b(rm|mv|unlink|delete)\b")
 
 
 def interpret(recording: Recording) -> Interpretation:
@@ -253,6 +255,7 @@ class _Interpreter:
         self._unrepresented: list[Unrepresented] = []
         self._warnings: list[str] = []
         self._imported: list[tuple[str, Step]] = []  # by quilt, and not pushed yet
+        self._unadded = False  # whether a patch was applied that git's index does not have
 
     def take(self, call: Call) -> None:
         try:
@@ -281,6 +284,8 @@ class _Interpreter:
         if not argv:
             return
         command, *rest = argv
+        if command == "add" or (command == "commit" and any(map(_ALL.fullmatch, rest))):
+            self._unadded = False
         if command == "am":
             self._git_am(call, rest)
         elif command == "apply":
@@ -319,9 +324,11 @@ class _Interpreter:
         if call.repository and call.repository.removeprefix("./") != call.directory:
             # git-apply(1): "paths outside the directory are ignored"
             raise getopt.GetoptError("git apply inside of a directory of a repository")
-        # --index only refuses more (a file that git does not have, or that was changed or touched
-        # since) and takes a file that was removed from the index, as the series has it still. A patch
-        # to it that was not committed before is lost then, and only verification sees that.
+        # With --index git refuses more: a file that it does not have, or that changed since. But one
+        # that %prep removed it takes from the index, which an earlier patch may not have reached.
+        indexed = not {"--index", "-3", "--3way"}.isdisjoint(found)
+        if indexed and self._unadded and any(map(_REMOVES.search, self._recording.changes)):
+            raise getopt.GetoptError("it brings back what was removed, without the patches before")
         kept = [_APPLY_KEPT[o] for o, _ in options if o in _APPLY_KEPT]
         kept += [_AM_KEPT_VALUE[o] + value for o, value in options if o in _AM_KEPT_VALUE]
         step = Step(
@@ -333,7 +340,7 @@ class _Interpreter:
             options=tuple(kept),
         )
         for source in operands or [call.input]:
-            self._add(call, source, step)
+            self._add(call, source, step, indexed=indexed)
 
     def _quilt(self, call: Call) -> None:
         """``import`` and ``push`` of single patches, as ``%autosetup -S quilt`` has it (quilt(1))."""
@@ -366,7 +373,7 @@ class _Interpreter:
         elif command not in ("new", "series", "applied", "top", "setup", "refresh", "--version"):
             self._leave_out(call, f"quilt {command} is not understood")
 
-    def _add(self, call: Call, source: str, step: Step) -> None:
+    def _add(self, call: Call, source: str, step: Step, *, indexed: bool = False) -> None:
         """Add ``step`` for the file ``source``, if it is a patch of the main tree."""
         if source == "-":
             source = call.input
@@ -394,6 +401,7 @@ class _Interpreter:
             self._base_patches.append(_bytes(name))
             return
         self._steps.append(replace(step, patch=_bytes(name), number=self._numbers.get(name)))
+        self._unadded |= not indexed and step.tool != "git-am"
 
     def _leave_out(self, call: Call, why: str, *, applies: bool = True) -> None:
         if call.archive != self._recording.archive:

@@ -1,7 +1,9 @@
 """What cannot be told from pkg-git, or fails: refused with the reason, rather than guessed."""
 
 from tests.packages.model import BOTH, ONE, TWO, Edit, Package, git_diff, replaced
+from tests.packages.shell import AM
 
+FAR = git_diff({"src/main.c": replaced("result = 15", "result = 16")})
 UNIX: Edit = {"src/dos.c": replaced("\r\n", "\n")}
 
 PACKAGES = [
@@ -12,6 +14,7 @@ PACKAGES = [
     Package("a patch in a here-document", "%setup -q\npatch -p1 <<'END'\n--- a/README.md\n+++ b/README.md\n@@ -1,2 +1,2 @@\n-Demo\n+DEMO\n ====\nEND", {}, refused="no file of pkg-git"),
     Package("quilt push -a", "%setup -q\nln -s %{_sourcedir} patches\nquilt push -a", {**BOTH, "series": "one.patch\ntwo.patch\n"}, refused="quilt"),
     Package("git apply in a directory of a repository", "%setup -q\ngit init -q\ncd src\ngit apply %{PATCH1}", {"one.patch": ONE}, refused="directory of a repository"),
+    Package("git apply --index of a file that was patched and removed", AM + "git apply %{PATCH1}\nrm src/main.c\ngit apply --index %{PATCH2}", {"one.patch": ONE, "far.patch": FAR}, refused="brings back"),
     Package("git reset", "%autosetup -p1 -S git\ngit reset -q --hard HEAD~1", BOTH, refused="git reset"),
     Package("git cherry-pick", "%autosetup -p1 -S git\ngit revert --no-edit HEAD", BOTH, refused="git revert"),
     Package("a patch that applies in part, || :", "%setup -q\npatch -p1 < %{PATCH1} || :\n%patch -P 2 -p1", {"bad.patch": git_diff({"src/main.c": replaced("result = 99", "result = 100")}, on=[{"src/main.c": replaced("result = 15", "result = 99")}]), "two.patch": TWO}, refused="not found"),
