@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import os
 import sys
 from typing import Any
@@ -64,6 +65,8 @@ def _fail(error: SrcgitError, as_json: bool) -> int:
 def main() -> None:
     """Run the command line; every way out has its exit code (design.md, "Command line")."""
     as_json = "--json" in sys.argv[1:]
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a locale may lack what a name has
+        sys.stdout.reconfigure(errors="backslashreplace")
     atexit.register(gc.freeze)  # nothing of what is left need be collected, which takes its time
     try:
         status = cli.main(standalone_mode=False)

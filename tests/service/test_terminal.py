@@ -60,7 +60,7 @@ class Hostile:
         self.linux.git.run("update-ref", "-d", "refs/heads/t")
         self.mail = self.linux.mails(base, tip)
         self.package = Source(room / f"kernel{HOSTILE.replace('/', '')}.git")
-        self.commit = self._commit(f"git am $RPM_SOURCE_DIR/*.patch\ntouch 'x{HOSTILE}y'")
+        self.commit = self._commit(f"git am $RPM_SOURCE_DIR/*.patch\ntouch 'x名{HOSTILE}y'")
         self.next = self._commit(
             f"git am $RPM_SOURCE_DIR/*.patch\ntouch 'x{HOSTILE}z'", release="2"
         )
@@ -93,8 +93,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Hostile:
 
 def test_results(hostile: Hostile, tmp_path: Path) -> None:
     asked = (hostile.commit, "--upstream", hostile.linux.path)
-    for how in ("-v", "--json"):
-        out, _ = run("plan", *asked, how)
+    out, _ = run("plan", *asked, "-v", env={"PYTHONIOENCODING": "latin-1"})
+    assert r"x\u540d\x1b" in out
+    out, _ = run("plan", *asked, "--json")
     assert json.loads(out)["steps"][0]["patch"] == PATCH
     again = (*asked, "--repo", hostile.repo)
     [patch] = json.loads(run("convert", *again, "--json")[0])["series"]["patches"]
