@@ -17,7 +17,7 @@ from structlog.processors import LogfmtRenderer, TimeStamper, format_exc_info
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
 from structlog.typing import EventDict, Processor
 
-from service.terminal import printable
+from service.terminal import one_line, printable
 
 _ORDER = ("timestamp", "level", "event", "nvr", "attempt", "worker", "stage", "seconds")
 # sd-daemon(3): what a line may begin with, to tell journald its priority.
@@ -72,11 +72,15 @@ def logfmt() -> logging.Formatter:
 
 def _for_people() -> logging.Formatter:
     plain = ConsoleRenderer(colors=False, exception_formatter=plain_traceback, pad_event_to=0)
-    return _formatter(_meta_out, plain, _printable)
+    return _formatter(_meta_out, _one_line, plain, _printable)
 
 
 def _formatter(*processors: Processor) -> logging.Formatter:
     return ProcessorFormatter(processors=[merge_contextvars, ExtraAdder(), *processors])
+
+
+def _one_line(_: Any, level: str, line: EventDict) -> EventDict:
+    return {**line, "event": one_line(str(line["event"]))}
 
 
 def _printable(_: Any, level: str, line: EventDict) -> str:

@@ -16,7 +16,7 @@ log, other = logging.getLogger("service.test"), logging.getLogger("library")
 with logs.about(nvr="kernel-6.1-1.fc41", attempt=2):
     log.info("stage", extra={{"stage": "series", "seconds": 0.25}})
     other.warning('it said "no", twice')
-    log.info("not taken in", extra={{"reason": "\\x1b[2J\\0"}})
+    log.info("not\\ntaken in", extra={{"reason": "\\x1b[2J\\0"}})
     other.info("small talk")
     thread = threading.Thread(target=log.info, args=("elsewhere",))
     thread.start()
@@ -60,6 +60,7 @@ def test_without_journald_each_line_has_the_time() -> None:
 
 
 def test_people_read_the_event_first() -> None:
-    stage, said, *_ = lines(True)
+    stage, said, hostile, *_ = lines(True)
     assert stage == "stage attempt=2 nvr=kernel-6.1-1.fc41 seconds=0.25 stage=series"
     assert said.startswith('it said "no", twice ')
+    assert hostile.startswith(r"not\ntaken in ") and r"reason=\x1b[2J\x00" in hostile
