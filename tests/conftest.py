@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pygit2
 import pytest
 from pygit2.enums import ConfigLevel
+
+from tests.builders import Sample, sample
 
 
 @pytest.fixture(autouse=True)
@@ -31,3 +35,31 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     for level in (ConfigLevel.GLOBAL, ConfigLevel.XDG, ConfigLevel.SYSTEM, ConfigLevel.PROGRAMDATA):
         pygit2.settings.search_path[level] = ""
     return home
+
+
+@pytest.fixture
+def reached() -> Iterator[Path]:
+    """A directory that other accounts reach, the sandbox's among them: pytest's own they do not."""
+    with tempfile.TemporaryDirectory(prefix="srcgit-test-") as path:
+        Path(path).chmod(0o755)
+        yield Path(path)
+
+
+@pytest.fixture
+def scratch(reached: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """$TMPDIR, which other accounts reach."""
+    monkeypatch.setenv("TMPDIR", str(reached))
+    return reached
+
+
+@pytest.fixture
+def nothing_left(scratch: Path) -> Iterator[None]:
+    """Look, when a test is over, whether all of it was cleaned up."""
+    yield
+    assert [p.name for p in scratch.iterdir() if not p.name.startswith("srcgit-test-")] == []
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """The sample of builders.py, for a module's tests."""
+    return sample(tmp_path_factory.mktemp("sample"))

@@ -21,6 +21,7 @@ from service.journal import Journal, Row
 from service.web import app
 from specparse.trace import SandboxedTracer
 from tests.builders import sample
+from tests.configuration import kernel, table
 
 FAILED = "kernel-9.9.0-1.fc41"
 
@@ -30,10 +31,10 @@ def site(here: Path) -> tuple[Config, Journal]:
     made = sample(here)
     toml = here / "srcgit.toml"
     toml.write_text(
-        f'[consumer_config]\nstate = "{here}/state"\njournal = "sqlite:///{here}/journal.db"\n'
-        f'[consumer_config.packages.kernel]\npkg_git = "{made.pkg_git.path}"\n'
-        'source = "https://src.fedoraproject.org/rpms/kernel.git"\n'
-        f'upstreams = ["{made.linux.path}"]\nrepo = "{here}/published.git"\n'
+        table(state=here / "state", journal=f"sqlite:///{here}/journal.db")
+        + kernel(
+            pkg_git=made.pkg_git.path, upstreams=[made.linux.path], repo=here / "published.git"
+        )
     )
     config = configuration.load(toml)
     repo = Repository.create(Path(here / "published.git"))

@@ -21,6 +21,7 @@ from service.pipeline import pipeline
 from service.worker import Worker
 from specparse.trace import SandboxedTracer
 from tests.builders import Source, change, kernel_upstream, spec_git_am
+from tests.configuration import kernel, table
 
 NEVER = 3600.0  # seconds, for what is not to end early
 
@@ -68,14 +69,8 @@ def _site(directory: Path, pkg_git: Path, upstream: Path) -> Config:
     Repository(public.path).borrow(Repository(upstream))
     path = directory / "srcgit.toml"
     path.write_text(
-        f"""
-        [consumer_config]
-        state = "{directory}/state"
-        [consumer_config.packages.kernel]
-        pkg_git = "{pkg_git}"
-        upstreams = ["{upstream}"]
-        push = ["{public.path}"]
-        """
+        table(state=directory / "state")
+        + kernel(pkg_git=pkg_git, upstreams=[upstream], push=[public.path])
     )
     return load(path)
 

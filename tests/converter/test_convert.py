@@ -18,12 +18,7 @@ from converter.mirror import Mirror
 from converter.odb import Repository
 from converter.request import Request
 from specparse.plan import Base, Meanwhile, Plan, Step
-from tests.builders import Sample, Source, sample
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    return sample(tmp_path_factory.mktemp("sample"))
+from tests.builders import Sample, Source
 
 
 def plan_of(version: str, release: str, tag: str, *steps: Step, **more: object) -> Plan:

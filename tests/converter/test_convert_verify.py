@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +18,9 @@ from converter.request import Request
 from converter.verification.verdict import VerificationFailed
 from specparse.plan import Base, Plan, Step, Tracer
 from specparse.prep import SandboxedPreparer
-from tests.builders import Sample, sample
+from tests.builders import Sample
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 AM = Plan(
     name="kernel",
@@ -33,21 +32,6 @@ AM = Plan(
     base=Base("tag", "v4.15", "from the test"),
     steps=(Step(b"usb-hub-wait.patch", "git-am", 1), Step(b"net-tun-series.patch", "git-am", 2)),
 )
-
-
-@pytest.fixture(autouse=True)
-def scratch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A directory that other accounts reach, which pytest's own they do not."""
-    with tempfile.TemporaryDirectory(prefix="srcgit-test-") as path:
-        Path(path).chmod(0o755)
-        monkeypatch.setenv("TMPDIR", path)
-        yield
-        assert os.listdir(path) == []
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    return sample(tmp_path_factory.mktemp("sample"))
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,9 @@ from converter.verification.verdict import Verdict
 from converter.verification.verify import Subject, verify
 from specparse.plan import Base, Plan, Step, Tool
 from specparse.prep import LIMITS, SandboxedPreparer
-from tests.builders import Sample, Source, sample
+from tests.builders import Sample, Source
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 AM = (Step(b"usb-hub-wait.patch", "git-am", 1), Step(b"net-tun-series.patch", "git-am", 2))
 APPLY_PATCH = (
@@ -33,21 +34,6 @@ APPLY_PATCH = (
 )
 TODAY = (Step(b"patch-6.12-redhat.patch", "git-apply", 1),)
 SHORT = SandboxedPreparer(limits=dataclasses.replace(LIMITS, wall=2))
-
-
-@pytest.fixture(autouse=True)
-def scratch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory that other accounts reach (pytest's own they do not); empty at the end."""
-    with tempfile.TemporaryDirectory(prefix="srcgit-test-") as path:
-        Path(path).chmod(0o755)
-        monkeypatch.setenv("TMPDIR", path)
-        yield Path(path)
-        assert os.listdir(path) == []
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    return sample(tmp_path_factory.mktemp("sample"))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

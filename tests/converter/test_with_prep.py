@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,15 +32,7 @@ from tests.converter.test_convert_archives import (
     tarball,
 )
 
-
-@pytest.fixture(autouse=True)
-def scratch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A directory that other accounts reach, which pytest's own they do not."""
-    with tempfile.TemporaryDirectory(prefix="srcgit-test-") as path:
-        Path(path).chmod(0o755)
-        monkeypatch.setenv("TMPDIR", path)
-        yield
-        assert [name for name in os.listdir(path) if not name.startswith("srcgit-test-")] == []
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ the commit that ``--with-prep`` adds. Then it is exported, as it is and with eve
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,15 +43,6 @@ WHO = ("-c", "user.name=A. Developer", "-c", "user.email=dev@example.org")
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Upstream:
     return Upstream(tmp_path_factory.mktemp("upstream") / "demo.git")
-
-
-@pytest.fixture
-def scratch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory that other accounts reach (pytest's own they do not)."""
-    with tempfile.TemporaryDirectory(prefix="srcgit-test-") as path:
-        Path(path).chmod(0o755)
-        monkeypatch.setenv("TMPDIR", path)
-        yield Path(path)
 
 
 class Trial:

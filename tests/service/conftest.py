@@ -13,6 +13,7 @@ import pytest
 from service.journal import Journal
 from tests import postgres
 from tests.broker import Broker, running
+from tests.hub import Hub
 
 _numbers = count()
 
@@ -55,3 +56,10 @@ def journal(journal_url: str) -> Iterator[Journal]:
 def broker() -> Iterator[Broker]:
     with running() as broker:
         yield broker
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A hub without builds."""
+    with Hub() as hub:
+        yield hub

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,12 +22,6 @@ from tests.hub import EPOCH, SHA, Hub
 from tests.service.test_cli import srcgit
 
 START = datetime.fromtimestamp(EPOCH - 1, UTC)
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub() as hub:
-        yield hub
 
 
 @pytest.fixture

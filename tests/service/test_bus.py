@@ -21,6 +21,7 @@ import pytest
 from converter.git import Git
 from service.journal import Journal, Row, Sign
 from tests.broker import SCHEMA, TOPIC, Broker
+from tests.configuration import listening, table
 from tests.hub import Hub
 
 ROOT = Path(__file__).parents[2]
@@ -54,26 +55,9 @@ class Daemon:
         broker.queue(self.told, "srcgit.#")
         self.config = directory / "srcgit.toml"
         self.config.write_text(
-            f"""
-            amqp_url = "{broker.url}"
-            passive_declares = true
-            bindings = []
-            [queues.{self.queue}]
-            durable = true
-            auto_delete = false
-            exclusive = false
-            arguments = {{}}
-            [qos]
-            prefetch_size = 0
-            prefetch_count = 5
-            [consumer_config]
-            state = "{directory}/state"
-            journal = "{self.journal_url}"
-            lease = 2
-            [consumer_config.retry]
-            first = 0.1
-            cap = 0.5
-            """
+            listening(broker, self.queue)
+            + table(state=directory / "state", journal=self.journal_url, lease=2)
+            + table("retry", first=0.1, cap=0.5)
         )
 
     def start(self, wrapper: Sequence[str] = ()) -> None:
@@ -199,12 +183,6 @@ def records(daemon: Daemon) -> Iterator[Journal]:
     journal = Journal(daemon.journal_url)
     yield journal
     journal.close()
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub() as hub:
-        yield hub
 
 
 def test_a_finished_build_becomes_a_tag_and_is_announced_once(

@@ -28,6 +28,7 @@ from service.journal import Journal, Row
 from service.pipeline import pipeline
 from tests.broker import Broker
 from tests.builders import Source, change, kernel_upstream, spec_git_am
+from tests.configuration import kernel, listening, table
 from tests.hub import Hub
 from tests.service.chaos import STAGES
 
@@ -37,34 +38,6 @@ DEATHS = 1 if MESSAGES < 200 else 4  # at each stage
 KILLS = MESSAGES // 8  # more, at random moments
 RELEASES = (40, 41, 42)
 RIGHT = {("done", True), ("failed", False)}  # state of a build, and whether it can be converted
-
-
-CONFIG = """
-amqp_url = "{amqp}"
-passive_declares = true
-bindings = []
-[queues.chaos]
-durable = true
-auto_delete = false
-exclusive = false
-arguments = {{}}
-[qos]
-prefetch_size = 0
-prefetch_count = 5
-[consumer_config]
-state = "{directory}/{name}"
-journal = "{journal}"
-koji = "{koji}"
-lease = 3
-[consumer_config.retry]
-first = 0.3
-cap = 1
-[consumer_config.packages.kernel]
-pkg_git = "{sources}/kernel.git"
-source = "https://src.fedoraproject.org/rpms/kernel.git"
-upstreams = ["{sources}/linux.git"]
-push = ["{push}"]
-"""
 
 
 @dataclass
@@ -163,13 +136,18 @@ def staged(
 
     def configure(name: str, push: str) -> Path:
         path = tmp_path / f"{name}.toml"
-        path.write_text(CONFIG.format(name=name, push=push, **names))
+        path.write_text(
+            listening(broker, "chaos")
+            + table(state=tmp_path / name, journal=journal_url, koji=hub.url, lease=3)
+            + table("retry", first=0.3, cap=1)
+            + kernel(
+                pkg_git=f"{sources}/kernel.git", upstreams=[f"{sources}/linux.git"], push=[push]
+            )
+        )
         return path
 
     broker.queue("chaos", "org.fedoraproject.#")
     broker.queue("chaos-told", "srcgit.#")
-    names = {"amqp": broker.url, "journal": journal_url, "koji": hub.url}
-    names |= {"directory": str(tmp_path), "sources": sources}
     for number in range(3):
         configure(f"host{number}", f"{sources}/remote.git")
     daemons = Daemons(tmp_path, hosts)

@@ -12,13 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.builders import JUSTIN, Sample, Source, sample, spec_git_am
+from tests.builders import JUSTIN, Sample, Source, spec_git_am
+from tests.configuration import kernel, table
 from tests.hub import Hub
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    return sample(tmp_path_factory.mktemp("sample"))
 
 
 def srcgit(
@@ -178,10 +174,8 @@ def test_a_build_of_koji_by_nvr_and_by_id(made: Sample, tmp_path: Path) -> None:
 def _ask_koji(made: Sample, tmp_path: Path, hub: Hub) -> None:
     config = tmp_path / "srcgit.toml"
     config.write_text(
-        f'[consumer_config]\nkoji = "{hub.url}"\nstate = "{tmp_path}/state"\n'
-        f'[consumer_config.packages.kernel]\npkg_git = "{made.pkg_git.path}"\n'
-        'source = "https://src.fedoraproject.org/rpms/kernel.git"\n'
-        f'upstreams = ["{made.linux.path}"]\nrepo = "{tmp_path}/r.git"\n'
+        table(koji=hub.url, state=tmp_path / "state")
+        + kernel(pkg_git=made.pkg_git.path, upstreams=[made.linux.path], repo=tmp_path / "r.git")
     )
     id = hub.add("kernel-4.15.0-1.fc28", commit=made.git_am, target="f28-candidate")["id"]
     done = answer("convert", "kernel-4.15.0-1.fc28", "--config", config)

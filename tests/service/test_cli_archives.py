@@ -6,10 +6,7 @@ import hashlib
 import io
 import json
 import os
-import subprocess
-import sys
 import tarfile
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +19,7 @@ from service.kinds import key
 from service.pipeline import pipeline
 from tests.builders import Source
 from tests.httpfiles import HttpFiles
+from tests.service.test_cli import srcgit
 
 SPEC = """\
 Name: demo
@@ -69,19 +67,6 @@ def asked(tmp_path: Path) -> str:
         {"demo.spec": SPEC, "one.patch": PATCH, "sources": listed}, "demo\n", branch="f41"
     )
     return f"{package.path}#{commit}"
-
-
-def srcgit(*args: object, status: int = 0) -> tuple[str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "service.cli", *map(str, args)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.returncode == status, (done.stdout, done.stderr)
-    assert "Traceback" not in done.stderr
-    return done.stdout, done.stderr
 
 
 def test_without_an_upstream(asked: str, tmp_path: Path) -> None:
@@ -152,19 +137,15 @@ def test_the_daemon_converts_what_has_no_upstream(asked: str, tmp_path: Path) ->
     assert (outcome.fate, outcome.evidence["base"]) == (Fate.DONE, "demo-1.2.tar.gz")
 
 
-def test_with_what_prep_does_besides(
-    asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with tempfile.TemporaryDirectory(prefix="srcgit-test-") as scratch:
-        Path(scratch).chmod(0o755)  # the sandbox's user reaches it, which it does not pytest's own
-        monkeypatch.setenv("TMPDIR", scratch)
-        where = ("--lookaside", tmp_path / "lookaside", "--repo", tmp_path / "r.git")
-        out, _ = srcgit("convert", asked, *where, "--with-prep")
-        assert "       %prep changes 1 files besides (" in out
-        done = json.loads(srcgit("convert", asked, *where, "--with-prep", "--json")[0])
-        assert done["prep"]["steps"] == [{"command": "chmod +x README", "files": 1}]
-        out, _ = srcgit("verify", asked, *where)
-        assert out.startswith("demo-1.2-3.fc41: verified: yes\n")
+@pytest.mark.usefixtures("scratch")
+def test_with_what_prep_does_besides(asked: str, tmp_path: Path) -> None:
+    where = ("--lookaside", tmp_path / "lookaside", "--repo", tmp_path / "r.git")
+    out, _ = srcgit("convert", asked, *where, "--with-prep")
+    assert "       %prep changes 1 files besides (" in out
+    done = json.loads(srcgit("convert", asked, *where, "--with-prep", "--json")[0])
+    assert done["prep"]["steps"] == [{"command": "chmod +x README", "files": 1}]
+    out, _ = srcgit("verify", asked, *where)
+    assert out.startswith("demo-1.2-3.fc41: verified: yes\n")
     _, error = srcgit("convert", asked, *where, "--with-prep", "--no-sandbox", status=2)
     assert "only in the sandbox" in error
 

@@ -12,13 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import Sample, change, sample
+from tests.builders import Sample, change
 from tests.service.test_cli import git, srcgit
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    return sample(tmp_path_factory.mktemp("sample"))
 
 
 @pytest.fixture

@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from converter.git import Git
-from tests.builders import Sample, Source, sample
+from tests.builders import Sample, Source
+from tests.service.test_cli import srcgit
 
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    return sample(tmp_path_factory.mktemp("sample"))
-
-
-@pytest.fixture(autouse=True)
-def scratch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A directory that other accounts reach, which pytest's own they do not."""
-    with tempfile.TemporaryDirectory(prefix="srcgit-test-") as path:
-        Path(path).chmod(0o755)
-        monkeypatch.setenv("TMPDIR", path)
-        yield
-        assert os.listdir(path) == []
-
-
-def srcgit(*args: object, status: int = 0, umask: int = 0o022) -> tuple[str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "service.cli", *map(str, args)],
-        capture_output=True,
-        text=True,
-        check=False,
-        umask=umask,
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.returncode == status, (done.stdout, done.stderr)
-    assert "Traceback" not in done.stderr
-    return done.stdout, done.stderr
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 def asked(made: Sample) -> tuple[object, ...]:

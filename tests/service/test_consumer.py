@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,6 @@ from tests.hub import SHA, Hub
 
 PACKAGES = load(None).packages
 NVR = "kernel-6.12.8-200.fc41"
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub() as hub:
-        yield hub
 
 
 def body(hub: Hub, nvr: str = NVR, **others: Any) -> dict[str, Any]:

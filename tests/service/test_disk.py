@@ -14,7 +14,7 @@ import pytest
 
 from service.journal import Journal
 from tests.broker import Broker
-from tests.builders import Sample, sample
+from tests.builders import Sample
 from tests.hub import Hub
 from tests.service.test_bus import ROOT, Daemon, until
 from tests.service.test_pipeline import TODAY, Site
@@ -25,12 +25,6 @@ def daemon(broker: Broker, tmp_path: Path) -> Iterator[Daemon]:
     daemon = Daemon(broker, tmp_path)
     yield daemon
     daemon.close()
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub() as hub:
-        yield hub
 
 
 def on_small_disk(where: Path, size: int) -> list[str]:
@@ -75,11 +69,6 @@ def test_a_read_only_journal_leaves_the_messages_on_the_queue(
     daemon.start()
     until(lambda: b"kernel-6.12.1" in daemon.tags())
     assert daemon.end() == 0
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    return sample(tmp_path_factory.mktemp("sample"))
 
 
 @pytest.mark.parametrize("room", [4_096, 16_384, 28_672, 40_960, 49_152])

@@ -23,7 +23,7 @@ from converter.odb import Repository
 from converter.request import Request
 from service import export
 from specparse.trace import SandboxedTracer
-from tests.builders import Sample, change, sample
+from tests.builders import Sample, change
 from tests.service.test_cli import answer, build, git, srcgit
 
 NVR = {
@@ -31,11 +31,6 @@ NVR = {
     "git_am": "kernel-4.15.0-1.fc28",
     "today": "kernel-6.12.8-200.fc41",
 }
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    return sample(tmp_path_factory.mktemp("sample"))
 
 
 @pytest.fixture(scope="module")

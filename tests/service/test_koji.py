@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -20,12 +19,6 @@ from tests.hub import EPOCH, SHA, Hub
 
 START = datetime.fromtimestamp(EPOCH - 1, UTC)
 PKG_GIT = "https://src.fedoraproject.org/rpms/kernel.git"
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub() as hub:
-        yield hub
 
 
 def test_a_build_by_name_and_by_id_has_its_target_from_the_task(hub: Hub) -> None:

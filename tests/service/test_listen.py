@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.broker import Broker
 from tests.builders import sample
+from tests.configuration import listening
 from tests.hub import Hub
 from tests.service.test_bus import ROOT, until
 from tests.service.test_cli import git
@@ -26,17 +27,7 @@ def test_a_message_becomes_a_published_announced_tag(broker: Broker, tmp_path: P
             hub.add(NEXT, commit=made.next, target="f41-candidate"),
         ]
         site = Site(tmp_path, made, hub)
-        bus = f"""
-            amqp_url = "{broker.url}"
-            passive_declares = true
-            bindings = []
-            [queues.listen]
-            durable = true
-            auto_delete = false
-            exclusive = false
-            arguments = {{}}
-        """
-        site.path.write_text(bus + site.path.read_text())
+        site.path.write_text(listening(broker, "listen") + site.path.read_text())
         nothing = {"request": None, "task_id": None, "task": None, "owner": None, "epoch": None}
         broker.send(hub.message(builds[0], **nothing))
         with (tmp_path / "output").open("wb") as output:

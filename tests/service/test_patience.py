@@ -25,6 +25,7 @@ from service.koji import Koji
 from service.status import status
 from tests.broker import Broker, running
 from tests.builders import Source, sample
+from tests.configuration import kernel, listening, table
 from tests.httpgit import HttpGit
 from tests.hub import Hub
 from tests.service.test_bus import ROOT, until
@@ -77,27 +78,13 @@ def test_a_slow_clone_and_slow_conversions_lose_nothing_and_do_nothing_twice(
         following = hub.add(NEXT, commit=made.next, target="f41-candidate")
         config = tmp_path / "slow.toml"
         config.write_text(
-            f"""
-            amqp_url = "{impatient.url}"
-            passive_declares = true
-            bindings = []
-            [queues.slow]
-            durable = true
-            auto_delete = false
-            exclusive = false
-            arguments = {{}}
-            [qos]
-            prefetch_size = 0
-            prefetch_count = 1
-            [consumer_config]
-            koji = "{hub.url}"
-            state = "{tmp_path}/state"
-            [consumer_config.packages.kernel]
-            pkg_git = "{made.pkg_git.path}"
-            source = "https://src.fedoraproject.org/rpms/kernel.git"
-            upstreams = ["{server.url}/linux.git"]
-            push = ["{public.path}"]
-            """
+            listening(impatient, "slow", prefetch=1)
+            + table(koji=hub.url, state=tmp_path / "state")
+            + kernel(
+                pkg_git=made.pkg_git.path,
+                upstreams=[f"{server.url}/linux.git"],
+                push=[public.path],
+            )
         )
         impatient.send_all([hub.message(build) for build in (today, following, today)])
         settings = load(config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,17 +18,13 @@ from service.kinds import key
 from service.messages import announcement
 from service.pipeline import NotOurs, SourceElsewhere, pipeline
 from service.worker import judge
-from tests.builders import Sample, Source, sample
+from tests.builders import Sample, Source
+from tests.configuration import kernel, table
 from tests.httpgit import HttpGit
 from tests.hub import Hub
 from tests.service.test_cli import answer, git, srcgit
 
 TODAY, NEXT = "kernel-6.12.8-200.fc41", "kernel-6.12.8-201.fc41"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    return sample(tmp_path_factory.mktemp("sample"))
 
 
 @pytest.fixture
@@ -49,18 +44,9 @@ class Site:
             if not place.exists():
                 Source(place)
         self.path = directory / f"{name}.toml"
-        push = json.dumps([str(place) for place in self.places])
         self.path.write_text(
-            f"""
-            [consumer_config]
-            koji = "{hub.url}"
-            state = "{directory}/{name}"
-            [consumer_config.packages.kernel]
-            pkg_git = "{made.pkg_git.path}"
-            source = "https://src.fedoraproject.org/rpms/kernel.git"
-            upstreams = ["{made.linux.path}"]
-            push = {push}
-            """
+            table(koji=hub.url, state=directory / name)
+            + kernel(pkg_git=made.pkg_git.path, upstreams=[made.linux.path], push=self.places)
         )
         self.config: Config = load(self.path)
 
@@ -241,15 +227,13 @@ def test_everything_over_http_with_mirrors_made_before_work_begins(
         hub.add(TODAY, commit=made.today, source=f"git+{pkg_git}#{made.today}")
         path = tmp_path / "http.toml"
         path.write_text(
-            f"""
-            [consumer_config]
-            koji = "{hub.url}"
-            state = "{tmp_path}/state"
-            [consumer_config.packages.kernel]
-            pkg_git = "{pkg_git}"
-            upstreams = ["{server.url}/linux.git"]
-            push = ["{server.url}/public.git"]
-            """
+            table(koji=hub.url, state=tmp_path / "state")
+            + table(
+                *("packages", "kernel"),
+                pkg_git=pkg_git,
+                upstreams=[f"{server.url}/linux.git"],
+                push=[f"{server.url}/public.git"],
+            )
         )
         work = pipeline(load(path))
         work.prepare(lambda stage: None)

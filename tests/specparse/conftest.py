@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -42,11 +41,8 @@ def copied(package: Path) -> Callable[[Path], None]:
 
 
 @pytest.fixture
-def package() -> Iterator[Path]:
-    """A directory that other accounts reach: pytest's own they do not."""
-    with tempfile.TemporaryDirectory(prefix="srcgit-test-") as path:
-        Path(path).chmod(0o755)
-        yield Path(path)
+def package(reached: Path) -> Path:
+    return reached
 
 
 @pytest.fixture
