@@ -46,6 +46,7 @@ class Ahead:
         self._in_vain = False  # what is wrong may be lasting, such as a full disk
 
     def so_far(self, planned: Planned) -> None:
+        """Apply what is known of the series, unless archives would have to be fetched for it."""
         tag = tag_name(planned.nvr, self._request.variant)
         done = self._repo.ref(f"refs/tags/{tag}") is not None
         upstream_only = self._request.upstreams and not planned.plan.archives[1:]

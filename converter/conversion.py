@@ -95,7 +95,10 @@ def series_contract(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def find(repo: Repository, nvr: Nvr, variant: str = "") -> Conversion | None:
-    """Return the conversion that the tag of ``nvr`` stands for, read from the tree itself."""
+    """Return the conversion that the tag of ``nvr`` stands for, read from the tree itself.
+
+    None where there is no such tag. Raises CannotConvert for a tag that is not srcgit's.
+    """
     tag = repo.ref(f"refs/tags/{tag_name(nvr, variant)}")
     message = repo.tag_message(tag) if tag else None
     commit = repo.commit_id(tag) if tag else None
@@ -125,7 +128,10 @@ def find(repo: Repository, nvr: Nvr, variant: str = "") -> Conversion | None:
 def checked(
     done: Conversion, commit: str, repo: Repository, request: Request | None = None
 ) -> Conversion:
-    """Return ``done``, which must have been made from pkg-git commit ``commit``, as asked for."""
+    """Return ``done``, which must have been made from pkg-git commit ``commit``, as asked for.
+
+    Raises CannotConvert for another commit, WrongUsage for another ``with_prep``.
+    """
     if done.build.commit != commit:
         raise CannotConvert(
             f"the tag {done.build.tag} was made from pkg-git commit {done.build.commit[:12]}, "

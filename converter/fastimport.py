@@ -20,7 +20,11 @@ _MALLOC = {"MALLOC_TOP_PAD_": str(16 << 20)}
 
 
 class FastImport:
-    """git-fast-import(1); objects are named by marks. Nothing is visible to others before its end."""
+    """git-fast-import(1); objects are named by marks. Nothing is visible to others before its end.
+
+    A context, whose end keeps what was written unless it is an exception's. Everything raises
+    GitFailed, or RepositoryUnusable where the disk is full or read-only.
+    """
 
     def __init__(self, git: Git, where: Path, *, depth: int = 10) -> None:
         """``depth``: how many versions of a file may build on each other; 0 for unlike files."""

@@ -19,7 +19,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit, read."""
+    """A commit, read; ids are 40 hexadecimal digits, the message is as the commit holds it."""
 
     id: str
     tree: str
@@ -35,7 +35,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file in a tree: its mode and its object id."""
+    """A file in a tree: its path, git's mode (0o100644, ...) and its object id."""
 
     path: bytes
     mode: int

@@ -77,7 +77,10 @@ def _is_unmade(path: Path) -> bool:
 
 
 class Repository:
-    """A git repository, read through libgit2; refs move in transactions of ``git update-ref``."""
+    """A git repository, read through libgit2; refs move in transactions of ``git update-ref``.
+
+    Ids are 40 hexadecimal digits. What writes raises RepositoryUnusable where it cannot.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open ``path``. Raises RepositoryUnusable when it is not a repository."""
@@ -212,7 +215,7 @@ class Repository:
         return tag.raw_message if isinstance(tag, pygit2.Tag) else None
 
     def tree(self, commit: str) -> GitTree:
-        """Return the tree of the commit ``commit``."""
+        """Return the tree of the commit ``commit``, an id. Raises KeyError where there is none."""
         return GitTree(self._repo, self.commit(commit).tree)
 
     # -- writing ---------------------------------------------------------------------------

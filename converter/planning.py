@@ -139,6 +139,7 @@ def seeing(planned: Planned, request: Request, trace: Tracer, base: GitTree) -> 
 
 
 def retracer(planned: Planned, request: Request, trace: Tracer) -> Retrace:
+    """Return what traces the same package again, with what became known of archives and the base."""
     return lambda archives, base_files: _traced(
         trace, planned.package, planned.plan.spec, planned.dist, request.arch, archives, base_files
     )

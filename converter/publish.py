@@ -144,7 +144,10 @@ def _state(ref: str, there: Mapping[str, str], wanted: Mapping[str, str]) -> tup
 
 
 def look(repo: Repository, url: str, build: Build) -> dict[str, str]:
-    """Return ref -> id of the build's three refs as the remote has them now."""
+    """Return ref -> id of the build's three refs as the remote has them now.
+
+    Raises RemoteUnavailable.
+    """
     refs = (build.branch_ref, build.builds_ref, build.tag_ref)
     told = _talk(repo, url, "ls-remote", url, *refs).stdout.decode("utf-8", "replace")
     pairs = (line.split("\t", 1) for line in told.splitlines())

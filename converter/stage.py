@@ -25,7 +25,7 @@ class Stage(FastImport):
 
     Contents of touched files are kept while they fit in ``cache_bytes``; after that they are read
     back from fast-import, so that memory does not grow with the number of patches. Nothing is
-    visible to others before close(), and no ref is moved at all.
+    visible to others before the end of the context, and no ref is moved at all.
     """
 
     def __init__(self, repo: Repository, base: str, *, cache_bytes: int = 24 << 20) -> None:

@@ -30,7 +30,7 @@ def series_json(
     """Return ``fedora/series.json``: all that is needed to tell how the tree came about.
 
     ``base`` is Start.as_json(); ``tree`` the tree after the last patch; ``patches`` come with the
-        blob id of the file, the ids of their commits and their provenance.
+    blob id of the file, the ids of their commits and their provenance.
     """
     listed = [_patch_json(plan, *patch) for patch in patches]
     commits = [commit["commit"] for patch in listed for commit in patch["commits"]]

@@ -57,7 +57,7 @@ def why_unsafe(path: bytes, *, link: bool) -> str:
 
 
 class Edits(Generic[T]):
-    """What was changed over a tree: something for each path, None where the file is gone.
+    """What was changed over the tree ``below``: something for each path, None where it is gone.
 
     To ask about a directory costs what it has in the tree below, never what was changed in all.
     """
@@ -69,6 +69,7 @@ class Edits(Generic[T]):
         self._hiders: set[bytes] = set()  # files that are directories in the tree below
 
     def set(self, path: bytes, value: T | None) -> None:
+        """Have ``value`` at ``path`` from now on; None removes what is there."""
         if path not in self.made and self._below.is_dir(path):
             self._hiders.add(path)
         change = (value is not None) - (self.made.get(path) is not None)

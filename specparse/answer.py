@@ -209,7 +209,7 @@ def _unpacks(command: str, archives: Container[str]) -> bool:
 
 
 def comments(spec: bytes, patches: list[str]) -> dict[bytes, str]:
-    """Return patch -> the comment lines right above its Patch line."""
+    """Return base name of a patch -> the comment lines right above its Patch line, without ``#``."""
     found: dict[bytes, str] = {}
     wanted = {os.path.basename(name) for name in patches}
     for above, file in _COMMENTED.findall(spec.decode("utf-8", "replace")):

@@ -167,10 +167,11 @@ class Tracer(Protocol):
     ) -> Plan:
         """Return the plan of ``spec``, a path among the files of pkg-git.
 
-        ``export`` writes these below a directory. ``dist`` is the release's dist tag with its dot (``.fc28``). ``archives`` are what is known
-        of archives: the paths in them, those of directories with a slash at the end; where the main
-        one is known, it is the base that patches move. ``base_files`` are those of a plan's
-        ``looks`` that the base has, directories with a slash at the end. Raises PlanError.
+        ``export`` writes these below a directory. ``dist`` is the release's dist tag with its dot
+        (``.fc28``). ``archives`` are what is known of archives: the paths in them, those of
+        directories with a slash at the end; where the main one is known, it is the base that
+        patches move. ``base_files`` are those of a plan's ``looks`` that the base has (path ->
+        content), directories with a slash at the end. Raises PlanError.
         """
         ...
 

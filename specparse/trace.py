@@ -1,4 +1,4 @@
-"""pkg-git's files and a release's macros become a Plan: the sandbox is started here, once."""
+"""pkg-git's files and a release's macros become a Plan: a worker in the sandbox, one for each."""
 
 from __future__ import annotations
 

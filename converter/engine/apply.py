@@ -15,7 +15,7 @@ from specparse.plan import Tool
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Which tool applies the diff, and its options."""
+    """Which tool applies the diff, and its options; ``options`` are words such as ``-E``."""
 
     tool: Tool
     strip: int = 1

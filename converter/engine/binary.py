@@ -55,11 +55,15 @@ def inflated(data: bytes, size: int) -> bytes | None:
 
 
 def blob_id(data: bytes) -> bytes:
+    """Return the id that git gives to a file of this content, in hex."""
     return hashlib.sha1(b"blob %d\0%s" % (len(data), data)).hexdigest().encode()
 
 
 def patch_delta(source: bytes, delta: bytes) -> bytes:
-    """gitformat-pack(5), "Deltified representation". Raises DiffError."""
+    """Return what ``delta`` makes of ``source`` (gitformat-pack(5), "Deltified representation").
+
+    Raises DiffError.
+    """
     out: list[bytes] = []
     if len(delta) < 4:  # delta.h, DELTA_SIZE_MIN
         raise DiffError("corrupt binary delta")

@@ -56,6 +56,7 @@ class Lines(Sequence[bytes]):
         return self.data[self.starts[at] : self.starts[at + 1]]
 
     def text(self, first: int, stop: int) -> bytes:
+        """Return the text of the lines from ``first`` up to ``stop``, that left out."""
         return self.data[self.starts[first] : self.starts[stop]]
 
     def left(self, at: int) -> int:
@@ -63,6 +64,7 @@ class Lines(Sequence[bytes]):
         return self.starts[-1] - self.starts[at]
 
     def part(self, first: int, stop: int) -> Lines:
+        """Return the lines from ``first`` up to ``stop``; the text behind them is shared."""
         part = Lines.__new__(Lines)
         part.data = self.data
         part.starts = self.starts[first : stop + 1]

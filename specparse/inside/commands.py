@@ -16,6 +16,7 @@ from specparse.inside.standin import MARKER, STANDINS
 
 
 def errors() -> list[tuple[int, str]]:
+    """Return (exit status, command) of each command of %prep that failed, in order."""
     fields = read(ERRORS, 1 << 20).decode("utf-8", "surrogateescape").split("\0")[:-1]
     return [(int(status), what) for status, what in zip(fields[::2], fields[1::2], strict=False)]
 
@@ -215,6 +216,7 @@ def unread(patches: list[str], ran: list[Ran]) -> list[str]:
 
 
 def top_of(directory: str) -> str:
+    """Return the top of the unpacked tree that ``directory`` is in; "" where it is in none."""
     while directory.startswith(f"{BUILD}/BUILD/"):
         if os.path.exists(f"{directory}/{MARKER}"):
             return directory

@@ -14,6 +14,7 @@ STANDIN_SHELL = "/srcgit/sh"  # where bash takes the place of sh, this is the qu
 
 
 def read(path: str, limit: int = 1 << 28) -> bytes:
+    """Return the content of a file, ``limit`` bytes at most; b"" where it cannot be read."""
     try:
         with open(path, "rb") as file:
             return file.read(limit)

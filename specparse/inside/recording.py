@@ -157,6 +157,7 @@ def relative(path: str) -> str:
 
 
 def unpacked(name: str) -> bytes:
+    """Return the content of a file of the source directory, as rpmuncompress would print it."""
     data = read(f"{SOURCES}/{name}")
     with contextlib.suppress(OSError, EOFError, ValueError, lzma.LZMAError, zlib.error):
         if data[:2] == b"\x1f\x8b":

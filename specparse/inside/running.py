@@ -113,6 +113,7 @@ def run(prep: str, name: str, *, pause: Callable[[], None], each_moment: Callabl
 
 
 def as_one_word(line: re.Match[str]) -> str:
+    """Return a line that is no shell as one word: the name of a command that is not there."""
     with contextlib.suppress(ValueError):  # its quotes end on another line
         shlex.split(line[1])
         return shlex.quote(line[1])

@@ -116,10 +116,12 @@ def one_top(paths: list[str]) -> str:
 
 
 def marked(name: str, main: bool) -> str:
+    """Return the path of the marker in the archive ``name``."""
     return os.path.join(TOPS[name], MARKER, f"archive.{int(not main)}.{name}=")
 
 
 def archive(name: str, files: dict[str, bytes]) -> bytes:
+    """Return ``files`` (path -> content) as a zip or, not compressed, as a tar: as the name says."""
     buffer = io.BytesIO()
     if name.endswith(ZIPS):
         import zipfile  # takes as long to import as rpm
@@ -166,6 +168,7 @@ def mark(name: str, main: bool) -> bool:
 
 
 def tar_marked(name: str, data: bytes, main: bool) -> bytes:
+    """Return the tar ``data`` with the marker at its end. Raises what tarfile does, and ValueError."""
     buffer = io.BytesIO()
     with (
         tarfile.open(fileobj=io.BytesIO(data)) as old,
@@ -205,8 +208,7 @@ _SETUP = re.compile(r"^cd '([^'\n]+)'$", re.MULTILINE)
 
 
 def setup_names(prep: str) -> dict[str, str]:
-    """Return archive -> its one directory ("" for none), as far as %setup tells, where that is not
-    the archive's own name.
+    """Return archive -> its one directory ("" for none), where %setup wants another than its name.
 
     %setup writes ``cd 'BUILD'``, ``rm -rf 'NAME'``, the unpacking, ``cd 'NAME'``; with -c it
     makes NAME itself (build/parsePrep.c, doSetupMacro).
