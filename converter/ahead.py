@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from converter import start, top
 from converter.build import tag_name
-from converter.clock import Clock
+from converter.clock import Clock, Progress
 from converter.errors import SrcgitError
 from converter.odb import Repository
 from converter.planning import Planned, all_told
-from converter.request import Progress, Request
+from converter.request import Request
 from converter.start import Retrace, Start
 
 if TYPE_CHECKING:  # what is slow to import, and not needed at once or not at all

@@ -1,10 +1,12 @@
-"""Seconds by stage."""
+"""What is being done, and how long it takes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+Progress = Callable[[str], None]  # hears, in a line for people, what is being done now
 
 
 class Clock:

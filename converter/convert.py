@@ -12,7 +12,7 @@ from converter import VERSION, start, top
 from converter.ahead import Ahead
 from converter.archives.originals import Originals, roomy
 from converter.build import Build, Nvr
-from converter.clock import Clock
+from converter.clock import Clock, Progress
 from converter.conversion import Conversion, SeriesFailed, checked, find
 from converter.errors import WrongUsage, on_this_machine
 from converter.objects import Identity
@@ -20,7 +20,7 @@ from converter.odb import Repository
 from converter.pkggit import PkgGit
 from converter.planning import Planned, all_told, plan, retracer
 from converter.publish import evr_of, merge
-from converter.request import Progress, Request
+from converter.request import Request
 from converter.stage import Stage
 from specparse.plan import Preparer, Tracer
 

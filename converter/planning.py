@@ -12,6 +12,7 @@ from typing import Any
 from converter import start, top, upstream
 from converter.archives.originals import Originals
 from converter.build import Build, Nvr
+from converter.clock import Progress
 from converter.errors import (
     BaseMissing,
     BaseUnknown,
@@ -23,7 +24,7 @@ from converter.errors import (
 from converter.objects import Entry
 from converter.odb import GitTree
 from converter.pkggit import History, Package, PkgGit
-from converter.request import Progress, Request
+from converter.request import Request
 from converter.start import Retrace
 from converter.text import text
 from converter.upstream import Found

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from converter.build import SERIES_JSON, Build, Evr, Nvr
+from converter.clock import Progress
 from converter.errors import (
     CannotConvert,
     Fate,
@@ -103,7 +104,7 @@ def publish_all(
     tag: str,
     base: str,
     urls: Sequence[str],
-    progress: Callable[[str], None] = lambda stage: None,
+    progress: Progress = lambda stage: None,
 ) -> list[Receipt]:
     """Push a build to each of ``urls``; one that fails does not keep it from the others.
 

@@ -14,9 +14,10 @@ from converter.text import text
 from specparse.plan import Step
 
 if TYPE_CHECKING:
+    from converter.clock import Progress
     from converter.explode import Explosion
     from converter.planning import Planned
-    from converter.request import Progress, Request
+    from converter.request import Request
 
 
 class Replay:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from converter.archives.lookaside import Lookaside
@@ -10,7 +9,6 @@ from converter.build import Nvr
 from converter.mirror import Mirror
 from converter.start import Use, Wanted
 
-Progress = Callable[[str], None]
 ARCH = "x86_64"  # of what is published
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from converter.build import Nvr
+from converter.clock import Progress
 from converter.errors import CannotConvert, RemoteUnavailable, SrcgitError, WrongUsage
 from converter.git import Git, GitFailed
 from converter.mirror import redacted
@@ -112,7 +113,7 @@ def from_pkg_git(
     name: Name,
     since: datetime,
     limit: int | None = None,
-    progress: Callable[[str], None] = lambda stage: None,
+    progress: Progress = lambda stage: None,
 ) -> Iterator[Found]:
     """Yield what pkg-git's history tells to have been built after ``since``, oldest first.
 
@@ -161,7 +162,7 @@ def _last_of_each(
     branch: str,
     name: Name,
     since: datetime,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> Iterator[tuple[str, int, str]]:
     """Yield (NVR, seconds since the epoch, commit) of the last commit of each NVR on a branch."""
     log_ = pkg_git.repository.git.run(

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from converter.clock import Progress
 from converter.errors import SrcgitError, TryAgain
 from service import worker
 from service.bus import SIGN, Bus, configure
@@ -29,7 +30,7 @@ from service.worker import Convert, Worker
 
 log = logging.getLogger(__name__)
 
-Prepare = Callable[[Callable[[str], None]], None]
+Prepare = Callable[[Progress], None]
 
 
 def process_name() -> str:

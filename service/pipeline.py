@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +16,7 @@ from converter import conversion
 from converter import convert as converting
 from converter.archives.lookaside import Lookaside
 from converter.build import Evr, Nvr
-from converter.clock import Clock
+from converter.clock import Clock, Progress
 from converter.comparison import pairs
 from converter.conversion import Conversion
 from converter.errors import CannotConvert, Fate, PkgGitInvalid, SrcgitError, TryAgain
@@ -63,7 +62,7 @@ class Pipeline:
     trace: Tracer
     prepare_tree: Preparer  # for packages that are verified before they are published
 
-    def __call__(self, row: Row, progress: Callable[[str], None]) -> Outcome:
+    def __call__(self, row: Row, progress: Progress) -> Outcome:
         """Return how it ended, with the facts that the announcement needs. Raises SrcgitError."""
         package = self.config.packages.get(row.package)
         if package is None:
@@ -84,7 +83,7 @@ class Pipeline:
         return Outcome(Fate.DONE, "", {**facts, **made})
 
     def _publish(
-        self, request: Request, package: Package, progress: Callable[[str], None], clock: Clock
+        self, request: Request, package: Package, progress: Progress, clock: Clock
     ) -> dict[str, Any]:
         """Convert and publish one build; return what was made. Raises SrcgitError."""
         with clock("fetch"):
@@ -116,7 +115,7 @@ class Pipeline:
             "seconds": {stage: round(s, 3) for stage, s in clock.seconds.items()},
         }
 
-    def _asked(self, row: Row, progress: Callable[[str], None]) -> KojiBuild | None:
+    def _asked(self, row: Row, progress: Progress) -> KojiBuild | None:
         """Return what Koji knows; nothing for a row from pkg-git's history, which has no id."""
         if row.commit is not None and row.koji_id is None:
             return None
@@ -159,7 +158,7 @@ class Pipeline:
             committer=(name.encode(), email.encode()),
         )
 
-    def prepare(self, progress: Callable[[str], None]) -> None:
+    def prepare(self, progress: Progress) -> None:
         """Clone what is to be mirrored, however long it takes; raises SrcgitError.
 
         Done before work begins: a first clone of Linux outlasts the time that one conversion has.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from converter import planning
+from converter.clock import Progress
 from converter.errors import CannotConvert, WrongUsage
 from converter.planning import Planned
 from converter.request import Request
@@ -130,7 +131,7 @@ def variants(
     request: Request,
     planned: Planned,
     tracer: Callable[[Mapping[str, str]], Tracer],
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> Variants:
     """Plan the package anew for each architecture, each build condition the other way, and RHEL.
 

@@ -16,12 +16,13 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from converter.clock import Progress
 from converter.errors import CannotWork, Fate, SrcgitError
 from service import logs
 from service.config import Retry
@@ -72,7 +73,7 @@ FATES: Mapping[Fate, Settlement] = MappingProxyType(
 class Convert(Protocol):
     """Converts and publishes one build; it is sent to the child process, so it can be pickled."""
 
-    def __call__(self, row: Row, progress: Callable[[str], None]) -> Outcome:
+    def __call__(self, row: Row, progress: Progress) -> Outcome:
         """Return how it ended. Raises SrcgitError, whose class is the fate."""
         ...
 

@@ -10,11 +10,11 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from converter.clock import Progress
 from converter.errors import (
     CannotConvert,
     CannotWork,
@@ -34,8 +34,6 @@ _MACROS = frozenset(("name", "filename", "hashtype", "hash"))
 _KINDS = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
 _BSD = re.compile(rb"([A-Za-z0-9]+) \((.+)\) = ([0-9a-fA-F]+)")
 _PLAIN = re.compile(rb"([0-9a-fA-F]{32,128}) [ *](.+)")
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converter.archives.lookaside import Lookaside, Source, sources
+from converter.clock import Progress
 from converter.engine.unpack import MAX_SIZE, UnpackError, unpack
 from converter.errors import CannotConvert, PatchDoesNotApply, PatchMissing, WrongUsage
 from converter.odb import Repository
@@ -16,8 +17,6 @@ from converter.text import text
 
 if TYPE_CHECKING:
     from converter.archives.unpacked import Unpacked
-
-Progress = Callable[[str], None]
 
 
 def roomy() -> str:

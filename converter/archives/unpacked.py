@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from converter.archives.archive import members
+from converter.clock import Progress
 from converter.fastimport import FastImport, put
 from converter.objects import Identity
 from converter.odb import Repository
@@ -41,7 +41,7 @@ def unpack(
     repo: Repository,
     file: Path,
     name: bytes,
-    progress: Callable[[str], None] = lambda said: None,
+    progress: Progress = lambda said: None,
 ) -> Unpacked:
     """Import the archive in ``file``, called ``name``, unless ``repo`` has it.
 

@@ -22,6 +22,7 @@ from typing import TypeVar
 from converter.archives.archive import members
 from converter.archives.base import Import
 from converter.archives.originals import Originals, roomy
+from converter.clock import Progress
 from converter.errors import CannotConvert, CannotWork, NoSandbox, SpecDoesNotParse
 from converter.objects import Entry
 from converter.odb import GitTree, Repository
@@ -61,7 +62,7 @@ def verify(
     prepare: Preparer,
     *,
     scratch: Path | None = None,
-    progress: Callable[[str], None] = lambda stage: None,
+    progress: Progress = lambda stage: None,
     left: Callable[[Path, Verdict], None] | None = None,
 ) -> Verdict:
     """Run the package's real %prep, and compare what it leaves with the converted tree.
@@ -82,7 +83,7 @@ class _Verification:
         subject: Subject,
         prepare: Preparer,
         here: Path,
-        progress: Callable[[str], None],
+        progress: Progress,
         left: Callable[[Path, Verdict], None] | None,
     ) -> None:
         self._subject = subject

@@ -7,7 +7,6 @@ started: starting up is a tenth of a conversion.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,7 +197,7 @@ def _preparer(options: dict[str, Any]) -> Preparer:
 
 
 def _print_variants(
-    options: dict[str, Any], asked: Asked, planned: Planned, progress: Callable[[str], None]
+    options: dict[str, Any], asked: Asked, planned: Planned, progress: Progress
 ) -> None:
     from service import variants
     from specparse.trace import SandboxedTracer
