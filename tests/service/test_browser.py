@@ -73,7 +73,7 @@ def test_see_a_failure(browser: Chrome, address: str) -> None:
     browser.find_element(By.PARTIAL_LINK_TEXT, FAILED).click()
     main = browser.find_element(By.TAG_NAME, "main").text
     assert "a.patch: does not apply" in main and f"srcgit convert {FAILED}" in main
-    assert "expected <script>alert(1)</script>" in main  # text, not a program
+    assert r"expected <script>\u202ealert(1)</script>" in main  # text, not a program
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["day", "night"])
