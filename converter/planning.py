@@ -19,6 +19,7 @@ from converter.errors import (
     CannotConvert,
     NoSandbox,
     SpecDoesNotParse,
+    WrongUsage,
     on_this_machine,
 )
 from converter.objects import Entry
@@ -242,7 +243,14 @@ def _nvr(
     if asked is None:
         guessed = counted and b"autorelease" in counted[0] and not _COUNTED_BEFORE.search(spec)
         doubt = f"rpmautospec counts the release: {told} without --nvr is a guess"
-        return Nvr.parse(told), (doubt,) if guessed else ()
+        try:
+            return Nvr.parse(told), (doubt,) if guessed else ()
+        except WrongUsage as error:  # not by who asked: rpm takes more for a version than Koji does
+            raise SpecDoesNotParse(
+                f"the spec builds what is no name-version-release: {told!r}",
+                where=f"{package.url}#{package.commit.id[:12]} {text(path)}",
+                next_step="look at its Name, Version and Release",
+            ) from error
     if counted:
         told = f"{made.name}-{made.version}-{asked.release}"
     if told != str(asked):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,24 +33,126 @@ _NO_END = {
 _LIMIT_HIT = {128 + 9, 128 + 24, 128 + 25}
 
 
-def message(printed: bytearray) -> tuple[dict[str, Any], dict[bytes, bytes]] | None:
-    """Take the first message of a worker out of what it printed; None where that is not whole.
+_NO_TEXT = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")  # other surrogates stand for bytes
+_LINE = 16 << 20  # bytes of a message; those of 600 patches are 0.3
+# The kinds of messages: key -> what its value is. [T] is any number of T, {str: T} any names with T.
+_RECORD = {
+    "tool": str,
+    "archive": str,
+    "directory": str,
+    "repository": str,
+    "where": str,
+    "inputs": [str],
+    "argv": [str],
+}
+_HEADER = {"name": str, "version": str, "release": str, "notes": [str]}
+_RECORDED = {
+    **_HEADER,
+    "epoch": int | None,
+    "sources": [(str, int | None, bool)],
+    "urls": {str: str},
+    "fakes": [str],
+    "trees": {str: [str]},
+    "tops": {str: str},
+    "buildsubdir": str,
+    "records": [_RECORD],
+}
+_WHOLE = {
+    **_RECORDED,
+    "end": str,
+    "signal": int,
+    "errors": [(int, str)],
+    "last": str,
+    "changes": [str],
+    "looks": [str],
+    "unread": [str],
+    "left": [str],
+}
+_MESSAGES: tuple[Any, ...] = (
+    {"configs": {str: int}},
+    {"early": bool, **_RECORDED},
+    _WHOLE,
+    _HEADER,
+    {"refused": [str]},
+)
 
-    With it come the configuration files that it tells of, by name. Raises SpecError.
-    """
-    length = printed.find(b"\n")
-    if length < 0:
-        return None
-    told = _object(bytes(printed[:length]))
-    sizes = told.get("configs", {})
-    if len(printed) < length + 1 + sum(sizes.values()):
-        return None
-    del printed[: length + 1]
-    files = {}
-    for name, size in sizes.items():
-        files[os.fsencode(name)] = bytes(printed[:size])
-        del printed[:size]
-    return told, files
+
+class Messages:
+    """What a worker says, message by message. A spec may have had its hands in it: all is checked."""
+
+    def __init__(self) -> None:
+        self._searched = 0  # bytes that are no whole line
+        self._begun: dict[str, Any] | None = None  # a line whose contents are to come
+
+    def next(self, printed: bytearray) -> tuple[dict[str, Any], dict[bytes, bytes]] | None:
+        """Take the next message out of what was ``printed``; None where that is not whole.
+
+        With it come the configuration files that it tells of, by name. Raises SpecError.
+        """
+        if self._begun is None:
+            length = printed.find(b"\n", self._searched)
+            self._searched = len(printed)
+            if max(length, self._searched * (length < 0)) > _LINE:
+                raise _disturbed("a message is too long")
+            if length < 0:
+                return None
+            self._begun = _told(bytes(printed[:length]))
+            del printed[: length + 1]
+            self._searched = 0
+        sizes = self._begun.get("configs", {})
+        if len(printed) < sum(sizes.values()):
+            return None
+        told, self._begun = self._begun, None
+        files = {}
+        for name, size in sizes.items():
+            files[os.fsencode(name)] = bytes(printed[:size])
+            del printed[:size]
+        return told, files
+
+    @property
+    def all_taken(self) -> bool:
+        """Whether no message has only begun."""
+        return self._begun is None
+
+
+def _told(line: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        raise _disturbed("the answer is no JSON") from None
+    if not any(_fits(told, kind) for kind in _MESSAGES):
+        raise _disturbed("the answer is none of a worker's")
+    trees = told.get("trees", {})
+    if not all(trees.values()) or not trees.keys() <= told.get("tops", {}).keys():
+        raise _disturbed("the answer has trees of nowhere")
+    if any(size < 0 for size in told.get("configs", {}).values()):
+        raise _disturbed("the answer is none of a worker's")
+    message: dict[str, Any] = told
+    return message
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if isinstance(kind, dict) and str in kind:
+        return isinstance(value, dict) and all(
+            _fits(name, str) and _fits(each, kind[str]) for name, each in value.items()
+        )
+    if isinstance(kind, dict):
+        return (
+            isinstance(value, dict)
+            and value.keys() == kind.keys()
+            and all(_fits(value[key], each) for key, each in kind.items())
+        )
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_fits(each, kind[0]) for each in value)
+    if isinstance(kind, tuple):
+        return isinstance(value, list) and len(value) == len(kind) and all(map(_fits, value, kind))
+    if isinstance(value, str):
+        return kind is str and not _NO_TEXT.search(value)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _disturbed(why: str) -> SpecError:
+    return SpecError(f"the spec disturbed its parser: {why}")
 
 
 def early(
@@ -60,8 +162,13 @@ def early(
     return plan(told | _NO_END, package, spec, arch, known)
 
 
-def whole(done: Done, reply: dict[str, Any]) -> dict[str, Any]:
-    """Return ``reply``, the last message of a worker that is done. Raises SpecError, SandboxError."""
+def whole(
+    done: Done, messages: Messages, replies: list[dict[str, Any]], key: str
+) -> dict[str, Any]:
+    """Return the last message of a worker that is done: the one of ``replies``, which has ``key``.
+
+    Raises SpecError, SandboxError.
+    """
     if done.broke:
         raise SpecError(
             f"parsing the spec and tracing its %prep took more than {done.broke}",
@@ -78,26 +185,27 @@ def whole(done: Done, reply: dict[str, Any]) -> dict[str, Any]:
             f"the spec ended its parser (status {done.status}): {said[-1] if said else 'no word'}",
             next_step="it may use too much memory or time; look at its macros",
         )
-    if not reply or done.stdout:
-        raise SpecError("the spec disturbed its parser: there is no whole answer")
+    if len(replies) != 1 or done.stdout or not messages.all_taken:
+        raise _disturbed("there is no whole answer")
+    [reply] = replies
     if "refused" in reply:
-        what, where, *then = reply["refused"]
-        then = then or ["such a commit cannot be built"]
-        raise SpecError(what, where=where, next_step=then[0])
+        parts: list[str] = [*reply["refused"], "", "", ""]
+        what, where, then = parts[:3]
+        raise SpecError(what, where=where, next_step=then or "such a commit cannot be built")
+    if key not in reply:
+        raise _disturbed("there is no whole answer")
     # rpm takes a %(...) that failed for an empty one and says nothing: the shell's words tell.
     complaints = [line for line in said if _COMPLAINT.match(line)][:_COMPLAINTS]
     reply["notes"] += [f"while the spec was read: {line[:300]}" for line in complaints]
     return reply
 
 
-def _object(line: bytes) -> dict[str, Any]:
-    try:
-        reply = json.loads(line)
-    except ValueError:
-        raise SpecError("the spec disturbed its parser: the answer is no JSON") from None
-    if not isinstance(reply, dict):
-        raise SpecError("the spec disturbed its parser: the answer is no object")
-    return reply
+def left(reply: dict[str, Any], configs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Return those of ``configs``, all that the worker told of, that %prep left. Raises SpecError."""
+    names = [os.fsencode(name) for name in reply["left"]]
+    if not set(names) <= configs.keys():
+        raise _disturbed("it left a configuration file that was not told")
+    return {name: configs[name] for name in names}
 
 
 def plan(
@@ -205,7 +313,7 @@ def _main_archive(reply: dict[str, Any], calls: tuple[Call, ...]) -> str:
 def _unpacks(command: str, archives: Container[str]) -> bool:
     """Tell whether ``command`` does nothing but unpack one of ``archives``."""
     words = command.split()
-    return words[0] in ("tar", "unzip") and any(os.path.basename(w) in archives for w in words)
+    return words[:1] in (["tar"], ["unzip"]) and any(os.path.basename(w) in archives for w in words)
 
 
 def comments(spec: bytes, patches: list[str]) -> dict[bytes, str]:

@@ -51,7 +51,7 @@ class Limits:
     memory: int = 2 << 30  # bytes of address space of one process
     file: int = 512 << 20  # bytes of one file
     processes: int = 400
-    output: int = 128 << 20  # bytes on standard output
+    output: int = 128 << 20  # bytes on standard output and standard error
     disk: int = 1 << 30  # bytes in /tmp, where no directory is bound there
 
 
@@ -195,7 +195,7 @@ class Running:
         end = time.monotonic() + limits.wall
         stdout = bytearray()
         out: dict[object, bytearray] = {process.stdout: stdout, process.stderr: bytearray()}
-        broke = ""
+        broke, read = "", 0
         with selectors.DefaultSelector() as ready:
             ready.register(process.stdout, selectors.EVENT_READ)
             ready.register(process.stderr, selectors.EVENT_READ)
@@ -208,7 +208,8 @@ class Running:
                     out[key.fileobj] += data
                     if not data:
                         ready.unregister(key.fileobj)
-                    if len(out[key.fileobj]) > limits.output:
+                    read += len(data)  # what is taken away counts, too
+                    if read > limits.output:
                         broke = f"{limits.output >> 20} MiB of output"
                     if data and key.fileobj is process.stdout:
                         start = time.monotonic()

@@ -14,7 +14,7 @@ from typing import Any
 
 from specparse import macros
 from specparse.inside.place import STANDIN_SHELL
-from specparse.plan import Header, Meanwhile, Plan, SandboxError
+from specparse.plan import Header, Meanwhile, Plan, SandboxError, Step
 from specparse.sandbox import OURS, Limits, Running, Sandbox, inside
 
 _ROOM = 1 << 30  # bytes
@@ -73,23 +73,29 @@ class SandboxedTracer:
             meanwhile.begun()
             of = (worker.package, spec, arch, frozenset(request["archives"]))
             configs: dict[bytes, bytes] = {}
-            last: dict[str, Any] = {}
+            replies: list[dict[str, Any]] = []
+            messages = answer.Messages()
+            known: tuple[Step, ...] = ()
 
             def heard(printed: bytearray) -> None:
-                while message := answer.message(printed):
+                nonlocal known
+                while message := messages.next(printed):
                     told, files = message
                     if "configs" in told:
                         configs.update(files)
                         meanwhile.configs(files)
                     elif "early" not in told:
-                        last.update(told)
-                    elif (early := answer.early(told, *of)).steps:
-                        meanwhile.so_far(early)
+                        replies.append(told)
+                    else:
+                        early = answer.early(told, *of)
+                        # What is no more than was known would be work for nothing, again and again.
+                        if early.steps[: len(known)] == known != early.steps:
+                            known = early.steps
+                            meanwhile.so_far(early)
 
             done = worker.running.done(heard)
-            reply = answer.whole(done, last)
-            left = {name: configs[name] for name in map(os.fsencode, reply["left"])}
-            return replace(answer.plan(reply, *of), configs=left)
+            reply = answer.whole(done, messages, replies, "left")
+            return replace(answer.plan(reply, *of), configs=answer.left(reply, configs))
 
     def header(
         self, export: Callable[[Path], None], spec: bytes, *, dist: str, arch: str
@@ -98,14 +104,15 @@ class SandboxedTracer:
         from specparse import answer
 
         request = {"spec": os.fsdecode(spec), "arch": arch, "tree": {}, "archives": {}}
-        last: dict[str, Any] = {}
+        replies: list[dict[str, Any]] = []
+        messages = answer.Messages()
 
         def heard(printed: bytearray) -> None:
-            if message := answer.message(printed):
-                last.update(message[0])
+            while message := messages.next(printed):
+                replies.append(message[0])
 
         with contextlib.closing(self._asked(export, dist, request | {"only": "header"})) as worker:
-            reply = answer.whole(worker.running.done(heard), last)
+            reply = answer.whole(worker.running.done(heard), messages, replies, "name")
         return Header(reply["name"], reply["version"], reply["release"])
 
     def _asked(self, export: Callable[[Path], None], dist: str, request: dict[str, Any]) -> _Worker:

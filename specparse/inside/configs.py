@@ -20,7 +20,7 @@ class Configs:
     does not matter: what has changed since is told again.
     """
 
-    def __init__(self, send: Callable[..., None]) -> None:
+    def __init__(self, send: Callable[..., int]) -> None:
         self._send = send
         self._told: dict[str, bytes] = {}
         self._room = _LIMIT

@@ -36,8 +36,10 @@ from specparse.inside.sources import (
     setup_names,
 )
 
+_EARLY = 32 << 20  # bytes of what is told early
 
-def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
+
+def answer(request: dict[str, Any], send: Callable[..., int]) -> None:
     """Parse, run, and ``send`` what came of it. Raises Refused."""
     path = take(request)
     spec = Spec(*parse(readable(path), request["arch"], request["macros"]))
@@ -47,12 +49,14 @@ def answer(request: dict[str, Any], send: Callable[..., None]) -> None:
         return
     put_in_place(spec)
     made = Configs(send)
-    status = run(
-        spec.prep,
-        spec.named["name"] or "",
-        pause=lambda: send({"early": True} | recorded(spec)),
-        each_moment=made.so_far,
-    )
+    told = 0
+
+    def pause() -> None:
+        nonlocal told
+        if told < _EARLY:
+            told += send({"early": True} | recorded(spec))
+
+    status = run(spec.prep, spec.named["name"] or "", pause=pause, each_moment=made.so_far)
     left = made.all()
     send(recorded(spec) | outcome(spec, status) | {"left": left})
 
@@ -159,10 +163,11 @@ def main() -> None:
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a spec prints while it is parsed is not an answer
 
-    def send(reply: dict[str, Any], *contents: bytes) -> None:
-        output.write(json.dumps(reply).encode("ascii") + b"\n")
+    def send(reply: dict[str, Any], *contents: bytes) -> int:
+        size = output.write(json.dumps(reply).encode("ascii") + b"\n")
         output.writelines(contents)
         output.flush()
+        return size
 
     try:
         answer(request, send)

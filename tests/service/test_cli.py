@@ -243,6 +243,13 @@ def test_a_spec_that_does_not_parse(made: Sample, tmp_path: Path) -> None:
     assert refused(made, "plan", bad, status=1)["class"] == "SpecDoesNotParse"
 
 
+def test_a_spec_that_builds_what_has_no_name(made: Sample, tmp_path: Path) -> None:
+    spec = "Name: _a\nVersion: 1\nRelease: 1\nSummary: x\nLicense: x\n%description\nx\n"
+    named = package(tmp_path, {"a.spec": spec})
+    error = refused(made, "plan", named, "--dist", ".fc41", status=1)
+    assert "_a-1-1" in error["what"]
+
+
 def test_a_spec_that_never_ends(made: Sample, tmp_path: Path) -> None:
     slow = spec_git_am("1", "1", []).replace("Summary:", "%global x %(sleep 1000)\nSummary:")
     bad = package(tmp_path, {"kernel.spec": slow})

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from specparse import answer
 from specparse.plan import Plan, SpecError
-from specparse.sandbox import Limits, Sandbox
+from specparse.sandbox import Done, Limits, Sandbox
 from specparse.trace import SandboxedTracer
 from tests.specparse.conftest import PATCH, Traced, copied
 
@@ -183,6 +186,63 @@ def test_an_answer_cannot_be_forged(traced: Traced) -> None:
     except SpecError:
         return
     assert plan_or_error.name == "demo"
+
+
+RECORD = {
+    "tool": "patch", "archive": "a.tar", "directory": ".", "repository": "", "where": "",
+    "inputs": ["@x"], "argv": [],
+}  # fmt: skip
+ANSWER: dict[str, Any] = {
+    "name": "demo", "version": "1.2", "release": "3", "epoch": None, "notes": [],
+    "sources": [["a.tar", 0, False]], "urls": {}, "fakes": [], "records": [RECORD],
+    "trees": {"a.tar": ["a"]}, "tops": {"a.tar": "a"}, "buildsubdir": "a", "end": "end",
+    "signal": 0, "errors": [], "last": "", "changes": [], "looks": [], "unread": [], "left": [],
+}  # fmt: skip
+
+
+def heard(package: Path, printed: bytes) -> Plan:
+    """Return the plan of what a worker printed, all of it in pieces."""
+    messages, replies, configs = answer.Messages(), [], {}
+    came = bytearray()
+    for at in range(0, len(printed), 5000):
+        came += printed[at : at + 5000]
+        while message := messages.next(came):
+            configs.update(message[1])
+            replies += [message[0]] if "configs" not in message[0] else []
+    reply = answer.whole(Done(0, bytes(came), b""), messages, replies, "left")
+    answer.left(reply, configs)
+    return answer.plan(reply, package, b"demo.spec", "x86_64", ())
+
+
+def test_what_a_worker_says_is_taken_only_whole(package: Path) -> None:
+    line = json.dumps({**ANSWER, "left": ["b"]}).encode() + b"\n"
+    plan = heard(package, b'{"configs": {"a": 9000, "b": 2}}\n' + b"\n" * 9000 + b"hi" + line)
+    assert [step.patch for step in plan.steps] == [b"x"]
+    # a spec has written into it: none of this is a bug of ours, and nothing else comes of it
+    changed = [
+        {"name": None},
+        {"name": "\ud800"},
+        {"name": "a\0b"},
+        {"epoch": True},
+        {"epoch": "1"},
+        {"records": [{**RECORD, "argv": "-p1"}]},
+        {"records": [{"tool": "patch"}]},
+        {"sources": [["a.tar", 0]]},
+        {"trees": {"a.tar": []}},
+        {"tops": {}},
+        {"left": ["gone.config"]},
+        {"more": 1},
+    ]
+    lines = [json.dumps(ANSWER | change).encode() for change in changed]
+    lines += [line + line, b"[]", b"null", b"", b"x", b"[" * 100_000, b"1" * 10_000]
+    lines += [b'{"configs": []}', b'{"configs": {"a": -9}}', b'{"configs": {"a": 1e9}}']
+    lines += [line + b'{"configs": {"a": 9}}', b'{"early": true}', b'{"refused": {}}', line + b"x"]
+    lines += [b'{"name": "a", "version": "1", "release": "1", "notes": []}', b"x" * (17 << 20)]
+    for forged in lines:
+        with pytest.raises(SpecError, match="disturbed"):
+            heard(package, forged + b"\n")
+    with pytest.raises(SpecError, match="disturbed"):
+        heard(package, line[:-1])
 
 
 def test_the_sandbox_tells_how_to_run_it_by_hand() -> None:
