@@ -146,7 +146,7 @@ class _Worker:
         self.build: dict[str, str] = {}  # where rpm's build directory is, if that is here
         if sandboxed:
             command = inside("worker")
-            mounts = (self.package, "/package"), OURS, *_shells()
+            mounts = (self.package, "/package"), OURS, *_shells(), *_tools(scratch)
             sandbox = Sandbox(mounts, limits=limits)
         else:
             command = inside("worker", str(Path(__file__).parents[1].absolute()))
@@ -181,6 +181,27 @@ def _in_memory() -> str | None:
         return None
     room = os.statvfs(memory)
     return memory if room.f_bavail * room.f_frsize > _ROOM else None
+
+
+_TOOL = """\
+#!/bin/sh
+tool=${0##*/}
+[ ! -e /tmp/standin/$tool ] || exec /tmp/standin/$tool "$@"
+exec /run/srcgit/$tool "$@"
+"""
+
+
+def _tools(scratch: Path) -> tuple[tuple[Path, str], ...]:
+    """What is called by its path, or with another PATH, is the stand-in, once %prep runs."""
+    tool = scratch / "tool"
+    tool.write_text(_TOOL)
+    tool.chmod(0o755)
+    mounts: list[tuple[Path, str]] = []
+    for name in ("patch", "git", "quilt", "hg"):
+        real = Path("/usr/bin", name)
+        if real.is_file() and not real.is_symlink():
+            mounts += [(real, f"/run/srcgit/{name}"), (tool, str(real))]
+    return tuple(mounts)
 
 
 def _shells() -> tuple[tuple[Path, str], ...]:

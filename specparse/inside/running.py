@@ -24,8 +24,6 @@ _UNKNOWN = re.compile(r"^[ \t]*(%\{?[A-Za-z_][^'\n]*[(][^\n]*)$", re.MULTILINE)
 _TOOL_PATH = re.compile(rf"(?<![\w/.-])/usr/bin/({'|'.join(STANDINS)})\b")
 # A function has no path.
 _ASKED = re.compile(rf"\b(?:command -v|type -p) (?=(?:{'|'.join(STANDINS)})\b)")
-# what %prep sets for the scripts that it calls
-_PATH = re.compile(r"^([ \t]*(?:export[ \t]+)?PATH=)", re.MULTILINE)
 
 # What is not in the place of an archive may be a directory of the real one.
 _ENTER = f"""\
@@ -76,8 +74,7 @@ def run(prep: str, name: str, *, pause: Callable[[], None], each_moment: Callabl
     for path in (record(ROOT), ERRORS, END):  # readable, whatever the umask is to be
         open(path, "wb").close()
     prep = _GEM.sub(r"tar -xf \1; : > '\2.gemspec'", _TOOL_PATH.sub(rf"{ROOT}/standin/\1", prep))
-    prep = _PATH.sub(rf"\1{ROOT}/standin:", _ASKED.sub("type -P ", prep))
-    prep = _UNKNOWN.sub(as_one_word, _PIPED.sub(r"\2 < \1", prep))
+    prep = _UNKNOWN.sub(as_one_word, _PIPED.sub(r"\2 < \1", _ASKED.sub("type -P ", prep)))
     with open(PREP, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(_PREAMBLE + prep + f"\nprintf end >> {END}\n")
     environment = {

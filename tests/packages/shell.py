@@ -93,7 +93,7 @@ PACKAGES = [
     Package("integers of a function", "%setup -q\nap() { local -i call=1 word=2; patch -p1 < $1; }\nap %{PATCH1}\nap %{PATCH2}", BOTH),
     Package("functions of one's own", "%setup -q\ngit() { /usr/bin/git \"$@\"; }\npatch() { command patch -s \"$@\"; }\nexport -f patch\nbash -c 'patch -p1 < %{PATCH1}'\ngit apply %{PATCH2}", BOTH),
     Package("where is it?", "%setup -q\nP=$(command -v patch); [ -x $P ] && $P -p1 < %{PATCH1}\nP=$(type -p patch); $P -p1 < %{PATCH2}", BOTH),
-    Package("a PATH of one's own", "%setup -q\nexport PATH=/usr/bin:/bin:$PATH\nsh %{SOURCE1}", {**BOTH, "apply.sh": "set -e\nfor p in one two; do patch -p1 < $RPM_SOURCE_DIR/$p.patch; done\n"}, "Patch1: one.patch\nPatch2: two.patch\nSource1: apply.sh\n"),
+    Package("a PATH of one's own", "%setup -q\nexport PATH=/usr/bin:/bin:$PATH\nsh %{SOURCE1}", {**BOTH, "apply.sh": "set -e\npatch -p1 < $RPM_SOURCE_DIR/one.patch\nenv -i /usr/bin/patch -p1 < $RPM_SOURCE_DIR/two.patch\n"}, "Patch1: one.patch\nPatch2: two.patch\nSource1: apply.sh\n"),
     Package("a trap, and an exit", "%setup -q\ntrap 'patch -p1 < %{PATCH2}' EXIT\npatch -p1 < %{PATCH1}\nexit 0", BOTH),
     Package("exec", "%setup -q\n(exec patch -p1 < %{PATCH1})\nexec patch -p1 < %{PATCH2}", BOTH),
     Package("a pipe into a loop", "%setup -q\ncat %{SOURCE1} | while read p; do [ $p = one.patch ] && git apply %{_sourcedir}/$p || patch -sNi %{_sourcedir}/$p -p1; done", {**BOTH, "series": "one.patch\ntwo.patch\n"}, "Patch1: one.patch\nPatch2: two.patch\nSource1: series\n"),
