@@ -12,7 +12,7 @@ from __future__ import annotations
 from converter.engine.apply import Moved, Refused, Rules, check_length, check_path
 from converter.engine.diff import FilePatch
 from converter.engine.diff_patch import patch_patches
-from converter.engine.image_patch import Image, Place
+from converter.engine.image_patch import Image, Sought
 from converter.tree import File, Overlay, Tree, parents
 
 _KNOWN = {"-E", "-N", "-f", "-l", "-t", "--binary"}
@@ -300,20 +300,20 @@ class _Work:
         for number, hunk in enumerate(patch.hunks, 1):
             if self._reverse:
                 hunk = hunk.swapped()
-            place = Place(hunk, loose)
+            sought = Sought(hunk, loose)
             limit = min(rules.fuzz, max(hunk.prefix, hunk.suffix))
             where = fuzz = 0
             while True:
-                where = image.locate(place, fuzz)
+                where = image.locate(sought, fuzz)
                 if where:
                     break
                 if number == 1 and not force and self._reverse == rules.reverse:
-                    other = Place(hunk.swapped(), loose)
+                    other = Sought(hunk.swapped(), loose)
                     where = image.locate(other, fuzz)
                     if where:
                         detail = "reversed, or applied already"
                         self._may_reverse(rules, "AppliedAlready", target, detail, number)
-                        place = other
+                        sought = other
                         break
                 if fuzz >= limit:
                     break
@@ -322,16 +322,16 @@ class _Work:
                 raise Refused(
                     "NoMatchingLines",
                     target,
-                    f"its lines are not found near line {place.first}"
+                    f"its lines are not found near line {sought.first}"
                     + (f" with fuzz up to {limit}" if limit else ""),
                     number,
                 )
             absent = patch.nonexistent[self._reverse] == 2
             if where == 1 and absent and file and file.data:
                 raise Refused("CreatingFileThatExists", target, "the file exists", number)
-            if not image.take(place, where, fuzz):
+            if not image.take(sought, where, fuzz):
                 raise Refused("MisorderedHunks", target, "it comes before the last one", number)
-            moved.by(where - place.first, fuzz)
+            moved.by(where - sought.first, fuzz)
         return image.finish()
 
 

@@ -11,7 +11,7 @@ from converter.engine.diff import Hunk, split_lines
 from converter.engine.place import Text
 
 
-class Place:
+class Sought:
     """A hunk, ready to be found: what it expects, as bytes and as numbers of lines."""
 
     def __init__(self, hunk: Hunk, loose: bool) -> None:
@@ -55,38 +55,38 @@ class Image:
         self._newline = True  # the output ends in one
         self._offset = 0
 
-    def locate(self, place: Place, fuzz: int) -> int:
+    def locate(self, sought: Sought, fuzz: int) -> int:
         """src/patch.c, locate_hunk: the line (from 1) at which the hunk fits; 0 if none.
 
         Line 0 counts as none, too, but the offset stays.
         """
-        where = self._locate(place, fuzz)
+        where = self._locate(sought, fuzz)
         if where is None:
             return 0
-        self._offset = where - place.first
+        self._offset = where - sought.first
         return where
 
-    def _locate(self, place: Place, fuzz: int) -> int | None:
-        hunk, count = place.hunk, place.count
-        guess = place.first + self._offset
+    def _locate(self, sought: Sought, fuzz: int) -> int | None:
+        hunk, count = sought.hunk, sought.count
+        guess = sought.first + self._offset
         if not count:
             return guess
         context = max(hunk.prefix, hunk.suffix)
         prefix = fuzz + hunk.prefix - context
         suffix = fuzz + hunk.suffix - context
-        if prefix < 0 and place.first <= 1:  # only at the start of the file
+        if prefix < 0 and sought.first <= 1:  # only at the start of the file
             if suffix < 0 and (count != self._text.total or hunk.prefix < self._frozen):
                 return None
-            fits = self._frozen <= hunk.prefix and self._fits(1, place.trimmed(0, max(suffix, 0)))
+            fits = self._frozen <= hunk.prefix and self._fits(1, sought.trimmed(0, max(suffix, 0)))
             return 1 if fits and self._text.total - (count - suffix) + 1 >= 1 else None
         prefix = max(prefix, 0)
         if suffix < 0:  # only at the end of the file
             where = self._text.total - count + 1
             if where < self._frozen + 1:
                 return None
-            block = place.trimmed(prefix, 0)
+            block = sought.trimmed(prefix, 0)
             return where if self._fits(where + prefix, block, to_end=True) else None
-        block = place.trimmed(prefix, suffix)
+        block = sought.trimmed(prefix, suffix)
         if block is None:
             return None
         if guess > self._frozen and self._fits(guess + prefix, block):
@@ -135,9 +135,9 @@ class Image:
             return backward
         return forward
 
-    def take(self, place: Place, where: int, fuzz: int) -> bool:
+    def take(self, sought: Sought, where: int, fuzz: int) -> bool:
         """src/patch.c, apply_hunk: write the hunk; False where the hunks are out of order."""
-        hunk = place.hunk
+        hunk = sought.hunk
         if (
             fuzz == 0
             and hunk.complete
@@ -147,13 +147,13 @@ class Image:
         ):
             at = self._text.offset(where - 1)
             if at is not None:
-                rest = _length_of_last(hunk.suffix, place.block)
-                if place.count == 0 and at == len(self._text.data) and not self._ends_in_newline():
+                rest = _length_of_last(hunk.suffix, sought.block)
+                if sought.count == 0 and at == len(self._text.data) and not self._ends_in_newline():
                     return self._slowly(hunk, where)
                 self._out += self._text.data[self._frozen_at : at]
-                self._out += place.new[: len(place.new) - rest]
-                self._frozen = where - 1 + place.count - hunk.suffix
-                self._frozen_at = at + len(place.block) - rest
+                self._out += sought.new[: len(sought.new) - rest]
+                self._frozen = where - 1 + sought.count - hunk.suffix
+                self._frozen_at = at + len(sought.block) - rest
                 return True
         return self._slowly(hunk, where)
 
