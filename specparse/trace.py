@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from specparse import macros
-from specparse.inside.place import STANDIN_SHELL
+from specparse.inside.paths import STANDIN_SHELL
 from specparse.plan import Header, Meanwhile, Plan, SandboxError, Step
 from specparse.sandbox import OURS, Limits, Running, Sandbox, inside
 

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from specparse.inside.place import BUILD, ERRORS, PREP, ROOT, SOURCES, TRACE, read
+from specparse.inside.paths import BUILD, ERRORS, PREP, ROOT, SOURCES, TRACE, read
 from specparse.inside.recording import trees
 from specparse.inside.sources import MADE, TOPS
 from specparse.inside.standin import MARKER, STANDINS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 
-from specparse.inside.place import BUILD, ROOT, read
+from specparse.inside.paths import BUILD, ROOT, read
 from specparse.inside.recording import calls
 from specparse.inside.standin import makes
 

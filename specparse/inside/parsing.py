@@ -10,7 +10,7 @@ from typing import Any
 
 from specparse.inside.edits import edit
 from specparse.inside.names import MOVES_BASE
-from specparse.inside.place import BUILD, ROOT, SOURCES
+from specparse.inside.paths import BUILD, ROOT, SOURCES
 from specparse.inside.sources import INVENTED, fake
 
 _MACROS = os.path.dirname(os.path.dirname(__file__))

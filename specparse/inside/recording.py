@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from specparse.inside.place import BUILD, PACKAGE, ROOT, SOURCES, read
+from specparse.inside.paths import BUILD, PACKAGE, ROOT, SOURCES, read
 from specparse.inside.sources import COPIED
 from specparse.inside.standin import MARKER, makes, record
 

@@ -10,7 +10,7 @@ import shlex
 import subprocess
 from collections.abc import Callable
 
-from specparse.inside.place import BUILD, END, ERRORS, PREP, ROOT, SOURCES, STANDIN_SHELL, TRACE
+from specparse.inside.paths import BUILD, END, ERRORS, PREP, ROOT, SOURCES, STANDIN_SHELL, TRACE
 from specparse.inside.standin import MARKER, STANDINS, functions, record, script
 
 _MOMENT = 20  # milliseconds

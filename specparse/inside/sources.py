@@ -15,7 +15,7 @@ import tarfile
 import zlib
 
 from specparse.inside.names import ARCHIVE, ZIPS
-from specparse.inside.place import PACKAGE, SOURCES, read
+from specparse.inside.paths import PACKAGE, SOURCES, read
 from specparse.inside.standin import MARKER
 
 INVENTED: set[str] = set()  # files that the spec wants, and that nothing lists

@@ -22,7 +22,7 @@ from specparse.inside.commands import changes, commands, errors, last, looks, un
 from specparse.inside.configs import Configs
 from specparse.inside.names import ARCHIVE, MOVES_BASE
 from specparse.inside.parsing import Refused, Spec, missing_patch, parse
-from specparse.inside.place import BUILD, END, PACKAGE, ROOT, SOURCES, read
+from specparse.inside.paths import BUILD, END, PACKAGE, ROOT, SOURCES, read
 from specparse.inside.recording import below, records, relative, trees
 from specparse.inside.running import run
 from specparse.inside.sources import (
