@@ -74,21 +74,14 @@ class Headers:
         if found is None:
             return None
         name = found[0].partition(b"\0")[0]
-        for _ in range(strip):
-            _, slash, name = name.partition(b"/")
-            if not slash:
-                return None
-        return _squashed(self._root + name)
+        start = _behind(name, strip)
+        return None if start < 0 else _squashed(self._root + name[start:])
 
     def _plain(self, text: bytes, default: bytes | None, strip: int) -> bytes | None:
         """apply.c, find_name_common, for a name whose end is known."""
-        start = 0
-        for _ in range(strip):
-            start = text.find(b"/", start) + 1
-            if not start:
-                return default
+        start = _behind(text, strip)
         name = text[start:]
-        if not name:
+        if start < 0 or not name:
             return default
         if default is not None and len(default) < len(name) and name.startswith(default):
             return default
@@ -213,16 +206,22 @@ def _squashed(name: bytes) -> bytes:
     return re.sub(rb"//+", b"/", name) if b"//" in name else name
 
 
+def _behind(text: bytes, slashes: int) -> int:
+    """Return the position behind so many slashes, -1 where there are fewer."""
+    at = 0
+    for _ in range(slashes):
+        at = text.find(b"/", at) + 1
+        if not at:
+            return -1
+    return at
+
+
 def _skipped(name: bytes, strip: int) -> bytes | None:
     """apply.c, skip_tree_prefix: absolute names are no names."""
     if not strip:
         return None if name.startswith(b"/") else name
-    start = 0
-    for _ in range(strip):
-        start = name.find(b"/", start) + 1
-        if not start:
-            return None
-    return None if start == 1 else name[start:]
+    start = _behind(name, strip)
+    return None if start in (-1, 1) else name[start:]
 
 
 def _header_name(text: bytes, strip: int) -> bytes | None:
