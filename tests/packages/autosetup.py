@@ -6,6 +6,7 @@ from tests.packages.model import (
     EXTRA,
     MAIN,
     ONE,
+    SUB,
     UTIL,
     Edit,
     Package,
@@ -15,7 +16,6 @@ from tests.packages.model import (
     replaced,
 )
 
-SUB = {"extra.patch": diff_u(EXTRA, names=("lib.orig", "lib"), under="lib")}
 BACK: Edit = {"src/main.c": replaced(" /* checked */", "")}  # on top of MAIN
 README = {"readme.patch": diff_u({"README.md": replaced("nothing", "all")})}
 P0 = {"one.patch": git_diff(MAIN, options=["--no-prefix"])}

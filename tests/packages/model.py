@@ -257,4 +257,5 @@ EXTRA: Edit = {"lib/extra.c": function(1, "in a directory")}
 ONE, TWO = mail(MAIN), git_diff(UTIL)
 THREE = diff_u(MORE, on=[MAIN])
 BOTH = {"one.patch": ONE, "two.patch": TWO}
+SUB = {"extra.patch": diff_u(EXTRA, names=("lib.orig", "lib"), under="lib")}
 ALL = {**BOTH, "three.patch": THREE}

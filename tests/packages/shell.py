@@ -10,6 +10,7 @@ from tests.packages.model import (
     MAIN,
     MORE,
     ONE,
+    SUB,
     UTIL,
     Package,
     diff_u,
@@ -19,7 +20,6 @@ from tests.packages.model import (
     through,
 )
 
-SUB = {"extra.patch": diff_u(EXTRA, names=("lib.orig", "lib"), under="lib")}
 FUNCTION = """\
 ApplyPatch()
 {
