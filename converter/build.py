@@ -51,7 +51,7 @@ class Nvr:
 
     @property
     def ref_name(self) -> str:
-        """The NVR as part of a ref: ``~`` and ``^``, which git-check-ref-format(1) forbids, as %7E and %5E.
+        """The NVR as part of a ref: ``~`` and ``^`` as %7E and %5E (git-check-ref-format(1)).
 
         No NVR has a ``%``, so two NVRs never share a ref.
         """

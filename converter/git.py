@@ -179,7 +179,7 @@ class Git:
     def start(
         self, *args: str, stdin: IO[bytes] | None = None, env: Mapping[str, str] | None = None
     ) -> Running:
-        """Start ``git ARGS``; the caller feeds it (or ``stdin`` does), and ends it with wait() or kill()."""
+        """Start ``git ARGS``; the caller (or ``stdin``) feeds it, and ends it with wait() or kill()."""
         return Running(self._popen(args, False, env, stdin), args)
 
     def _popen(

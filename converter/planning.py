@@ -1,4 +1,4 @@
-"""What %prep would apply, and on which base: pkg-git at a commit becomes a plan. No upstream is needed."""
+"""What %prep would apply, and on which base: pkg-git at a commit becomes a plan, without upstream."""
 
 from __future__ import annotations
 

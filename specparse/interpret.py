@@ -440,7 +440,8 @@ class _Interpreter:
 def patch_step(argv: Sequence[str], place: str | None = None) -> tuple[Step, str]:
     """Return what ``patch ARGV`` does, and the input that it names, or "".
 
-    ``place`` is the directory to which the stand-in has followed ``-d``. Raises GetoptError for what cannot be expressed as a step.
+    ``place`` is the directory to which the stand-in has followed ``-d``. Raises GetoptError for what
+    cannot be expressed as a step.
     """
     options, operands = _patch_options(argv)
     found = dict(options)

@@ -6,8 +6,8 @@
     python -m tests.bench --only conversion [--upstream REPO --pkg-git REPO --commit SHA:.fcNN...]
 
 Everything is timed in this one run on this machine, as the median of several, on the clock and in
-processor time; the results of all contestants are compared before they count. srcgit is timed twice: the call itself, as in the
-daemon, and a process of its own with Python's start.
+processor time; the results of all contestants are compared before they count. srcgit is timed
+twice: the call itself, as in the daemon, and a process of its own with Python's start.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def _next(stream: BinaryIO, shared: dict[bytes, bytes]) -> Header | None:
 
 
 def _check(block: bytes) -> None:
-    """The sum is over the header with spaces in place of the sum itself, of signed bytes in old tars."""
+    """The sum is over the header with spaces in its own place; old tars take bytes as signed."""
     told = _number(block[148:156])
     blank = block[:148] + b" " * 8 + block[156:]
     if sum(blank) != told and sum(b - 256 if b > 127 else b for b in blank) != told:

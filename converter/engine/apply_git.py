@@ -353,7 +353,7 @@ def _binary(patch: FilePatch, image: bytes, name: bytes) -> bytes:
 
 
 def _reversed(patch: FilePatch) -> FilePatch:
-    """apply.c, reverse_patches, but for the hunks; modes as git has it since 2.43, which keeps a file's own."""
+    """apply.c, reverse_patches, but for the hunks; modes as since 2.43: a file keeps its own."""
     patch.old, patch.new = patch.new, patch.old
     if patch.new_mode or patch.is_delete:
         patch.old_mode, patch.new_mode = patch.new_mode, patch.old_mode

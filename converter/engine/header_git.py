@@ -1,4 +1,4 @@
-"""The headers of the diffs that ``git apply`` 2.39 finds in a file: names, modes, kinds (apply.c; pure)."""
+"""The headers of the diffs that ``git apply`` 2.39 finds: names, modes, kinds (apply.c; pure)."""
 
 from __future__ import annotations
 

@@ -67,8 +67,9 @@ def verify(
 ) -> Verdict:
     """Run the package's real %prep, and compare what it leaves with the converted tree.
 
-    ``left`` is called with the directory of what it leaves, which is gone afterwards. ``scratch`` is a directory on a disk with room for three copies of the tree. Raises
-    SpecDoesNotParse, CannotConvert, NoSandbox, CannotWork.
+    ``left`` is called with the directory of what it leaves, which is gone afterwards. ``scratch``
+    is a directory on a disk with room for three copies of the tree. Raises SpecDoesNotParse,
+    CannotConvert, NoSandbox, CannotWork.
     """
     with tempfile.TemporaryDirectory(prefix="srcgit-verify-", dir=scratch or roomy()) as path:
         os.chmod(path, 0o755)  # the sandbox works under another uid

@@ -1,4 +1,4 @@
-"""Diffs made at random, applied by converter.engine.apply and by the real tool: the same files, or a refusal.
+"""Diffs made at random, applied here and by the real tool: the same files, or a refusal.
 
 The number of cases for each tool follows from ``SRCGIT_EXAMPLES`` (default 300).
 """

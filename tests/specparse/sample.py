@@ -1,4 +1,4 @@
-"""``make sample PKG_GIT=MIRROR``: an even sample of a real pkg-git's history, planned: a table of how it went, by era.
+"""``make sample PKG_GIT=MIRROR``: an even sample of a pkg-git's history, planned: a table by era.
 
 Each plan is held against two readings that share nothing with the tracer: the base that the
 version and release stand for, and the patch commands in the text of ``%prep`` as rpmspec(8)
