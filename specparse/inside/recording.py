@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from specparse.inside.paths import BUILD, PACKAGE, ROOT, SOURCES, read
+from specparse.inside.paths import BUILD, PACKAGE, ROOT, SOURCES, TRACE, read
 from specparse.inside.sources import COPIED
 from specparse.inside.standin import MARKER, makes, record
 
@@ -102,7 +102,7 @@ def trees(buildsubdir: str) -> dict[str, list[tuple[str, set[str]]]]:
     %build starts in, and the one that most was done to.
     """
     found: dict[str, list[tuple[str, set[str]]]] = {}
-    when: dict[str, tuple[int, int]] = {}
+    when: dict[str, int] = {}
     for parent, directories, _ in os.walk(f"{BUILD}/BUILD"):
         if MARKER not in directories:
             continue
@@ -115,17 +115,19 @@ def trees(buildsubdir: str) -> dict[str, list[tuple[str, set[str]]]]:
             archive_ = name[len("archive.0.") : -1]
             found.setdefault(archive_, []).append((parent, calls))
             with contextlib.suppress(FileNotFoundError):  # %prep may still be running
-                status = os.lstat(f"{parent}/{MARKER}/{name}")
-                # tar sets the other times, and clocks tick slowly; a tmpfs counts its inodes.
-                changed = (status.st_ctime_ns, status.st_ino)
+                changed = os.lstat(f"{parent}/{MARKER}/{name}").st_ctime_ns  # tar sets the others
                 when[archive_] = min(when.get(archive_, changed), changed)
     built = os.path.normpath(f"{BUILD}/BUILD/{buildsubdir}")
     for made in found.values():
         made.sort(key=lambda tree: (not f"{tree[0]}/".startswith(f"{built}/"), -len(tree[1]), tree))
-    return {
-        archive_: found[archive_]
-        for archive_ in sorted(found, key=lambda name: when.get(name, (0, 0)))
-    }
+    traced = read(TRACE) if len(when) > 1 else b""
+
+    def unpacked_at(name: str) -> tuple[bool, int, int]:
+        """As bash traced it; by the time where a script did it: %setup's chmod sets all times anew."""
+        named = traced.find(os.fsencode(f"/{name}"))
+        return named < 0, max(named, 0), when.get(name, 0)
+
+    return {archive_: found[archive_] for archive_ in sorted(found, key=unpacked_at)}
 
 
 def whereabouts(call: str, living: list[tuple[str, set[str]]]) -> str:

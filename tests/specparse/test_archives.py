@@ -61,7 +61,9 @@ def test_beside_the_tree(traced: Traced) -> None:
 
 def test_in_order_of_unpacking(traced: Traced) -> None:
     preamble = ONE + "Source2: more-1.tar.gz\n"
-    plan = traced(preamble, "%setup -q\ntar xf %{SOURCE2}\ntar xf %{SOURCE1}", FILES)
+    prep = "%setup -q\ntar xf %{SOURCE2}\ntar xf %{SOURCE1}\n"
+    prep += "chmod -R u+w extra*; sleep 0.02; chmod -R u+w more*"  # %setup does so
+    plan = traced(preamble, prep, FILES)
     assert [a.file for a in plan.archives] == [
         b"demo-1.2.tar.xz",
         b"more-1.tar.gz",
