@@ -96,11 +96,13 @@ def _piped(one: tuple[int, str], other: tuple[int, str], text: list[str]) -> boo
     """Tell whether ``one`` is written before ``other`` in one pipeline."""
     (start, name), (end, later) = one, other
     lines = text[start - 1 : end]
-    if not any("|" in line for line in lines):
+    if not lines or not all(line.rstrip().endswith(("|", "\\")) for line in lines[:-1]):
         return False
-    if start == end:
-        return lines[0].find(name) < lines[0].find(later)
-    return all(line.rstrip().endswith(("|", "\\")) for line in lines[:-1])
+    at, then = lines[0].find(name), lines[-1].find(later)
+    if min(at, then) < 0 or (start == end and then <= at):
+        return False
+    between = "\n".join([*lines[:-1], lines[-1][:then]])[at:]
+    return "|" in between and not re.search(r"[$<>]\(|`", between)
 
 
 def _first(ran: list[str], line: int, name: str, text: list[str]) -> str:

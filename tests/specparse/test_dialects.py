@@ -147,6 +147,8 @@ def test_a_pipeline_is_listed_as_it_is_written(traced: Traced) -> None:
     plan = traced("", "%setup -q\n" + "\n".join([line] * 20))
     told = [u.command for u in plan.unrepresented]
     assert told == ["find . -name a", "sed s/a/b/", "xargs rm -f"]
+    plan = traced("", "%setup -q\nrm -f x $(cat x | sed s/a/b/)")
+    assert [u.command for u in plan.unrepresented] == ["sed s/a/b/", "rm -f x"]
 
 
 @pytest.mark.parametrize("name", ["a b.patch", "a'b\".patch", "a\nb.patch", "caf\udce9.patch"])
