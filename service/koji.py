@@ -176,9 +176,10 @@ class Koji:
         try:
             return self._retrying(self._session.callMethod, method, *args, **options)
         except _PASSING as error:
-            log.warning("koji: %s failed: %s", method, error)
+            log.info("koji: %s failed: %s", method, error)
+            cause = _cause(error)
             raise RemoteUnavailable(
-                f"Koji did not answer {method}: {type(error).__name__}: {str(error)[:300]}",
+                f"Koji did not answer {method}: {type(cause).__name__}: {str(cause)[:300]}",
                 where=self._url,
                 next_step="try again later",
             ) from error
@@ -188,6 +189,12 @@ class Koji:
                 where=self._url,
                 next_step="see whether koji in the configuration is the address of a Koji hub",
             ) from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what is at the bottom of ``error``: requests wraps what urllib3 wraps."""
+    inner = getattr(error, "reason", None) or next(iter(error.args), None)
+    return _cause(inner) if isinstance(inner, BaseException) else error
 
 
 def _build(answer: dict[str, Any]) -> KojiBuild:
