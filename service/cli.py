@@ -6,6 +6,7 @@ import atexit
 import gc
 import io
 import os
+import re
 import sys
 from typing import Any
 
@@ -69,6 +70,12 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     atexit.register(gc.freeze)  # nothing of what is left need be collected, which takes its time
     try:
+        if any(re.fullmatch("(--[a-z-]+=)?", word) for word in sys.argv[1:]):
+            # As a path it would be where one stands, as a revision that nothing was said.
+            raise WrongUsage(
+                "an argument is empty",
+                next_step="leave it out, or look for a variable that is not set",
+            )
         status = cli.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except SrcgitError as error:

@@ -16,7 +16,7 @@ import requests
 import tenacity
 
 from converter.build import Nvr
-from converter.errors import CannotConvert, CannotWork, RemoteUnavailable
+from converter.errors import CannotConvert, CannotWork, RemoteUnavailable, WrongUsage
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +125,11 @@ class Koji:
         Raises NoSuchBuild, SourceForgotten, WrongUsage, RemoteUnavailable, HubRefuses.
         """
         if isinstance(nvr_or_id, str) and nvr_or_id.isascii() and nvr_or_id.isdigit():
+            if len(nvr_or_id) > 18 or not int(nvr_or_id):  # what XML-RPC has no number for
+                raise WrongUsage(
+                    f"not a Koji build id: {nvr_or_id[:40]}",
+                    next_step="see its page in Koji: buildinfo?buildID=...",
+                )
             nvr_or_id = int(nvr_or_id)
         if isinstance(nvr_or_id, str):
             Nvr.parse(nvr_or_id)  # Koji's hub itself accepts anything

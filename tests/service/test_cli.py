@@ -217,6 +217,10 @@ def package(tmp_path: Path, files: Mapping[str, bytes | str | None]) -> str:
     [
         (["plan"], 2),
         (["plan", "nonsense"], 2),
+        (["plan", ""], 2),
+        (["convert", "x#y", "--repo", ""], 2),
+        (["convert", "x#y", "--base="], 2),
+        (["plan", "99999999999999999999"], 2),
         (["plan", "#"], 2),
         (["frobnicate"], 2),
         (["plan", "x#y", "--dist", "%(id)"], 2),

@@ -120,9 +120,10 @@ def test_a_hub_that_is_not_there_is_for_later() -> None:
         Koji(url, attempts=2).build("kernel-6.0.1-1.fc40")
 
 
-def test_a_hostile_name_is_never_sent_to_koji(hub: Hub) -> None:
+@pytest.mark.parametrize("build", ["kernel-$(id)-1", "0", "9" * 19, "9" * 5000])
+def test_a_hostile_name_is_never_sent_to_koji(hub: Hub, build: str) -> None:
     with pytest.raises(WrongUsage):
-        Koji(hub.url).build("kernel-$(id)-1")
+        Koji(hub.url).build(build)
     assert hub.calls == []
 
 
