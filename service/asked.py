@@ -46,7 +46,7 @@ def understand(options: dict[str, Any]) -> Asked:
     if sum(bool(options[name]) for name in ("build", "series", "srpm")) != 1:
         raise WrongUsage(
             "give one of BUILD, --series DIR and --srpm FILE",
-            next_step="see srcgit convert --help",
+            next_step="see the command's --help",
         )
     if options["archive"] and options["no_archives"]:
         raise WrongUsage("--archive and --no-archives exclude each other")

@@ -81,7 +81,8 @@ def main() -> None:
     except SrcgitError as error:
         sys.exit(_fail(error, as_json))
     except click.ClickException as error:
-        sys.exit(_fail(WrongUsage(error.format_message(), next_step="see srcgit --help"), as_json))
+        wrong = WrongUsage(error.format_message().rstrip("."), next_step="see srcgit --help")
+        sys.exit(_fail(wrong, as_json))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except BrokenPipeError:

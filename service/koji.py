@@ -181,7 +181,7 @@ class Koji:
         try:
             return self._retrying(self._session.callMethod, method, *args, **options)
         except _PASSING as error:
-            log.info("koji: %s failed: %s", method, error)
+            log.debug("koji: %s failed: %s", method, error)
             cause = _cause(error)
             raise RemoteUnavailable(
                 f"Koji did not answer {method}: {type(cause).__name__}: {str(cause)[:300]}",
