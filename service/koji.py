@@ -179,12 +179,11 @@ class Koji:
 
     def _call(self, method: str, *args: Any, **options: Any) -> Any:
         try:
-            return self._retrying(self._session.callMethod, method, *args, **options)
+            return self._retrying(self._attempt, method, *args, **options)
         except _PASSING as error:
             log.debug("koji: %s failed: %s", method, error)
-            cause = _cause(error)
             raise RemoteUnavailable(
-                f"Koji did not answer {method}: {type(cause).__name__}: {str(cause)[:300]}",
+                f"Koji did not answer {method}: {_cause(error)}",
                 where=self._url,
                 next_step="try again later",
             ) from error
@@ -195,11 +194,21 @@ class Koji:
                 next_step="see whether koji in the configuration is the address of a Koji hub",
             ) from error
 
+    def _attempt(self, method: str, *args: Any, **options: Any) -> Any:
+        try:
+            return self._session.callMethod(method, *args, **options)
+        except requests.RequestException as error:
+            if error.response is not None:
+                error.response.close()  # koji leaves the connection to the garbage collector
+            raise
 
-def _cause(error: BaseException) -> BaseException:
+
+def _cause(error: BaseException) -> str:
     """Return what is at the bottom of ``error``: requests wraps what urllib3 wraps."""
     inner = getattr(error, "reason", None) or next(iter(error.args), None)
-    return _cause(inner) if isinstance(inner, BaseException) else error
+    if isinstance(inner, BaseException):
+        return _cause(inner)
+    return f"{type(error).__name__}: {str(error)[:300]}"
 
 
 def _build(answer: dict[str, Any]) -> KojiBuild:
