@@ -92,9 +92,7 @@ def plan(
         nvr, doubts = _nvr(request.nvr, made, spec, package)
         made = replace(made, warnings=(*made.warnings, *doubts))
         patches = _patches(package, made)
-        known = history
-        if known is not None:
-            known = known.only(patches) if whole else known.of_all(patches)
+        known = history and (history.only(patches) if whole else history.of_all(patches))
         return Planned(nvr, dist, made, pkg_git, package, known, request.told_by)
 
     made = _traced(

@@ -181,7 +181,6 @@ class Koji:
         try:
             return self._retrying(self._attempt, method, *args, **options)
         except _PASSING as error:
-            log.debug("koji: %s failed: %s", method, error)
             raise RemoteUnavailable(
                 f"Koji did not answer {method}: {_cause(error)}",
                 where=self._url,

@@ -92,7 +92,7 @@ class Messages:
         if self._begun is None:
             length = printed.find(b"\n", self._searched)
             self._searched = len(printed)
-            if max(length, self._searched * (length < 0)) > _LINE:
+            if (self._searched if length < 0 else length) > _LINE:
                 raise _disturbed("a message is too long")
             if length < 0:
                 return None

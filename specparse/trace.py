@@ -14,6 +14,7 @@ from typing import Any
 
 from specparse import macros
 from specparse.inside.paths import STANDIN_SHELL
+from specparse.inside.standin import NEVER_RUN
 from specparse.plan import Header, Meanwhile, Plan, SandboxError, Step
 from specparse.sandbox import OURS, Limits, Running, Sandbox, inside
 
@@ -197,7 +198,7 @@ def _tools(scratch: Path) -> tuple[tuple[Path, str], ...]:
     tool.write_text(_TOOL)
     tool.chmod(0o755)
     mounts: list[tuple[Path, str]] = []
-    for name in ("patch", "git", "quilt", "hg"):
+    for name in NEVER_RUN:
         real = Path("/usr/bin", name)
         if real.is_file() and not real.is_symlink():
             mounts += [(real, f"/run/srcgit/{name}"), (tool, str(real))]

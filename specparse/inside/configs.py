@@ -29,7 +29,7 @@ class Configs:
     def so_far(self) -> None:
         """Send those that make was called for before the one that it was last called for."""
         record = makes(ROOT)
-        size = os.path.getsize(record) if os.path.exists(record) else 0
+        size = os.path.getsize(record)
         if size == self._read:
             return
         self._read = size

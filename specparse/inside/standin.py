@@ -12,7 +12,8 @@ from __future__ import annotations
 # renamed, deleted or unpacked again. They are neither empty nor have they an archive's suffix:
 # `find -name '*.gz' -delete`, `find -empty -delete`.
 MARKER = "srcgit.tree"
-STANDINS = ("patch", "git", "quilt", "hg", "make")
+NEVER_RUN = ("patch", "git", "quilt", "hg")
+STANDINS = (*NEVER_RUN, "make")  # which does run, for a kernel's Makefile.config
 
 _LOCATE = f"""
 top=$place archive=
@@ -122,8 +123,7 @@ srcgit_standin() (
 """ + "".join(
     f"""
 {tool}() {{ local -; set +x; srcgit_to="{tool} $*"; srcgit_standin {tool} "$@"; }}"""
-    for tool in STANDINS
-    if tool != "make"
+    for tool in NEVER_RUN
 )
 
 # A kernel's %prep calls make for each of its configurations, from a script in bash: that inherits it.

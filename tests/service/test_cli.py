@@ -23,15 +23,15 @@ def srcgit(
     done = subprocess.run(
         [sys.executable, "-m", "service.cli", *map(str, args)],
         capture_output=True,
-        text=True,
         check=False,
         env={**os.environ, **env},
         umask=umask,
         cwd=Path(__file__).parents[2],
     )
-    assert done.returncode == status, (done.stdout, done.stderr)
-    assert "Traceback" not in done.stderr
-    return done.stdout, done.stderr
+    out, said = done.stdout.decode(), done.stderr.decode()  # a carriage return stays one
+    assert done.returncode == status, (out, said)
+    assert "Traceback" not in said
+    return out, said
 
 
 def answer(*args: object, **more: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from service.journal import Journal, Row
 from service.terminal import one_line, printable
 from tests.builders import JUSTIN, Source, change, kernel_upstream, spec_git_am
 from tests.hub import Hub
+from tests.service.test_cli import srcgit
 
 ROOT = Path(__file__).parents[2]
 # A title, the clipboard (OSC 52), a cleared line, an 8-bit CSI, text that reads backwards, a bell.
@@ -31,15 +32,7 @@ def run(
     *args: object, status: int = 0, env: Mapping[str, str] = {}, shown: bool = True
 ) -> tuple[str, str]:
     """Run srcgit; hold what it says to the rule, and expect that it says something hostile."""
-    done = subprocess.run(
-        [sys.executable, "-m", "service.cli", *map(str, args)],
-        capture_output=True,
-        check=False,
-        env={**os.environ, **env},
-        cwd=ROOT,
-    )
-    out, said = done.stdout.decode(), done.stderr.decode()
-    assert done.returncode == status, (out, said)
+    out, said = srcgit(*args, status=status, env=env)
     assert not (found := OBEYED.search(out + said)), (found, out, said)
     spelt = re.search(r"\\(x1b|u001b)\\?]0;owned", out + said)  # Markdown has a backslash more
     assert spelt or not shown, (out, said)
