@@ -27,6 +27,8 @@ def test_a_url_is_cloned_once_and_fetched_when_something_lacks(tmp_path: Path) -
     mirror = Mirror(url, tmp_path / "cache")
     assert mirror.commit_id(first) == first
     assert [p.suffix for p in sorted((tmp_path / "cache").iterdir())] == [".git", ".lock"]
+    graph = mirror.repository.path / "objects/info/commit-graphs/commit-graph-chain"
+    assert len(graph.read_text().splitlines()) == 1
     second = origin.commit({"a": "2"}, "two\n")
     again = Mirror(url, tmp_path / "cache")
     assert again.commit_id("0" * 40) is None  # this fetched
