@@ -14,9 +14,12 @@ STANDIN_SHELL = "/srcgit/sh"  # where bash takes the place of sh, this is the qu
 
 
 def read(path: str, limit: int = 1 << 28) -> bytes:
-    """Return the content of a file, ``limit`` bytes at most; b"" where it cannot be read."""
+    """Return the content of a file, ``limit`` bytes at most; b"" where it cannot be read.
+
+    A pipe that %prep has made is not waited for (fifo(7)).
+    """
     try:
-        with open(path, "rb") as file:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             return file.read(limit)
     except OSError:
         return b""
