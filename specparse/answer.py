@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,6 @@ _WHOLE = {
     "changes": [str],
     "looks": [str],
     "unread": [str],
-    "left": [str],
 }
 _MESSAGES: tuple[Any, ...] = (
     {"configs": {str: int}},
@@ -198,14 +197,6 @@ def whole(
     complaints = [line for line in said if _COMPLAINT.match(line)][:_COMPLAINTS]
     reply["notes"] += [f"while the spec was read: {line[:300]}" for line in complaints]
     return reply
-
-
-def left(reply: dict[str, Any], configs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Return those of ``configs``, all that the worker told of, that %prep left. Raises SpecError."""
-    names = [os.fsencode(name) for name in reply["left"]]
-    if not set(names) <= configs.keys():
-        raise _disturbed("it left a configuration file that was not told")
-    return {name: configs[name] for name in names}
 
 
 def plan(

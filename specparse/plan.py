@@ -147,7 +147,7 @@ class Meanwhile:
     # While %prep goes on, with the plan as far as it has come; each time with more. What comes
     # later may change it: only the plan that is returned counts.
     so_far: Callable[[Plan], None] = lambda plan: None
-    # With each of the plan's configs, as %prep is done with it: another may come by its name.
+    # With each of the plan's configs, when %prep has ended.
     configs: Callable[[Mapping[bytes, bytes]], None] = lambda made: None
 
 

@@ -95,8 +95,8 @@ class SandboxedTracer:
                             meanwhile.so_far(early)
 
             done = worker.running.done(heard)
-            reply = answer.whole(done, messages, replies, "left")
-            return replace(answer.plan(reply, *of), configs=answer.left(reply, configs))
+            reply = answer.whole(done, messages, replies, "end")
+            return replace(answer.plan(reply, *of), configs=configs)
 
     def header(
         self, export: Callable[[Path], None], spec: bytes, *, dist: str, arch: str

@@ -1,65 +1,28 @@
-"""The configuration files that %prep makes: told as each is done with, and the rest at its end."""
+"""The configuration files that %prep leaves."""
 
 from __future__ import annotations
 
 import os
+import re
+import stat
 from collections.abc import Callable, Iterator
 
-from specparse.inside.paths import BUILD, ROOT, read
-from specparse.inside.recording import calls
-from specparse.inside.standin import makes
+from specparse.inside.paths import BUILD, read
 
 _LIMIT = 64 << 20  # bytes
-_IN_HAND = b"KCONFIG_CONFIG="  # an argument of make: which configuration it is called for
+# %prep takes the first line, the architecture, of what the kernel's make writes without it and puts it
+# back. Here make writes nothing.
+_TWICE = re.compile(rb"\A(# \w+\n)\1+")
 
 
-class Configs:
-    """What %prep leaves in a directory ``configs`` of the tree.
-
-    The caller writes them while %prep goes on, so they are told early. Whether that was too early
-    does not matter: what has changed since is told again.
-    """
-
-    def __init__(self, send: Callable[..., int]) -> None:
-        self._send = send
-        self._told: dict[str, bytes] = {}
-        self._room = _LIMIT
-        self._read = 0  # bytes of the record of make
-
-    def so_far(self) -> None:
-        """Send those that make was called for before the one that it was last called for."""
-        record = makes(ROOT)
-        size = os.path.getsize(record)
-        if size == self._read:
-            return
-        self._read = size
-        paths: dict[str, None] = {}
-        for fields, argv in calls(record):
-            for word in argv:
-                if word.startswith(_IN_HAND):
-                    path = word[len(_IN_HAND) :].decode("utf-8", "surrogateescape")
-                    paths[os.path.join(fields[4], path)] = None
-        for path in list(paths)[:-1]:
-            directory, name = os.path.split(path)
-            if os.path.basename(directory) == "configs" and name not in self._told:
-                self._tell(name, read(path))
-
-    def all(self) -> list[str]:
-        """Send what was not sent as it is now; return the names of all that are there."""
-        names = []
-        for path in _left():
-            name = os.path.basename(path)
-            names.append(name)
-            self._tell(name, read(path))
-        return names if self._room >= 0 else []
-
-    def _tell(self, name: str, data: bytes) -> None:
-        if self._told.get(name) == data:
-            return
-        self._room -= len(data)
-        if self._room >= 0:
-            self._told[name] = data
-            self._send({"configs": {name: len(data)}}, data)
+def tell(send: Callable[..., int]) -> None:
+    """Send what %prep leaves in a directory ``configs`` of the tree; nothing of what is too much."""
+    paths = list(_left())
+    if sum(map(os.path.getsize, paths)) > _LIMIT:
+        return
+    for path in paths:
+        data = _TWICE.sub(rb"\1", read(path))
+        send({"configs": {os.path.basename(path): len(data)}}, data)
 
 
 def _left() -> Iterator[str]:
@@ -72,6 +35,6 @@ def _left() -> Iterator[str]:
             path = os.path.join(parent, name)
             if not name.endswith(".config") and "config" not in name:
                 continue
-            if not name.endswith((".sh", ".py", ".mk")) and not os.path.islink(path):
+            if not name.endswith((".sh", ".py", ".mk")) and stat.S_ISREG(os.lstat(path).st_mode):
                 yield path
         return

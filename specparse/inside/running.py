@@ -13,7 +13,7 @@ from collections.abc import Callable
 from specparse.inside.paths import BUILD, END, ERRORS, PREP, ROOT, SOURCES, STANDIN_SHELL, TRACE
 from specparse.inside.standin import MARKER, STANDINS, functions, makes, record, script
 
-_MOMENT = 20  # milliseconds
+_MOMENT = 10  # milliseconds
 
 # rpm has RubyGems unpack these (rpm 4.18, tools/rpmuncompress.c); ours are plain archives.
 _GEM = re.compile(r"^\S*/rpmuncompress -x(?: -v)? (\S+/(\S+)\.gem)$", re.MULTILINE)
@@ -59,7 +59,7 @@ PS4=$'\\001${{LINENO}} ${{PWD}}\\002'
 {functions(ROOT)}"""
 
 
-def run(prep: str, name: str, *, pause: Callable[[], None], each_moment: Callable[[], None]) -> int:
+def run(prep: str, name: str, *, pause: Callable[[], None]) -> int:
     """Run the expanded %prep under bash with the stand-ins first in PATH; return the status.
 
     ``pause`` is called whenever more was recorded and then nothing for a moment.
@@ -105,7 +105,6 @@ def run(prep: str, name: str, *, pause: Callable[[], None], each_moment: Callabl
             pause()
             told = size
         before = size
-        each_moment()
     return process.wait()
 
 

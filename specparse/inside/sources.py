@@ -27,6 +27,9 @@ TOPS: dict[str, str] = {}  # archive -> its one directory, "" for none
 _BETWEEN_WORDS = bytes.maketrans(b"/\"'=", b"    ")  # as white space is
 _SMALL = 4 << 20  # bytes of an archive in pkg-git that is read for what it holds
 _SMALL_UNPACKED = 64 << 20  # bytes
+# Has the kernel's make complete each configuration, and compares: without a tree nothing comes of its
+# hundreds of processes.
+_COMPLETES = "process_configs.sh"
 _POINTER = b"version https://git-lfs.github.com/spec/"  # git-lfs-pointer(5)
 
 # The files of a kernel tree that %prep and its scripts look for; harmless elsewhere.
@@ -60,16 +63,22 @@ def populate(spec: str) -> None:
         if parent == PACKAGE:
             names = names + directories
         for name in names:
-            target = os.path.join(SOURCES, name)
+            path, target = os.path.join(parent, name), os.path.join(SOURCES, name)
             if (parent in flat or os.fsencode(name) in words) and not os.path.lexists(target):
-                if ARCHIVE.search(name) and read(f"{parent}/{name}", 100).startswith(_POINTER):
+                if ARCHIVE.search(name) and read(path, 100).startswith(_POINTER):
                     continue  # it is elsewhere, as a lookaside file
                 if name.endswith(".zst"):  # zstd(1) passes over links
                     with contextlib.suppress(OSError):
-                        shutil.copyfile(os.path.join(parent, name), target)
-                        COPIED[name] = os.path.relpath(os.path.join(parent, name), PACKAGE)
+                        shutil.copyfile(path, target)
+                        COPIED[name] = os.path.relpath(path, PACKAGE)
                         continue
-                os.symlink(os.path.join(parent, name), target)
+                if name == _COMPLETES and b"listnewconfig" in read(path):
+                    with open(target, "w") as file:
+                        file.write("#!/bin/sh\n")
+                    os.chmod(target, 0o755)
+                    COPIED[name] = os.path.relpath(path, PACKAGE)
+                    continue
+                os.symlink(path, target)
     with contextlib.suppress(OSError), open(f"{SOURCES}/sources", errors="replace") as listed:
         for line in listed:
             found = re.search(r"\(([^)/]+)\) =", line) or re.match(r"\w{32,128}\s+([^\s/]+)$", line)

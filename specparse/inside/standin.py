@@ -126,7 +126,7 @@ srcgit_standin() (
     for tool in NEVER_RUN
 )
 
-# A kernel's %prep calls make for each of its configurations, from a script in bash: that inherits it.
+# A kernel's %prep calls make for each of its configurations.
 _MAKE = f"""
 make() {{
     local - IFS=' ' tool=make call=$EPOCHREALTIME place=$PWD repository= input= record=made top archive
@@ -135,7 +135,6 @@ make() {{
     {_LOCATE}
     {_RECORD}
 }}
-export -f make
 """
 
 

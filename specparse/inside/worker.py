@@ -3,8 +3,8 @@
 Started by the system's Python, which has rpm's binding; the standard library and the modules
 beside it are all that it uses. Reads a request from standard input and answers on standard output,
 both JSON, an object a line; file names travel with surrogateescape. Lines that say so are early: what
-was recorded when no patch had come for a moment. Configuration files come as they are done with: their
-contents follow their line. The last line is the answer.
+was recorded when no patch had come for a moment. The contents of configuration files follow their
+lines. The last line is the answer.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from specparse.inside import configs
 from specparse.inside.commands import changes, commands, errors, last, looks, unread, written
-from specparse.inside.configs import Configs
 from specparse.inside.names import ARCHIVE, MOVES_BASE
 from specparse.inside.parsing import Refused, Spec, missing_patch, parse
 from specparse.inside.paths import BUILD, END, PACKAGE, ROOT, SOURCES, read
@@ -48,7 +48,6 @@ def answer(request: dict[str, Any], send: Callable[..., int]) -> None:
         send(spec.named | {"notes": spec.notes})
         return
     put_in_place(spec)
-    made = Configs(send)
     told = 0
 
     def pause() -> None:
@@ -56,9 +55,9 @@ def answer(request: dict[str, Any], send: Callable[..., int]) -> None:
         if told < _EARLY:
             told += send({"early": True} | recorded(spec))
 
-    status = run(spec.prep, spec.named["name"] or "", pause=pause, each_moment=made.so_far)
-    left = made.all()
-    send(recorded(spec) | outcome(spec, status) | {"left": left})
+    status = run(spec.prep, spec.named["name"] or "", pause=pause)
+    configs.tell(send)
+    send(recorded(spec) | outcome(spec, status))
 
 
 def take(request: dict[str, Any]) -> str:

@@ -289,23 +289,37 @@ def test_patches_are_told_while_prep_goes_on(traced: Traced) -> None:
     assert not heard[-1].configs and whole.configs == {b"x.config": b"CONFIG_A=y\n"}
 
 
-def test_configs_are_told_as_make_is_done_with_them(traced: Traced) -> None:
-    """Too early does no harm: what changed since is told again, what is gone counts for nothing."""
+# As Fedora's kernel has it since 2017; what it does without the kernel's make.
+PROCESS = b"""\
+#!/bin/bash
+for cfg in *.config; do
+    arch=$(head -1 $cfg | cut -b 3-)
+    make ARCH=$arch KCONFIG_CONFIG=$cfg listnewconfig | grep -E CONFIG_ > .newoptions
+    rm .newoptions
+    make ARCH=$arch KCONFIG_CONFIG=$cfg olddefconfig > /dev/null || exit 1
+    echo "# $arch" > $cfg.tmp
+    cat $cfg >> $cfg.tmp
+    mv $cfg.tmp $cfg
+done
+echo CONFIG_RAN=y > ran.config
+"""
+
+
+@pytest.mark.parametrize("script", ["process_configs.sh", "other.sh"])
+def test_configs_are_as_the_package_has_them(traced: Traced, script: str) -> None:
+    """A script of the kernel's own that runs make, or one that nobody knows: make does nothing."""
     told: list[Mapping[bytes, bytes]] = []
     prep = (
-        "%setup -q\nmkdir configs; cd configs\n"
-        "for c in a b c d; do echo CONFIG_$c=y > $c.config\n"
-        "  make KCONFIG_CONFIG=$PWD/$c.config olddefconfig; sleep 0.1\ndone\n"
-        "echo CONFIG_a=m > a.config; rm b.config"
+        "%setup -q\nmkdir configs; cd configs\ncp %{_sourcedir}/kernel-*.config .\n"
+        f"cp %{{_sourcedir}}/{script} .\nbash ./{script} || exit 1\n"
+        "mkfifo pipe.config; ln -s /etc/passwd link.config"
     )
-    whole = traced(TWO, prep, FILES, meanwhile=Meanwhile(configs=told.append))
-    early = [{b"a.config": b"CONFIG_a=y\n"}, {b"b.config": b"CONFIG_b=y\n"}]
-    assert told[:2] == early and {b"a.config": b"CONFIG_a=m\n"} in told[2:]
-    assert whole.configs == {
-        b"a.config": b"CONFIG_a=m\n",
-        b"c.config": b"CONFIG_c=y\n",
-        b"d.config": b"CONFIG_d=y\n",
-    }
+    files = {"kernel-a.config": b"# a\nCONFIG_A=y\n", "kernel-b.config": b"# b\n# CONFIG_A\n"}
+    package = {**FILES, **files, script: PROCESS}
+    whole = traced(TWO, prep, package, meanwhile=Meanwhile(configs=told.append))
+    ran = {"ran.config": b"CONFIG_RAN=y\n"} if script == "other.sh" else {}
+    assert whole.configs == {name.encode(): data for name, data in (files | ran).items()}
+    assert whole.configs == {name: data for file in told for name, data in file.items()}
 
 
 def test_a_patch_that_nothing_reads_is_told(traced: Traced) -> None:

@@ -196,26 +196,24 @@ ANSWER: dict[str, Any] = {
     "name": "demo", "version": "1.2", "release": "3", "epoch": None, "notes": [],
     "sources": [["a.tar", 0, False]], "urls": {}, "fakes": [], "records": [RECORD],
     "trees": {"a.tar": ["a"]}, "tops": {"a.tar": "a"}, "buildsubdir": "a", "end": "end",
-    "signal": 0, "errors": [], "last": "", "changes": [], "looks": [], "unread": [], "left": [],
+    "signal": 0, "errors": [], "last": "", "changes": [], "looks": [], "unread": [],
 }  # fmt: skip
 
 
 def heard(package: Path, printed: bytes) -> Plan:
     """Return the plan of what a worker printed, all of it in pieces."""
-    messages, replies, configs = answer.Messages(), [], {}
+    messages, replies = answer.Messages(), []
     came = bytearray()
     for at in range(0, len(printed), 5000):
         came += printed[at : at + 5000]
         while message := messages.next(came):
-            configs.update(message[1])
             replies += [message[0]] if "configs" not in message[0] else []
-    reply = answer.whole(Done(0, bytes(came), b""), messages, replies, "left")
-    answer.left(reply, configs)
+    reply = answer.whole(Done(0, bytes(came), b""), messages, replies, "end")
     return answer.plan(reply, package, b"demo.spec", "x86_64", ())
 
 
 def test_what_a_worker_says_is_taken_only_whole(package: Path) -> None:
-    line = json.dumps({**ANSWER, "left": ["b"]}).encode() + b"\n"
+    line = json.dumps(ANSWER).encode() + b"\n"
     plan = heard(package, b'{"configs": {"a": 9000, "b": 2}}\n' + b"\n" * 9000 + b"hi" + line)
     assert [step.patch for step in plan.steps] == [b"x"]
     # a spec has written into it: none of this is a bug of ours, and nothing else comes of it
@@ -230,7 +228,6 @@ def test_what_a_worker_says_is_taken_only_whole(package: Path) -> None:
         {"sources": [["a.tar", 0]]},
         {"trees": {"a.tar": []}},
         {"tops": {}},
-        {"left": ["gone.config"]},
         {"more": 1},
     ]
     lines = [json.dumps(ANSWER | change).encode() for change in changed]
