@@ -56,8 +56,9 @@ def answer(request: dict[str, Any], send: Callable[..., int]) -> None:
             told += send({"early": True} | recorded(spec))
 
     status = run(spec.prep, spec.named["name"] or "", pause=pause)
+    whole = recorded(spec) | outcome(spec, status)  # first: the configs wait for a reader
     configs.tell(send)
-    send(recorded(spec) | outcome(spec, status))
+    send(whole)
 
 
 def take(request: dict[str, Any]) -> str:
