@@ -16,7 +16,7 @@ from converter.mirror import Mirror
 from converter.objects import Commit, Entry, Identity
 from converter.odb import GitTree, Repository
 from converter.text import text
-from converter.tree import SUBMODULE
+from converter.tree import SUBMODULE, why_unsafe
 
 _DEVELOPMENT = ("rawhide", "main", "master")
 _LARGE = 16 << 20  # bytes of a file that is not read as a whole to be exported
@@ -295,7 +295,7 @@ class Package:
         files = [entry for entry in self.used(spec).values() if entry.mode != SUBMODULE]
         try:
             for entry in sorted(files, key=lambda e: e.mode == 0o120000):  # links last: no way out
-                if any(part in (b"", b".", b"..") for part in entry.path.split(b"/")):
+                if why_unsafe(entry.path, link=entry.mode == 0o120000):
                     raise FileExistsError
                 target = os.path.join(top, entry.path)
                 self._make(top, os.path.dirname(entry.path))
@@ -321,6 +321,8 @@ class Package:
         path = top
         for part in directory.split(b"/") if directory else ():
             path = os.path.join(path, part)
+            if os.path.islink(path):  # a damaged tree has two entries of one name
+                raise FileExistsError
             if not os.path.isdir(path):
                 os.mkdir(path)
                 os.chmod(path, 0o755)

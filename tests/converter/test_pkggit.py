@@ -3,12 +3,13 @@ build sees of it, and who brought each file."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from converter.errors import WrongUsage
+from converter.errors import PkgGitInvalid, WrongUsage
 from converter.mirror import Mirror
 from converter.pkggit import Package, PkgGit
 from tests.builders import Source
@@ -158,6 +159,40 @@ def test_of_a_subdirectory_a_build_sees_what_the_spec_names(tmp_path: Path) -> N
         b"sources",
     ]
     assert at.spec(None) == b"demo.spec"
+
+
+@pytest.mark.parametrize("kind", ["a link and a directory of one name", "below .git"])
+def test_a_tree_that_git_would_not_check_out_leaves_nothing_outside(
+    tmp_path: Path, kind: str
+) -> None:
+    """Whoever makes tree objects by hand may have a link take the place of a directory."""
+    git = Source(tmp_path / "pkg.git").git
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    outside.mkdir()
+    inside.mkdir()
+
+    def write(type: str, data: bytes) -> bytes:
+        done = git.run(*("hash-object", "-w", "-t", type, "--literally", "--stdin"), input=data)
+        return bytes.fromhex(done.stdout.decode())
+
+    link, spec = write("blob", os.fsencode(outside)), write("blob", SPEC.encode())
+    below = write("tree", b"120000 fix.patch\0" + link)
+    entries = {
+        # in this order one way of looking up a name finds the directory, the other the link
+        "a link and a directory of one name": [
+            *(b"100644 A\0" + spec, b"100644 B\0" + spec, b"40000 SOURCES\0" + below),
+            *(b"120000 SOURCES\0" + link, b"100644 demo.spec\0" + spec),
+        ],
+        "below .git": [b"40000 .git\0" + below, b"100644 demo.spec\0" + spec],
+    }
+    tree = write("tree", b"".join(entries[kind])).hex()
+    author = b"A <a@example.org> 1412462434 +0000"
+    data = b"tree %s\nauthor %s\ncommitter %s\n\n1\n" % (tree.encode(), author, author)
+    commit = write("commit", data).hex()
+    at = PkgGit(Mirror(str(tmp_path / "pkg.git"), tmp_path)).at(commit)
+    with pytest.raises(PkgGitInvalid, match="impossible file name"):
+        at.export(inside, b"demo.spec")
+    assert list(outside.iterdir()) == []
 
 
 def test_a_mirror_in_which_the_targets_branch_lacks_the_commit_is_brought_up_to_date(
