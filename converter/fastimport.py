@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -22,8 +24,10 @@ _MALLOC = {"MALLOC_TOP_PAD_": str(16 << 20)}
 class FastImport:
     """git-fast-import(1); objects are named by marks. Nothing is visible to others before its end.
 
-    A context, whose end keeps what was written unless it is an exception's. Everything raises
-    GitFailed, or RepositoryUnusable where the disk is full or read-only.
+    A context, whose end keeps what was written unless it is an exception's: until then all of it is
+    in a directory of its own, as git keeps what is pushed to it (tmp-objdir.h); one that a killed
+    process has left goes with git-prune(1). Everything raises GitFailed, or RepositoryUnusable where
+    the disk is full or read-only.
     """
 
     def __init__(self, git: Git, where: Path, *, depth: int = 10) -> None:
@@ -34,8 +38,16 @@ class FastImport:
         self._mark = 0
         self._ref = f"refs/srcgit/work/{os.urandom(8).hex()}".encode()
         self._process: Running | None = None
+        self._apart: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Self:
+        with self._on_disk():
+            self._apart = tempfile.TemporaryDirectory(
+                prefix="tmp_objdir-srcgit-", dir=self._where / "objects", ignore_cleanup_errors=True
+            )
+            info = Path(self._apart.name, "info")
+            info.mkdir()
+            (info / "alternates").write_bytes(b"..\n")
         self._process = self._git.start(
             "-c",
             "fastimport.unpackLimit=0",  # one pack, not hundreds of loose files
@@ -50,7 +62,7 @@ class FastImport:
             "--done",
             "--date-format=raw-permissive",
             f"--depth={self._depth}",
-            env=_MALLOC,
+            env={**_MALLOC, "GIT_OBJECT_DIRECTORY": self._apart.name},
         )
         with contextlib.suppress(OSError):  # a user may have only so much of it
             fcntl.fcntl(self._process.stdin, fcntl.F_SETPIPE_SZ, _PIPE)
@@ -64,10 +76,10 @@ class FastImport:
     ) -> None:
         if self._process is None:
             return
-        process, self._process = self._process, None
         if kind is not None:
-            process.kill()
+            self.drop()
             return
+        process, self._process = self._process, None
         self._finish(process)
 
     def drop(self) -> None:
@@ -75,6 +87,7 @@ class FastImport:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
+            self._clear()
 
     def _finish(self, process: Running) -> None:
         try:
@@ -83,7 +96,11 @@ class FastImport:
             process.stdin.close()
         except OSError:
             pass  # fast-import died: its exit status and stderr say why
-        self._wait(process)
+        try:
+            self._wait(process)
+            self._keep()
+        finally:
+            self._clear()
 
     def _wait(self, process: Running) -> None:
         try:
@@ -92,6 +109,29 @@ class FastImport:
             with contextlib.suppress(OSError):  # a report for git's own developers
                 (self._where / f"fast_import_crash_{process.pid}").unlink()
             raise
+
+    def _keep(self) -> None:
+        assert self._apart is not None
+        packs = Path(self._apart.name, "pack")
+        with self._on_disk():
+            for suffix in (".pack", ".rev", ".idx"):  # by its index a pack is seen
+                for file in packs.glob(f"*{suffix}"):
+                    os.replace(file, self._where / "objects" / "pack" / file.name)
+
+    def _clear(self) -> None:
+        assert self._apart is not None
+        self._apart.cleanup()
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RepositoryUnusable(
+                f"cannot be written: {error.strerror}",
+                where=str(self._where),
+                next_step="make room, or make the repository writable; nothing is lost by trying again",
+            ) from None
 
     @property
     def _pipe(self) -> tuple[IO[bytes], IO[bytes]]:
@@ -119,7 +159,10 @@ class FastImport:
     def _died(self) -> None:
         assert self._process is not None
         process, self._process = self._process, None
-        self._wait(process)  # raises with what fast-import said
+        try:
+            self._wait(process)  # raises with what fast-import said
+        finally:
+            self._clear()
         raise RepositoryUnusable("git fast-import ended early", where=str(self._where))
 
     def write_blob(self, size: int, parts: Iterable[bytes]) -> int:

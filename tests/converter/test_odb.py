@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from converter.errors import RepositoryUnusable, TryAgain
-from converter.git import Git
+from converter.git import Git, GitFailed
 from converter.objects import Identity
 from converter.odb import Repository
 from converter.stage import Stage
@@ -128,15 +130,27 @@ def test_versions_of_one_file_build_on_each_other(source: Source) -> None:
         assert file and file.data.rstrip(b"\n") == data + b"%d" % version
 
 
-def test_a_stage_that_fails_leaves_nothing_behind(source: Source) -> None:
+@pytest.mark.parametrize("how", ["raises", "is dropped", "is killed", "is killed at its end"])
+def test_a_stage_that_fails_leaves_nothing_behind(source: Source, how: str) -> None:
     repo = Repository(source.path)
     base = source.rev("main")
     assert base
-    packs = sorted(source.path.glob("objects/pack/*.pack"))
-    with pytest.raises(KeyError), Stage(repo, base) as stage:
-        stage.commit({b"new": File(0o100644, b"never")}, ME, ME, b"x\n")
-        raise KeyError
-    assert sorted(source.path.glob("objects/pack/*.pack")) == packs
+    before = sorted(source.path.rglob("*"))
+    with suppress(KeyError, GitFailed, RepositoryUnusable), Stage(repo, base) as stage:
+        mark = stage.commit({b"new": File(0o100644, b"never")}, ME, ME, b"x\n")
+        stage.ids([mark])
+        match how:
+            case "raises":
+                raise KeyError
+            case "is dropped":
+                stage.drop()
+            case _:
+                assert stage._process
+                os.kill(stage._process.pid, signal.SIGKILL)
+                if how == "is killed":
+                    stage.ids([mark])
+                    pytest.fail("it answered")
+    assert sorted(source.path.rglob("*")) == before
 
 
 def test_the_same_edits_give_the_same_ids(source: Source, tmp_path: Path) -> None:
