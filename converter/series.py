@@ -15,7 +15,7 @@ from converter.mailbox.mail import MailError
 from converter.objects import Identity
 from converter.pkggit import Origin
 from converter.stage import Stage
-from converter.text import text
+from converter.text import counted, text
 from converter.tree import Overlay, Tree
 from specparse.plan import Step
 
@@ -144,9 +144,7 @@ class Series:
     def _failed(self, step: Step, refused: _Refused) -> Failure:
         number = f"Patch{step.number}, " if step.number is not None else ""
         done = len(self.patches)
-        before = (
-            f"after {done} {'patch' if done == 1 else 'patches'}" if done else "the first patch"
-        )
+        before = f"after {counted(done, 'patch')}" if done else "the first patch"
         heading = f"{text(step.patch)} ({number}{step.tool} -p{step.strip}, {before})"
         if refused.mail:
             heading += f"\n{refused.mail}"

@@ -81,7 +81,11 @@ def main() -> None:
     except SrcgitError as error:
         sys.exit(_fail(error, as_json))
     except click.ClickException as error:
-        wrong = WrongUsage(error.format_message().rstrip("."), next_step="see srcgit --help")
+        context = getattr(error, "ctx", None)
+        command = f"{context.info_name} " if context and context.parent else ""
+        wrong = WrongUsage(
+            error.format_message().rstrip("."), next_step=f"see srcgit {command}--help"
+        )
         sys.exit(_fail(wrong, as_json))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from converter.text import counted, text
+from converter.text import clipped, counted, text
 from service.terminal import say
+from specparse.plan import CHANGES
 
 if TYPE_CHECKING:
     from converter.conversion import Conversion
@@ -47,8 +48,16 @@ def print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
             [(u.command, u.why) for u in made.unrepresented if u.applies],
         ),
         (
+            "not represented by a commit, as it changes the tree and is no patch:",
+            [(clipped(u.command), "") for u in made.unrepresented if u.why == CHANGES],
+        ),
+        (
             "not represented by a commit:",
-            [(u.command, u.why) for u in made.unrepresented if not u.applies],
+            [
+                (clipped(u.command), u.why)
+                for u in made.unrepresented
+                if not u.applies and u.why != CHANGES
+            ],
         ),
         ("warnings:", [(warning, "") for warning in warnings(planned, found)]),
     ):

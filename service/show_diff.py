@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from converter.comparison.differences import Comparison, Dropped, Gone, Kept, Side
+from converter.text import counted
 from service.terminal import one_line
 
 _HOW = {
@@ -35,7 +36,7 @@ def as_text(found: Comparison) -> str:
     lines += _text_section(
         "moved", [(k.new.patch, f"{k.old.position} -> {k.new.position}") for k in found.moved]
     )
-    lines.append(f"unchanged: {_patches(found.unchanged)}")
+    lines.append(f"unchanged: {counted(found.unchanged, 'patch')}")
     rows = _configuration(found)
     lines += _text_rows(f"configuration: {_config_summary(found)}", rows) if rows else []
     lines += _text_section("spec", [(sign + what, fact) for sign, what, fact in _facts(found)])
@@ -60,7 +61,7 @@ def as_markdown(found: Comparison) -> str:
     lines += _list(
         "Moved", [(k.new.patch, f"{k.old.position} → {k.new.position}") for k in found.moved]
     )
-    lines += [f"Unchanged: {_patches(found.unchanged)}.", ""]
+    lines += [f"Unchanged: {counted(found.unchanged, 'patch')}.", ""]
     rows = _configuration(found)
     lines += _list("Configuration", [(name, _escaped(what)) for name, what in rows])
     lines += _list("Spec", [(sign + what, _escaped(fact)) for sign, what, fact in _facts(found)])
@@ -75,17 +76,14 @@ def _base(found: Comparison) -> str:
     step = found.base
     if step.relation == "same":
         return f"{new['rev']} (the same)"
+    ahead, behind = (counted(count or 0, "commit") for count in (step.ahead, step.behind))
     how = {
-        "forward": f"{step.ahead} commits on",
-        "back": f"{step.behind} commits back",
-        "diverged": f"{step.ahead} commits that the first lacks, without {step.behind} that it has",
+        "forward": f"{ahead} on",
+        "back": f"{behind} back",
+        "diverged": f"with {ahead} that the first lacks, without {behind} that it has",
         "unknown": "this clone is too shallow to count the commits",
     }[step.relation]
     return f"{old['rev']} -> {new['rev']} ({how})"
-
-
-def _patches(count: int) -> str:
-    return f"{count} patch" if count == 1 else f"{count} patches"
 
 
 def _subjects(side: Side) -> str:
@@ -131,11 +129,11 @@ def _configuration(found: Comparison) -> list[tuple[str, str]]:
 
 def _config_summary(found: Comparison) -> str:
     counts = (
-        (len(found.configs.added), "file added", "files added"),
-        (len(found.configs.dropped), "file dropped", "files dropped"),
-        (len(found.configs.changes), "change", "changes"),
+        (len(found.configs.added), "file", " added"),
+        (len(found.configs.dropped), "file", " dropped"),
+        (len(found.configs.changes), "change", ""),
     )
-    return ", ".join(f"{n} {one if n == 1 else more}" for n, one, more in counts if n)
+    return ", ".join(counted(n, what) + became for n, what, became in counts if n)
 
 
 def _facts(found: Comparison) -> Iterator[tuple[str, str, str]]:

@@ -8,10 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from converter.errors import DifferenceFound
-from converter.text import text
+from converter.text import clipped, counted, text
 from converter.verification.amhistory import AmHistory
-
-_WIDTH = 100  # characters of a command that a line of the report has room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class Verdict:
     def lines(self, nvr: str) -> Iterator[str]:
         """Give the verdict for people: what was compared, and what %prep does besides."""
         yield f"{nvr}: verified: {'yes' if self.verified else 'no'}"
-        compared = f"{self.paths} paths compared with the tree that %prep leaves"
+        compared = f"{counted(self.paths, 'path')} compared with the tree that %prep leaves"
         if self.history:
             compared += f", and {self.history.commits} commits with those of git am"
         yield compared
@@ -92,7 +90,7 @@ class Verdict:
         for (step, kind), group in groupby(by_prep, key=lambda d: (d.step, d.kind)):
             paths = [text(d.path) for d in group]
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-            told = step if len(step) <= _WIDTH else step[:_WIDTH] + " ..."
+            told = clipped(step)
             yield f"  {kind:8} {paths[0]}{more}" + (f"  ({told})" if told else "")
         for title, listed in (
             ("touched by the series, but deleted by %prep before one can look:", self.unseen),

@@ -105,9 +105,24 @@ def test_every_era_is_planned_and_converted(
     assert set(done["seconds"]) == {"plan", "base", "series", "tag"}
 
 
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        (["backfill"], "backfill --help"),
+        (["web", "--port", "99999"], "web --help"),
+        (["frobnicate"], "--help"),
+    ],
+)
+def test_wrong_usage_names_the_help_to_read(words: list[str], page: str) -> None:
+    _, said = srcgit(*words, status=2)
+    assert said.endswith(f"; see srcgit {page}\n") and said.count("\n") == 1
+
+
 def test_results_for_people(made: Sample, tmp_path: Path) -> None:
     plan, _ = srcgit("plan", build(made, made.git_am))
     assert "2 patches are applied:" in plan and "Patch1  git-am -p1  usb-hub-wait.patch" in plan
+    title, *_ = plan.partition("\n  chmod +x scripts/checkpatch.pl\n")[0].splitlines()[::-1]
+    assert title == "not represented by a commit, as it changes the tree and is no patch:"
     done, said = srcgit(
         "convert", build(made, made.git_am), "--upstream", made.linux.path, "--repo", tmp_path / "r"
     )
