@@ -233,9 +233,9 @@ def _push(repo: Repository, url: str, moves: Mapping[str, tuple[str | None, str]
     leases = [f"--force-with-lease={ref}:{old or ''}" for ref, (old, _) in moves.items()]
     specs = [f"{new}:{ref}" for ref, (_, new) in moves.items()]
     done = _talk(repo, url, "push", "--porcelain", "--atomic", *leases, url, *specs, ok=(0, 1))
-    pushes = parse_porcelain(done.stdout)
-    if done.status != 0 or any(push.flag == "!" for push in pushes):
-        raise _refusal(pushes, done.stderr.decode("utf-8", "replace").strip(), url)
+    if done.status != 0:  # of any ref (git's transport.c, push_had_errors)
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise _refusal(parse_porcelain(done.stdout), said, url)
 
 
 def parse_porcelain(told: bytes) -> list[Push]:

@@ -141,8 +141,9 @@ def test_the_same_again_changes_nothing_and_says_so(world: World) -> None:
 
 
 def test_branches_move_to_a_higher_version_only_whatever_the_order_and_the_host(
-    world: World,
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("converter.publish.ATTEMPTS", 1)  # nobody comes between
     hosts = [world.one, world.two]
     for number, version in enumerate(["6.9.0-1", "6.12.8-200", "6.12.10-1", "6.12.9-300"]):
         host = hosts[number % 2]
@@ -249,6 +250,14 @@ def test_a_remote_that_refuses_is_for_later_and_nothing_of_the_push_is_there(
     hook.unlink()
     world.one.publish(made, world.url)
     assert len(world.refs()) == 3
+
+
+def test_the_ref_that_a_hook_refuses_is_told_not_those_that_fall_with_it(world: World) -> None:
+    hook = world.hook("[ $1 != refs/heads/f41 ]")
+    hook.rename(hook.with_name("update"))
+    with pytest.raises(PushRefused, match=r"refused: refs/heads/f41: .*\(hook declined\)"):
+        world.one.publish(world.one.make("6.1-1"), world.url)
+    assert world.refs() == {}
 
 
 def test_a_remote_that_is_not_there_is_for_later(world: World, tmp_path: Path) -> None:
