@@ -16,7 +16,7 @@ import subprocess
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from converter.errors import CannotWork, RepositoryUnusable
 
@@ -93,13 +93,20 @@ class Done:
 
 
 class Running:
-    """A git command at work, with its pipes."""
+    """A git command at work, with its pipes; a context, at whose end it is not left running."""
 
     def __init__(self, process: subprocess.Popen[bytes], args: tuple[str, ...]) -> None:
         assert process.stdout and process.stderr
         self._process = process
         self._args = args
         self.stdout: IO[bytes] = process.stdout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._process.returncode is None:
+            self.kill()
 
     @property
     def stdin(self) -> IO[bytes]:
@@ -179,7 +186,10 @@ class Git:
     def start(
         self, *args: str, stdin: IO[bytes] | None = None, env: Mapping[str, str] | None = None
     ) -> Running:
-        """Start ``git ARGS``; the caller (or ``stdin``) feeds it, and ends it with wait() or kill()."""
+        """Start ``git ARGS``; the caller (or ``stdin``) feeds it, and ends it with wait() or kill().
+
+        Raises CannotWork.
+        """
         return Running(self._popen(args, False, env, stdin), args)
 
     def _popen(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from converter.errors import PkgGitInvalid, WrongUsage
+from converter.errors import PkgGitInvalid, RepositoryUnusable, WrongUsage
+from converter.git import GitFailed
 from converter.mirror import Mirror
 from converter.objects import Commit, Entry, Identity
 from converter.odb import GitTree, Repository
@@ -237,11 +238,11 @@ class Package:
             self._copy(entry, out)
 
     def _copy(self, entry: Entry, file: IO[bytes]) -> None:
-        git = self._repository.git.start("cat-file", "blob", entry.id)
-        git.stdin.close()
-        while data := git.stdout.read(1 << 20):
-            file.write(data)
-        git.wait()
+        with self._repository.git.start("cat-file", "blob", entry.id) as git:
+            git.stdin.close()
+            while data := git.stdout.read(1 << 20):
+                file.write(data)
+            git.wait()
 
     def spec(self, name: str | None) -> bytes:
         """Return the path of the spec: at the top or in SPECS/; of several, the one named ``name``.
@@ -372,6 +373,12 @@ class History:
     def _read(self) -> None:
         try:
             self._scan()
+        except GitFailed as error:
+            self._failure = RepositoryUnusable(
+                f"pkg-git's history cannot be read: {error.message}",
+                where=str(self._repository.path),
+                next_step="see git fsck, or clone it anew",
+            )
         except BaseException as error:  # handed to the thread that asks
             self._failure = error
         with self._news:
@@ -382,14 +389,23 @@ class History:
         # diff-tree rather than log: it need not look into directories that hold nothing wanted.
         git = self._repository.git
         deep = ["-r"] if any(b"/" in path for path in self._files) else []
-        commits = git.start("rev-list", "--no-merges", self._commit)
-        diffs = git.start(
-            *("diff-tree", "--stdin", *deep, "-z", "--root", "--no-renames", "--no-abbrev"),
-            stdin=commits.stdout,
-        )
+        with (
+            git.start("rev-list", "--no-merges", self._commit) as commits,
+            git.start(
+                *("diff-tree", "--stdin", *deep, "-z", "--root", "--no-renames", "--no-abbrev"),
+                stdin=commits.stdout,
+            ) as diffs,
+        ):
+            self._follow(diffs.stdout)
+            if self._wanted:  # all of history was read; else the rest of it is left
+                diffs.wait()  # first: where it failed, rev-list waits for somebody to read
+                commits.wait()
+
+    def _follow(self, diffs: IO[bytes]) -> None:
+        """Read what git diff-tree prints, as far as it is needed."""
         commit, fields, rest = "", b"", b""
         wanted = self._wanted
-        while wanted and (chunk := diffs.stdout.read(1 << 18)):
+        while wanted and (chunk := diffs.read(1 << 18)):
             *tokens, rest = (rest + chunk).split(b"\0")
             with self._news:
                 for token in tokens:
@@ -409,14 +425,12 @@ class History:
                     else:
                         commit = token.decode("ascii")
                 self._news.notify_all()
-        for process in (commits, diffs):
-            if wanted:
-                process.wait()
-            else:
-                process.kill()
 
     def of(self, path: bytes) -> Provenance | None:
-        """Return the provenance of ``path``; None when no commit (only a merge) shows it."""
+        """Return the provenance of ``path``; None when no commit (only a merge) shows it.
+
+        Raises RepositoryUnusable.
+        """
         with self._news:
             self._news.wait_for(lambda: self._ended or path not in self._wanted)
         if self._failure is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from converter.errors import PkgGitInvalid, WrongUsage
+from converter.errors import PkgGitInvalid, RepositoryUnusable, WrongUsage
 from converter.mirror import Mirror
 from converter.pkggit import Package, PkgGit
 from tests.builders import Source
@@ -135,6 +135,22 @@ def test_provenance_is_the_last_change_and_the_addition_before_it(
     unchanged = history.of(b"other.patch")
     assert unchanged is not None and unchanged.introduced.commit == commits[0]  # the root
     assert history.of(b"absent.patch") is None
+
+
+def test_a_damaged_history_is_an_error_and_no_endless_wait(tmp_path: Path) -> None:
+    """diff-tree ends early, and rev-list still has more to say than a pipe holds."""
+    source = Source(tmp_path / "pkg.git")
+    who = b"A <a@example.org> 1400000000 +0000"
+    commit = b"commit refs/heads/main\ncommitter %s\ndata 0\nM 100644 inline count\ndata %d\n%d\n"
+    old = b"".join(commit % (who, len(str(n)), n) for n in range(2000))
+    source.git.run("fast-import", "--quiet", input=old)
+    source.commit({"demo.spec": SPEC}, "1\n")
+    tip = source.commit({"count": "many"}, "2\n")
+    lost = source.git.run("rev-parse", f"{tip}~1^{{tree}}").stdout.decode().strip()
+    (source.path / "objects" / lost[:2] / lost[2:]).unlink()
+    history = package(source, tip).history(b"demo.spec")
+    with pytest.raises(RepositoryUnusable, match=lost):
+        history.of(b"demo.spec")
 
 
 def test_a_patch_in_a_directory_of_its_own_has_a_provenance(tmp_path: Path) -> None:
