@@ -82,9 +82,14 @@ def test_what_git_am_refuses(mail: bytes, why: str) -> None:
         parse(mail)
 
 
-def test_signoff_needs_a_committer() -> None:
-    with pytest.raises(MailError, match="signoff"):
-        parse(MAIL, ["--signoff"])
+@pytest.mark.parametrize(
+    "option",
+    ["-s", "--signoff", "--no-utf8", "--quoted-cr=strip", "-i", "--interactive", "-qs"],
+)
+def test_what_changes_a_mail_in_other_ways_is_refused(option: str) -> None:
+    """--signoff, for one, needs a committer."""
+    with pytest.raises(MailError, match="is not supported"):
+        parse(MAIL, [option])
 
 
 MUCH = 200_000

@@ -265,9 +265,7 @@ def outcome(mail: bytes, options: list[str]) -> Mail | str:
         return str(error)
 
 
-@many
-@given(mails(), OPTIONS)
-def test_a_mail_becomes_the_commit_of_git_am(judge: Judge, mail: bytes, options: list[str]) -> None:
+def held_to_git_am(judge: Judge, mail: bytes, options: list[str]) -> None:
     ours = outcome(mail, options)
     try:
         theirs = judge.commit(mail, options)
@@ -279,6 +277,61 @@ def test_a_mail_becomes_the_commit_of_git_am(judge: Judge, mail: bytes, options:
         assert ours == Mail(theirs.name, theirs.email, b"", theirs.message, theirs.diff)
     else:
         assert ours == theirs
+
+
+@many
+@given(mails(), OPTIONS)
+def test_a_mail_becomes_the_commit_of_git_am(judge: Judge, mail: bytes, options: list[str]) -> None:
+    held_to_git_am(judge, mail, options)
+
+
+MAIL_FOR_FLAGS = b"""\
+From: A U Thor <author@example.com>
+Date: Mon, 29 Jan 2018 22:08:37 -0800
+Message-Id: <1@example.com>
+Subject: [PATCH] [RHEL] one\x20
+
+above
+-- >8 --
+below
+---
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--keep-non-patch",
+        "-k",
+        "--keep",
+        "-c",
+        "--scissors",
+        "-m",
+        "--message-id",
+        "--ignore-date",
+        "-cmk",
+        "-k --keep-non-patch",
+        "--keep-non-patch -k",
+        "--keep-non-patch --keep",
+        "-c --no-scissors",
+        "-m --no-message-id",
+    ],
+)
+def test_each_option_is_that_of_git_am(judge: Judge, options: str) -> None:
+    held_to_git_am(judge, MAIL_FOR_FLAGS, options.split())
+
+
+@pytest.mark.parametrize("subject", [b"", b"Subject: x\n"])
+@pytest.mark.parametrize("body", [b"", b"a\0b\n", b" \n\n\nx\n\n\n\ny \n"])
+def test_a_message_is_tidied_as_git_am_does_it(judge: Judge, subject: bytes, body: bytes) -> None:
+    mail = b"From: A <a@example.com>\nDate: Mon, 29 Jan 2018 22:08:37 -0800\n" + subject
+    held_to_git_am(judge, mail + b"\n" + body + b"---\n", [])
+
+
+@pytest.mark.parametrize("options", ["", "--keep-cr", "--keep-cr --no-keep-cr"])
+def test_carriage_returns_as_git_am_has_them(judge: Judge, options: str) -> None:
+    crlf = MAIL_FOR_FLAGS.replace(b"\n", b"\r\n")
+    assert split(crlf, options.split()) == judge.split(crlf, options.split())
 
 
 FILE_LINES = pieces(r"""
@@ -330,7 +383,10 @@ def files(draw: st.DrawFn) -> bytes:
 @many
 @given(
     files(),
-    st.sampled_from([[], ["--keep-cr"], ["--patch-format=mboxrd"], ["--patch-format=mbox"]]),
+    st.sampled_from([[], ["--keep-cr"]])
+    | st.sampled_from(["mboxrd", "mbox", "stgit", "hg", "stgit-series", "zip"]).map(
+        lambda form: [f"--patch-format={form}"]
+    ),
 )
 def test_a_file_is_split_as_git_am_splits_it(judge: Judge, data: bytes, options: list[str]) -> None:
     try:
