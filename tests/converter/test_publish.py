@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -244,8 +245,12 @@ def test_a_remote_that_refuses_is_for_later_and_nothing_of_the_push_is_there(
 ) -> None:
     hook = world.hook('echo "closed for maintenance" >&2; exit 1')
     made = world.one.make("6.1-1")
-    with pytest.raises(PushRefused, match="pre-receive hook declined"):
+    with pytest.raises(PushRefused) as caught:
         world.one.publish(made, world.url)
+    assert caught.value.what == (
+        f"the remote refused: {made.build.tag_ref}: [remote rejected] "
+        "(pre-receive hook declined); closed for maintenance"
+    )
     assert world.refs() == {}
     hook.unlink()
     world.one.publish(made, world.url)
@@ -356,13 +361,21 @@ def test_a_failure_that_may_pass_is_told_before_one_that_will_not(
             publish_all(world.two.repo, made.build, made.commit, made.tag, made.base, urls)
 
 
-def test_a_lock_held_for_a_moment_is_waited_for(world: World) -> None:
+def test_a_lock_held_for_a_moment_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lock = world.remote.path / "refs/heads/f41.lock"
     lock.touch()
-    timer = threading.Timer(0.4, lock.unlink)
-    timer.start()
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            lock.unlink()
+
+    monkeypatch.setattr("converter.publish.time", SimpleNamespace(sleep=sleep))
     world.one.publish(world.one.make("6.1-1"), world.url)
-    timer.join()
+    assert len(waits) == 2 and 0 < waits[0] < waits[1] < 2
     assert len(world.refs()) == 3
 
 
