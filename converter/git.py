@@ -92,6 +92,11 @@ class Done:
     stderr: bytes
 
 
+def lines(output: bytes) -> list[str]:
+    """Return the lines of what git printed. Only a newline ends one, and names may be any bytes."""
+    return output.decode("utf-8", "surrogateescape").split("\n")[:-1]
+
+
 class Running:
     """A git command at work, with its pipes; a context, at whose end it is not left running."""
 

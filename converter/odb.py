@@ -17,7 +17,7 @@ from typing import Self
 
 from converter.errors import RepositoryUnusable, TryAgain
 from converter.fastimport import NULL_ID
-from converter.git import Git, GitFailed
+from converter.git import Git, GitFailed, lines
 from converter.objects import Commit, Entry, Identity
 from converter.tree import File
 
@@ -206,7 +206,7 @@ class Repository:
     def refs(self, prefix: str) -> dict[str, str]:
         """Return name -> object id (unpeeled) of the refs below ``prefix``."""
         out = self.git.run("for-each-ref", "--format=%(objectname) %(refname)", prefix).stdout
-        pairs = (line.split(" ", 1) for line in out.decode().splitlines())
+        pairs = (line.split(" ", 1) for line in lines(out))
         return {name: id for id, name in pairs}
 
     def tag_message(self, id: str) -> bytes | None:
@@ -257,26 +257,26 @@ class Repository:
         message: bytes,
     ) -> str:
         """Write a commit object (no ref); return its id."""
-        lines = [b"tree " + tree.encode(), *(b"parent " + p.encode() for p in parents)]
-        lines += [b"author " + bytes(author), b"committer " + bytes(committer), b"", message]
+        said = [b"tree " + tree.encode(), *(b"parent " + p.encode() for p in parents)]
+        said += [b"author " + bytes(author), b"committer " + bytes(committer), b"", message]
         with self._writing():
-            return str(self._repo.write(ObjectType.COMMIT, b"\n".join(lines)))
+            return str(self._repo.write(ObjectType.COMMIT, b"\n".join(said)))
 
     def move_refs(self, moves: Mapping[str, tuple[str | None, str | None]]) -> None:
         """Move refs (name -> (old id, new id); None is "absent"), all of them or none.
 
         Raises TryAgain when a ref no longer holds its old id (git-update-ref(1), --stdin).
         """
-        lines = [
+        updates = [
             f"update {name} {new or NULL_ID} {old or NULL_ID}\n"
             for name, (old, new) in moves.items()
             if old != new
         ]
-        if not lines:
+        if not updates:
             return
         try:
             self.git.run(
-                "update-ref", "--stdin", input="".join(["start\n", *lines, "commit\n"]).encode()
+                "update-ref", "--stdin", input="".join(["start\n", *updates, "commit\n"]).encode()
             )
         except GitFailed as error:
             raise TryAgain(

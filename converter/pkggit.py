@@ -12,17 +12,28 @@ from pathlib import Path
 from typing import IO
 
 from converter.errors import PkgGitInvalid, RepositoryUnusable, WrongUsage
-from converter.git import GitFailed
+from converter.git import GitFailed, lines
 from converter.mirror import Mirror
 from converter.objects import Commit, Entry, Identity
 from converter.odb import GitTree, Repository
 from converter.text import text
 from converter.tree import SUBMODULE, why_unsafe
 
-_DEVELOPMENT = ("rawhide", "main", "master")
+DEVELOPMENT = ("rawhide", "main", "master")
 _LARGE = 16 << 20  # bytes of a file that is not read as a whole to be exported
 _BETWEEN_WORDS = bytes.maketrans(b"/\"'=", b"    ")  # as white space is
 _RELEASE_BRANCH = re.compile(r"f(\d+)(?:/master)?")
+
+
+def branch_name(ref: str) -> str:
+    """Return the name of a branch, whether it is one here or a remote's."""
+    return re.sub(r"^refs/(heads/|remotes/[^/]+/)", "", ref)
+
+
+def release_of(branch: str) -> int | None:
+    """Return the Fedora release whose branch of pkg-git is called so; f12/master was, until 2010."""
+    found = _RELEASE_BRANCH.fullmatch(branch)
+    return int(found[1]) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +94,11 @@ class PkgGit:
             if commit not in self._development:
                 heads = [
                     f"refs/{where}/{name}"
-                    for name in _DEVELOPMENT
+                    for name in DEVELOPMENT
                     for where in ("heads", "remotes/*")
                 ]
                 known = self._holders.get(commit) or self._holders_among(commit, *heads)
-                self._development[commit] = any(name in _DEVELOPMENT for name in known)
+                self._development[commit] = any(name in DEVELOPMENT for name in known)
             return self._development[commit]
 
     def look_ahead(self, commit: str) -> None:
@@ -102,8 +113,8 @@ class PkgGit:
     def _holders_among(self, commit: str, *patterns: str) -> list[str]:
         out = self.repository.git.run(
             "for-each-ref", f"--contains={commit}", "--format=%(refname)", *patterns
-        ).stdout.decode("utf-8", "replace")
-        return sorted({re.sub(r"^refs/(heads/|remotes/[^/]+/)", "", ref) for ref in out.split()})
+        ).stdout
+        return sorted(set(map(branch_name, lines(out))))
 
     def dist_of(self, commit: str, branch: str | None = None) -> str:
         """Derive the dist tag from the branches that hold ``commit``.
@@ -116,10 +127,10 @@ class PkgGit:
         releases = _releases(holders)
         if releases:
             return f".fc{min(releases)}"
-        developed = any(name in _DEVELOPMENT for name in holders)
+        developed = any(name in DEVELOPMENT for name in holders)
         if developed:
             everyone = _releases(
-                re.sub(r"^refs/(heads/|remotes/[^/]+/)", "", ref)
+                branch_name(ref)
                 for prefix in ("refs/heads", "refs/remotes")
                 for ref in self.repository.refs(prefix)
             )
@@ -177,7 +188,7 @@ class PkgGit:
 
 
 def _releases(branches: Iterable[str]) -> set[int]:
-    return {int(m[1]) for name in branches if (m := _RELEASE_BRANCH.fullmatch(name))}
+    return {number for name in branches if (number := release_of(name)) is not None}
 
 
 class Package:

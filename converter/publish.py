@@ -27,7 +27,7 @@ from converter.errors import (
     SrcgitError,
     WrongUsage,
 )
-from converter.git import Done, GitFailed
+from converter.git import Done, GitFailed, lines
 from converter.mirror import is_url, redacted
 from converter.odb import Repository
 
@@ -150,8 +150,8 @@ def look(repo: Repository, url: str, build: Build) -> dict[str, str]:
     Raises RemoteUnavailable.
     """
     refs = (build.branch_ref, build.builds_ref, build.tag_ref)
-    told = _talk(repo, url, "ls-remote", url, *refs).stdout.decode("utf-8", "replace")
-    pairs = (line.split("\t", 1) for line in told.splitlines())
+    told = _talk(repo, url, "ls-remote", url, *refs).stdout
+    pairs = (line.split("\t", 1) for line in lines(told))
     return {name: id for id, name in pairs if name in refs}
 
 

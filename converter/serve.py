@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from converter.errors import CannotWork, TryAgain
-from converter.git import GitFailed
+from converter.git import GitFailed, lines
 from converter.odb import Repository
 
 # git-config(1), unless another page is named.
@@ -118,7 +118,7 @@ def _point_head(repo: Repository) -> str | None:
     A clone of a repository whose HEAD names nothing checks nothing out.
     """
     names = repo.git.run("for-each-ref", "--sort=-version:refname", "--format=%(refname)", "refs/")
-    heads = [ref for ref in names.stdout.decode().split("\n") if ref.startswith("refs/heads/")]
+    heads = [ref for ref in lines(names.stdout) if ref.startswith("refs/heads/")]
     branches = [ref for ref in heads if not ref.startswith("refs/heads/builds/")]
     if not branches:
         return None
@@ -148,10 +148,8 @@ def _bundle(repo: Repository, directory: Path) -> tuple[Path, bool]:
         name: id for top in ("refs/heads/", "refs/tags/") for name, id in repo.refs(top).items()
     }
     if path.exists():
-        told = repo.git.run("bundle", "list-heads", str(path), ok=(0, 1, 128)).stdout.decode()
-        if {
-            name: id for id, _, name in (line.partition(" ") for line in told.splitlines())
-        } == refs:
+        told = repo.git.run("bundle", "list-heads", str(path), ok=(0, 1, 128)).stdout
+        if {name: id for id, _, name in (line.partition(" ") for line in lines(told))} == refs:
             return path, False
     beside = path.with_suffix(".new")
     beside.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ complete. It only adds rows to the journal; workers do the rest.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,9 +14,9 @@ from datetime import UTC, datetime
 from converter.build import Nvr
 from converter.clock import Progress
 from converter.errors import CannotConvert, RemoteUnavailable, SrcgitError, WrongUsage
-from converter.git import Git, GitFailed
+from converter.git import Git, GitFailed, lines
 from converter.mirror import redacted
-from converter.pkggit import PkgGit
+from converter.pkggit import DEVELOPMENT, PkgGit, branch_name, release_of
 from service.config import Package
 from service.journal import Journal, Row
 from service.kinds import elsewhere, key, uploaded, why
@@ -58,8 +57,7 @@ def _tags(place: str) -> set[str]:
             where=redacted(place),
             next_step="check the address and the network, then run it again",
         ) from error
-    lines = told.stdout.decode("utf-8", "replace").splitlines()
-    return {line.partition("\trefs/tags/")[2] for line in lines}
+    return {line.partition("\trefs/tags/")[2] for line in lines(told.stdout)}
 
 
 def from_koji(
@@ -67,7 +65,7 @@ def from_koji(
 ) -> Iterator[Found]:
     """Yield the builds that Koji finished after ``since``, oldest first, at most ``limit`` rows.
 
-    ``since`` is aware of its zone. Raises RemoteUnavailable.
+    ``since`` is aware of its zone. Raises RemoteUnavailable, HubRefuses.
     """
     there = published(package)
     rows = 0
@@ -143,18 +141,14 @@ def from_pkg_git(
 
 def _branches(pkg_git: PkgGit) -> list[str]:
     """Return the branches of releases, oldest release first, then the development branch."""
-    listed = pkg_git.repository.git.run(
-        "for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes"
-    ).stdout.decode("utf-8", "replace")
-    releases = []
-    development = []
-    for ref in listed.split():
-        short = re.sub(r"^refs/(heads/|remotes/[^/]+/)", "", ref)
-        if match := re.fullmatch(r"f(\d+)(/master)?", short):
-            releases.append((int(match[1]), ref))
-        elif short in ("rawhide", "main", "master"):
-            development.append(ref)
-    return [ref for _, ref in sorted(releases)] + development
+    names = {
+        ref: branch_name(ref)
+        for prefix in ("refs/heads", "refs/remotes")
+        for ref in pkg_git.repository.refs(prefix)
+    }
+    numbered = ((release_of(name), ref) for ref, name in names.items())
+    releases = sorted((number, ref) for number, ref in numbered if number is not None)
+    return [ref for _, ref in releases] + [r for r, name in names.items() if name in DEVELOPMENT]
 
 
 def _last_of_each(
@@ -175,10 +169,10 @@ def _last_of_each(
     ).stdout.decode("ascii")
     seen: dict[tuple[bytes, str], Nvr | None] = {}
     newer = None
-    lines = log_.splitlines()
-    for number, line in enumerate(lines, 1):
+    listed = log_.splitlines()
+    for number, line in enumerate(listed, 1):
         commit, moment = line.split()
-        progress(f"{branch}: {number} of {len(lines)} commits")
+        progress(f"{branch}: {number} of {len(listed)} commits")
         try:
             package = pkg_git.at(commit)
             spec = package.spec(None)

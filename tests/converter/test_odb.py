@@ -13,10 +13,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from converter.build import Build, Nvr
 from converter.errors import RepositoryUnusable, TryAgain
 from converter.git import Git, GitFailed
+from converter.mirror import Mirror
 from converter.objects import Identity
 from converter.odb import Repository
+from converter.pkggit import PkgGit
+from converter.publish import look
+from converter.serve import maintain
 from converter.stage import Stage
 from converter.tree import File
 from tests.builders import Source
@@ -214,3 +219,24 @@ def test_configuration_of_the_user_changes_no_id(
     other = Repository(tmp_path / "o.git")
     other.borrow(Repository(source.path))
     assert staged(other, base, {b"u": File(0o100644, b"same")}) == one
+
+
+def test_names_of_refs_are_bytes_and_may_have_what_unicode_calls_a_new_line(
+    tmp_path: Path,
+) -> None:
+    """Old upstreams have tags in Latin-1, and a remote calls its branches as it likes."""
+    source = Source(tmp_path / "repo.git")
+    tip = source.commit({"a": "1"}, "1\n")
+    source.git.run("update-ref", "-d", "refs/heads/main")
+    names = [b"caf\xe9", "stable\u2028rawhide".encode(), "f41\x85".encode(), b"f40"]
+    refs = {f"refs/heads/{os.fsdecode(name)}": tip for name in names}
+    for ref in refs:
+        source.branch(ref.removeprefix("refs/heads/"), tip)
+    repo = Repository(source.path)
+    assert repo.refs("refs/heads") == refs
+    pkg_git = PkgGit(Mirror(str(source.path), tmp_path))
+    assert not pkg_git.in_development(tip)
+    assert pkg_git.branch_of(tip, ".fc40") == "f40"
+    build = Build(Nvr.parse("a-1-1"), None, "", tip, "f40")
+    assert look(repo, str(source.path), build) == {"refs/heads/f40": tip}
+    assert maintain(source.path).head in refs
