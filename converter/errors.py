@@ -133,7 +133,7 @@ class RepositoryUnusable(CannotWork):
 
 @contextmanager
 def on_this_machine() -> Iterator[None]:
-    """A full or read-only disk is this machine's fault, not a bug."""
+    """A full or read-only disk is this machine's fault, not a bug: CannotWork for OSError."""
     try:
         yield
     except OSError as error:

@@ -87,7 +87,8 @@ class Mirror:
     def commit_id(self, rev: str) -> str | None:
         """Return the commit that ``rev`` names, after a fetch where it was not known before.
 
-        A branch may have moved since the last fetch; a commit id or a tag has not.
+        A branch may have moved since the last fetch; a commit id or a tag has not. Raises as
+        ``repository`` does.
         """
         found = self.repository.commit_id(rev) if _FIXED.fullmatch(rev) else None
         if found is None and self._remote and not self._fetched:
@@ -102,7 +103,7 @@ class Mirror:
     def fetch(self) -> bool:
         """Bring the mirror up to date; tell whether it was asked for. A path is left as it is.
 
-        Raises RemoteUnavailable.
+        Raises RemoteUnavailable, RepositoryUnusable.
         """
         if not self._remote:
             return False

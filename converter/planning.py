@@ -79,7 +79,8 @@ def plan(
 
     ``so_far`` is called with as much of it as is known while %prep is still running, ``configs``
     with the configuration files when it has just ended.
-    Raises PkgGitInvalid, SpecDoesNotParse, NoSandbox, WrongUsage.
+    Raises CannotConvert (PkgGitInvalid, SpecDoesNotParse, another NVR), NoSandbox, WrongUsage, and
+    what a Mirror raises.
     """
     pkg_git, package, spec, dist = _found(request)
     progress(f"reading {text(spec)}")
@@ -108,7 +109,8 @@ def plan(
 def named(request: Request, read: Reader) -> tuple[Nvr, tuple[str, ...]]:
     """Return what a commit's spec calls its build, and doubts of it; %prep is not run.
 
-    Raises PkgGitInvalid, SpecDoesNotParse, NoSandbox, WrongUsage.
+    Raises CannotConvert (PkgGitInvalid, SpecDoesNotParse, another NVR), NoSandbox, WrongUsage, and
+    what a Mirror raises.
     """
     _, package, spec, dist = _found(request)
     with _errors(package, spec):
@@ -181,7 +183,7 @@ def _traced(
 
 @contextmanager
 def _errors(package: Package, spec: bytes) -> Iterator[None]:
-    """In the block the port's errors become ours."""
+    """In the block the port's errors become ours: SpecDoesNotParse, NoSandbox."""
     try:
         yield
     except SpecError as error:

@@ -114,7 +114,10 @@ def _origin_json(provenance: Provenance | None, which: str) -> dict[str, str] | 
 
 
 def files(package: Package, plan: Plan, series: Mapping[str, Any]) -> dict[bytes, File]:
-    """Return what the top commit adds: the spec, the configs, series.json, below ``fedora/``."""
+    """Return what the top commit adds: the spec, the configs, series.json, below ``fedora/``.
+
+    Raises CannotConvert for a configuration file whose name leads elsewhere.
+    """
     spec = package.read(plan.spec)
     assert spec is not None
     record = json.dumps(series, indent=2, ensure_ascii=False, sort_keys=False) + "\n"

@@ -45,7 +45,8 @@ def find(
     ``override`` is ``--base``, any revision of gitrevisions(7); ``templates`` are the package's
     own (``v%{version}``), tried before all else. Without ``fetch`` no network is asked.
     Raises BaseUnknown when neither the spec nor the caller names one or when several tags could be
-    meant, BaseMissing when no upstream has it.
+    meant, BaseMissing when no upstream has it, WrongUsage where there is no upstream, and what a
+    Mirror raises.
     """
     if override is None and base.kind == "unknown":
         raise BaseUnknown(

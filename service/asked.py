@@ -29,7 +29,10 @@ class Asked:
 
 
 def understand(options: dict[str, Any]) -> Asked:
-    """Read BUILD or --series, and the options; asks Koji when BUILD is an NVR or an id."""
+    """Read BUILD, --series or --srpm, and the options; asks Koji when BUILD is an NVR or an id.
+
+    Raises SrcgitError of every kind.
+    """
     trace = None if options["series"] else _tracer(options)
     from converter.archives.lookaside import Lookaside
     from converter.build import Nvr
@@ -40,6 +43,8 @@ def understand(options: dict[str, Any]) -> Asked:
     dist = options["dist"]
     if dist is not None and not re.fullmatch(r"\.?[a-z]+[0-9_]*", dist):
         raise WrongUsage(f"not a dist tag: {dist!r}", next_step="give one such as .fc28")
+    if branch := re.fullmatch(r"\.?f([0-9]+)", dist or ""):
+        raise WrongUsage(f"{dist} is a branch", next_step=f"its dist tag is .fc{branch[1]}")
     if not re.fullmatch(r"[a-z0-9_]+", options["arch"]):
         raise WrongUsage(f"not an architecture: {options['arch']!r}")
     _check_branch(options["branch"])

@@ -160,7 +160,8 @@ class Koji:
         """Yield the package's complete builds that were finished, or promoted, after ``since``.
 
         Oldest first. Drafts are left out until they are promoted: that is announced by a message
-        without an NVR, so it is only seen here. ``since`` is aware.
+        without an NVR, so it is only seen here. ``since`` is aware. Raises RemoteUnavailable,
+        HubRefuses.
         """
         after = since.timestamp()
         for period in ({"completeBefore": after, "promotedAfter": after}, {"completeAfter": after}):

@@ -138,7 +138,7 @@ class Pipeline:
         }
 
     def _request(self, row: Row, build: KojiBuild | None, package: Package) -> Request:
-        """Return what to convert. Raises NotOurs, SourceElsewhere."""
+        """Return what to convert. Raises NotOurs, CannotConvert (SourceElsewhere)."""
         rev = _commit(build, row, package) if build else row.commit
         assert rev is not None
         cache = self.config.state / "mirrors"
@@ -176,7 +176,7 @@ def _log_stage(stage: str, seconds: float) -> None:
 
 
 def _commit(build: KojiBuild, row: Row, package: Package) -> str:
-    """Return the pkg-git commit that was built. Raises NotOurs, SourceElsewhere."""
+    """Return the pkg-git commit that was built. Raises NotOurs, CannotConvert (SourceElsewhere)."""
     if build.nvr != row.nvr:
         raise NotOurs(f"build {build.id} is {build.nvr} in Koji, not {row.nvr}")
     kind = _kind(build)

@@ -186,7 +186,7 @@ class Running:
         """Wait for its end or the first limit, from now on. Raises SandboxError.
 
         ``heard`` is called with what it has printed whenever that is more. What it takes away is
-        no output, and the time that it takes does not count.
+        no output, the time that it takes does not count, and what it raises is passed on.
         """
         process, limits = self._process, self._limits
         assert process.stdin and process.stdout and process.stderr

@@ -29,7 +29,10 @@ def main() -> None:
 
 
 def taken_apart(limit: int) -> dict[str, Any]:
-    """Write the files of the source RPM, ``limit`` bytes at most; return what its header says."""
+    """Write the files of the source RPM, ``limit`` bytes at most; return what its header says.
+
+    Raises Refused.
+    """
     import rpm
 
     transaction = rpm.TransactionSet("", rpm._RPMVSF_NOSIGNATURES)
@@ -64,7 +67,10 @@ def taken_apart(limit: int) -> dict[str, Any]:
 
 
 def write(archive: Any, entry: Any, left: int, names: set[str]) -> int:
-    """Write one file; return its size. rpm's source packages are flat, and hold plain files."""
+    """Write one file; return its size. rpm's source packages are flat, and hold plain files.
+
+    Raises Refused.
+    """
     name = entry.name
     if "/" in name or name in ("", ".", "..", ".git") or "\0" in name or name in names:
         raise Refused(f"it holds an impossible file name: {name!r}")
