@@ -74,7 +74,7 @@ class Edits(Generic[T]):
             self._hiders.add(path)
         change = (value is not None) - (self.made.get(path) is not None)
         self.made[path] = value
-        for parent in parents(path):
+        for parent in (b"", *parents(path)):
             self._live[parent] = self._live.get(parent, 0) + change
 
     def hides(self, path: bytes) -> bool:
@@ -88,7 +88,7 @@ class Edits(Generic[T]):
             return True
         if self.made.get(path) is not None or self.hides(path) or not self._below.is_dir(path):
             return False
-        if path and path not in self._live:
+        if path not in self._live:
             return True
         # Some of its files are gone: git has no empty directories.
         return any(

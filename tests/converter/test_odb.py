@@ -45,6 +45,7 @@ def staged(repo: Repository, base: str, *edits: dict[bytes, File | None]) -> tup
 NAMES = st.sampled_from(
     [b"a", b"d", b"d/b", b"d/e", b"d/e/c", b"n", b"n/m", b'"q"\n\\', b"x y", b"\xff"]
 )
+FILE = File(0o100644, b"again\n")
 FILES = st.one_of(
     st.none(),
     st.builds(File, st.sampled_from([0o100644, 0o100755, 0o120000]), st.binary(max_size=8)),
@@ -69,6 +70,7 @@ def consistent(edit: dict[bytes, File | None], tree: dict[bytes, File]) -> bool:
 )
 @given(edits=st.lists(st.dictionaries(NAMES, FILES, max_size=4), max_size=5))
 @example(edits=[{b"a": None}, {b"x y": None, b"d/b": None, b"d/e/c": None}])  # nothing is left
+@example(edits=[{b"a": None, b"x y": None, b"d/b": None, b"d/e/c": None}, {b"a": FILE}])
 def test_a_stage_writes_the_trees_that_git_would(
     source: Source, edits: list[dict[bytes, File | None]]
 ) -> None:
