@@ -104,7 +104,7 @@ class Intake:
         except Exception as error:  # a bug: never a lost message, nor one that comes for ever
             log.exception("a bug in srcgit: %r", error)
             told = f"a bug in srcgit: {traceback.format_exc(limit=-3)}"
-            self._journal.refuse(topic, told, repr(body).encode("utf-8", "replace"))
+            self._journal.refuse(topic, told, _data(body))
 
     def refuse(self, topic: str, why: str, data: bytes) -> None:
         """Record a message whose body cannot be read, if it claims to be about a build."""

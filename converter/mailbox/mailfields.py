@@ -24,13 +24,12 @@ def shown(text: bytes) -> str:
 
 
 SPACES = re.compile(rb"[ \t\n\r]+")  # cleanup_space()
-_QUOTED = re.compile(rb"[\"(]")
 _ADDRESS_END = re.compile(rb"[ \t-\r>]")
 
 
 def name_and_address(field: bytes) -> tuple[bytes, bytes]:
     """handle_from(): ``John Doe <john@doe>``, ``john@doe (John Doe)`` and what comes near."""
-    text = _unquoted(field) if _QUOTED.search(field) else field
+    text = _unquoted(field)
     at = text.find(b"@")
     if at < 0:
         return _bogus_name_and_address(field)
@@ -141,7 +140,7 @@ def decoded(value: bytes) -> bytes:
     out = [value[:at]]
     while True:
         charset_end = value.find(b"?", at + 2)
-        if charset_end < 0 or charset_end + 3 > len(value) or value[charset_end + 2] != 0x3F:
+        if charset_end < 0 or value[charset_end + 2 : charset_end + 3] != b"?":
             raise MailError("broken encoded word in a header")
         end = value.find(b"?=", charset_end + 3)
         form = value[charset_end + 1 : charset_end + 2].lower()

@@ -94,6 +94,13 @@ def test_a_mirror_is_fetched_for_a_tag_that_is_new(glib: Source, tmp_path: Path)
     with pytest.raises(BaseMissing):
         find(guess("2.50.3"), None, [known], fetch=False)
     assert find(guess("2.50.3"), None, [known]).rev == "GLIB_2_50_3"
+    for named in (False, True):
+        new = glib.commit({"version": f"of --base: {named}"}, "new\n")
+        base, override = (guess("9"), new) if named else (Base("commit", new, "gitrev"), None)
+        known = Mirror(url, tmp_path / "cache")
+        with pytest.raises(BaseMissing):
+            find(base, override, [known], fetch=False)
+        assert find(base, override, [known]).commit == new
 
 
 def test_an_abbreviated_commit(glib: Source, tmp_path: Path) -> None:

@@ -92,6 +92,15 @@ def test_what_changes_a_mail_in_other_ways_is_refused(option: str) -> None:
         parse(MAIL, [option])
 
 
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [(MAIL, ["--patch-format=stgit-series"]), (b"# This series applies on GIT commit x\na\n", [])],
+)
+def test_a_stgit_series_names_other_files(data: bytes, options: list[str]) -> None:
+    with pytest.raises(MailError, match="names other files"):
+        split(data, options)
+
+
 MUCH = 200_000
 
 

@@ -321,6 +321,81 @@ def test_each_option_is_that_of_git_am(judge: Judge, options: str) -> None:
     held_to_git_am(judge, MAIL_FOR_FLAGS, options.split())
 
 
+FROM = """\
+John Doe <johndoe>
+johndoe
+<johndoe>
+johndoe>
+<johndoe
+John <> Doe
+j@x (John Doe)
+(John Doe) j@x
+(John) <j@x> (Doe)
+"Doe, John" <j@x>
+"D\\"oe" <j@x>
+John <j@x
+John j@x Doe
+<j@x>
+John <j@x> <k@y>
+J@n <j@x>
+{sixty} <j@x>
+{sixty}o <j@x>
+""".format(sixty="o" * 60)
+SUBJECT = """\
+=?
+=?utf-8
+=?utf-8?
+=?utf-8?q
+=?utf-8?q?
+=?utf-8?q?x
+=?utf-8?x?y?=
+=?utf-8?qq?y?=
+=?utf-8?Q?a_=3D_=3d_=3?=
+a =?utf-8?q?b?= =?utf-8?q?c?= d =?utf-8?q?e?=f=?utf-8?q?g?=
+=?utf-8?q??= x
+=?utf-8?B?eA==?= =?utf-8?b?eHk?= =?utf-8?b?e-H!l6?= =?utf-8?b?e?=
+=?iso-8859-1?q?=e9?=
+=?nowhere?q?x?=
+RE: re:x
+re:
+Re : [PATCH][x] [y] z
+[PATCH] [
+[patch 1/2] [] x
+: x
+"""
+
+
+@pytest.mark.parametrize(
+    "field",
+    [f"From: {each}\nSubject: x" for each in FROM.splitlines()]
+    + [f"Subject: {each}\nFrom: J <j@x>" for each in SUBJECT.splitlines()],
+)
+@pytest.mark.parametrize("options", ["", "--keep-non-patch"])
+def test_a_field_is_read_as_git_am_reads_it(judge: Judge, field: str, options: str) -> None:
+    mail = f"{field}\nDate: Mon, 29 Jan 2018 22:08:37 -0800\n\n---\n".encode()
+    held_to_git_am(judge, mail, options.split())
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        b"Content-Type: text/plain; charset=iso-8859-1",
+        b'Content-Type: text/plain; charset="iso-8859-1"; format=flowed',
+        b"Content-Type: text/plain; format=flowed; charset=iso-8859-1; delsp=yes",
+        b"Content-Type: text/plain; Charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable",
+        b"Content-Transfer-Encoding: base64",
+        b"Content-Type: text/plain",
+        b"Content-Type: multipart/mixed; boundary=zz; charset=x",
+    ],
+)
+def test_a_body_is_read_as_git_am_reads_it(judge: Judge, kind: bytes) -> None:
+    mail = b"From: J <j@x>\nDate: Mon, 29 Jan 2018 22:08:37 -0800\nSubject: x\n" + kind
+    body = b"caf\xe9 =e9=\nflows \non\r\n \n \n>From x \n\n-- \nY2Fm\n" + b"---\n"
+    held_to_git_am(judge, mail + b"\n\n" + body, [])
+    parted = b"--zz\n\none\n--zz\nContent-Transfer-Encoding: base64\n\nLS0tCg==\n--zz--\nz\n"
+    held_to_git_am(judge, mail + b"\n\n" + parted, [])
+
+
 @pytest.mark.parametrize("subject", [b"", b"Subject: x\n"])
 @pytest.mark.parametrize("body", [b"", b"a\0b\n", b" \n\n\nx\n\n\n\ny \n"])
 def test_a_message_is_tidied_as_git_am_does_it(judge: Judge, subject: bytes, body: bytes) -> None:
@@ -384,7 +459,7 @@ def files(draw: st.DrawFn) -> bytes:
 @given(
     files(),
     st.sampled_from([[], ["--keep-cr"]])
-    | st.sampled_from(["mboxrd", "mbox", "stgit", "hg", "stgit-series", "zip"]).map(
+    | st.sampled_from(["mboxrd", "mbox", "stgit", "hg", "zip"]).map(
         lambda form: [f"--patch-format={form}"]
     ),
 )
