@@ -19,6 +19,7 @@ from converter.text import text
 from service.config import Config, Package
 from service.journal import Journal, Row
 
+_SHOWN = 1 << 20  # bytes of a diff
 _HEADS, _TAGS = "refs/heads/", "refs/tags/"
 
 
@@ -160,14 +161,12 @@ class Shelf:
         return Entry(nvr, row.package, row.state, row.outcome, evidence=row.evidence)
 
     def commit(self, package: str, id: str) -> tuple[str, str] | None:
-        """Return (message, diff) of a commit of a package's published tree."""
+        """Return (message, diff) of a commit of a package's published tree, of any size."""
         known = self._config.packages.get(package)
         repo = self._open(known) if known else None
         if repo is None or repo.commit_id(id) != id:
             return None
-        commit = repo.commit(id)
-        diff = repo.git.run("diff-tree", "-p", "--root", "--stat", "--no-commit-id", id).stdout
-        return text(commit.message), text(diff[: 1 << 20])
+        return text(repo.commit(id).message), text(_diff(repo, id))
 
     # -- search ----------------------------------------------------------------------------
 
@@ -231,6 +230,19 @@ class Shelf:
             return Repository((here or [package.repo])[0])
         except RepositoryUnusable:
             return None  # nothing was converted yet
+
+
+def _diff(repo: Repository, id: str) -> bytes:
+    """Return the stat and the diff of a commit; of a huge one, as upstream's first, how it begins."""
+    show = ("diff-tree", "--root", "--no-commit-id")
+    with repo.git.start(*show, "-p", id) as git:
+        git.stdin.close()
+        diff = git.stdout.read(_SHOWN)
+        if len(diff) == _SHOWN:
+            return diff + b"\n[...]\n"
+        git.wait()
+    stat = repo.git.run(*show, "--stat", id).stdout
+    return stat + b"\n" + diff if diff else b""
 
 
 def _record(repo: Repository, tip: str) -> Mapping[str, Any] | None:

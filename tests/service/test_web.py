@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from service.config import load
+from service.journal import Journal
+from service.shelf import Shelf
+from tests.builders import Source
 from tests.pages import FAILED, served, site
 
 
@@ -48,6 +53,24 @@ def test_a_build_and_on_to_a_patch(pages: httpx.Client) -> None:
     link = page.text.split('href="/commit/kernel/')[1].split('"')[0]
     commit = pages.get(f"/commit/kernel/{link}")
     assert "Signed-off-by" in commit.text and "drivers/usb/core/hub.c" in commit.text
+
+
+def test_of_a_huge_commit_the_page_shows_how_it_begins(tmp_path: Path) -> None:
+    """Upstream's first commit is published, too, and is hundreds of megabytes as a diff."""
+    source = Source(tmp_path / "kernel.git")
+    first = source.commit({"a": "1\n" * (1 << 20), "b": "2\n"}, "import\n")
+    second = source.commit({"b": "3\n"}, "edit\n")
+    path = tmp_path / "srcgit.toml"
+    path.write_text(
+        f'[consumer_config]\n[consumer_config.packages.kernel]\nrepo = "{source.path}"\n'
+    )
+    shelf = Shelf(load(path), Journal("sqlite://"))
+    _, huge = shelf.commit("kernel", first) or ("", "")
+    assert huge.startswith("diff --git a/a b/a\n") and huge.endswith("\n[...]\n")
+    assert len(huge) < 1.1 * (1 << 20)
+    _, small = shelf.commit("kernel", second) or ("", "")
+    whole = source.git.run("diff-tree", "--no-commit-id", "--stat", "-p", second).stdout
+    assert small == whole.decode()
 
 
 def test_a_failed_build_shows_its_report_and_nothing_runs_in_it(pages: httpx.Client) -> None:
