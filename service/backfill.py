@@ -103,6 +103,7 @@ def _look(build: KojiBuild, package: Package, there: set[str]) -> Found:
 
 
 Name = Callable[[str, str], Nvr | None]  # (commit, dist) -> the NVR that it would build
+Seen = dict[tuple[str, str], Nvr | None]  # (blob of the spec, dist) -> what it was named
 
 
 def from_pkg_git(
@@ -121,8 +122,9 @@ def from_pkg_git(
     """
     there = published(package)
     found: dict[str, tuple[int, str]] = {}
+    seen: Seen = {}
     for branch in _branches(pkg_git):
-        for nvr, moment, commit in _last_of_each(pkg_git, branch, name, since, progress):
+        for nvr, moment, commit in _last_of_each(pkg_git, branch, name, since, progress, seen):
             found.setdefault(nvr, (moment, commit))
     rows = 0
     for nvr, (_, commit) in sorted(found.items(), key=lambda item: item[1]):
@@ -157,6 +159,7 @@ def _last_of_each(
     name: Name,
     since: datetime,
     progress: Progress,
+    seen: Seen,
 ) -> Iterator[tuple[str, int, str]]:
     """Yield (NVR, seconds since the epoch, commit) of the last commit of each NVR on a branch."""
     log_ = pkg_git.repository.git.run(
@@ -167,7 +170,6 @@ def _last_of_each(
         branch,
         "--",
     ).stdout.decode("ascii")
-    seen: dict[tuple[bytes, str], Nvr | None] = {}
     newer = None
     listed = log_.splitlines()
     for number, line in enumerate(listed, 1):
@@ -178,7 +180,7 @@ def _last_of_each(
             spec = package.spec(None)
             dist = pkg_git.dist_of(commit)
             entry = package.entry(spec)
-            state = (entry.id.encode() if entry else b"", dist)
+            state = (entry.id if entry else "", dist)
             if state not in seen:
                 seen[state] = name(commit, dist)
         except (CannotConvert, WrongUsage) as error:

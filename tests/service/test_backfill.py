@@ -129,11 +129,15 @@ def test_pkg_gits_history_alone_tells_the_last_commit_of_each_release(
     source.branch("f41", second)
     third = version(source, "6.1-3", "f41")
     rawhide = version(source, "6.2-1", "rawhide")
+    source.branch("main", rawhide)  # as in Fedora's: one branch by two names
     pkg_git = PkgGit(Mirror(str(source.path), tmp_path))
+
+    asked: list[str] = []
 
     def name(commit: str, dist: str) -> Nvr | None:
         spec = pkg_git.at(commit).read(b"kernel.spec") or b""
-        return Nvr.parse(f"kernel-{spec.decode().split()[1]}{dist}")
+        asked.append(f"kernel-{spec.decode().split()[1]}{dist}")
+        return Nvr.parse(asked[-1])
 
     for place in package.push:
         tag(place, "kernel-6.1-2.fc41")
@@ -144,6 +148,7 @@ def test_pkg_gits_history_alone_tells_the_last_commit_of_each_release(
         ("kernel-6.1-3.fc41", third),
         ("kernel-6.2-1.fc42", rawhide),
     ]
+    assert sorted(asked) == [each.nvr for each in found]  # what branches share is read once
 
 
 def test_a_spec_is_read_for_its_name_alone_and_a_guess_is_none(tmp_path: Path) -> None:
