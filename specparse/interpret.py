@@ -343,33 +343,16 @@ class _Interpreter:
             self._add(call, source, step, indexed=indexed)
 
     def _quilt(self, call: Call) -> None:
-        """``import`` and ``push`` of single patches, as ``%autosetup -S quilt`` has it (quilt(1))."""
+        """What ``%autosetup -S quilt`` calls: ``import -pN FILE`` and ``push`` (rpm's macros.in)."""
         command, *rest = call.argv or ("",)
         if command == "import":
-            options, operands = getopt.gnu_getopt(rest, "p:RP:fd:")
-            found = dict(options)
-            for source in operands:
-                # quilt's push: patch -pN --backup --prefix=... -f, with patch's own fuzz
-                step = Step(
-                    b"",
-                    "patch",
-                    strip=_number(found.get("-p"), default=1),
-                    fuzz=2,
-                    reverse="-R" in found,
-                    options=("-f",),
-                )
-                self._imported.append((source, step))
-        elif command == "push" and self._imported:
-            options, operands = getopt.gnu_getopt(rest, "aqv", ["fuzz=", "color="])
-            found = dict(options)
-            if operands:
-                self._leave_out(call, "quilt push to a patch is not understood")
-                return
-            ready = len(self._imported) if "-a" in found else 1
-            fuzz = _number(found.get("--fuzz"), default=2)
-            for source, step in self._imported[:ready]:
-                self._add(call, source, replace(step, fuzz=fuzz))
-            del self._imported[:ready]
+            options, operands = getopt.gnu_getopt(rest, "p:")
+            # quilt's push: patch -pN --backup --prefix=... -f, with patch's own fuzz
+            strip = _number(dict(options).get("-p"), default=1)
+            step = Step(b"", "patch", strip=strip, fuzz=2, options=("-f",))
+            self._imported += [(source, step) for source in operands]
+        elif command == "push" and self._imported and not {*rest} - {"-q"}:
+            self._add(call, *self._imported.pop(0))
         elif command not in ("new", "series", "applied", "top", "setup", "refresh", "--version"):
             self._leave_out(call, f"quilt {command} is not understood")
 

@@ -27,14 +27,12 @@ def tell(send: Callable[..., int]) -> None:
 
 def _left() -> Iterator[str]:
     """Yield the paths of the files in the first directory ``configs`` that has any."""
-    for parent, directories, names in os.walk(f"{BUILD}/BUILD"):
+    for parent, _, names in os.walk(f"{BUILD}/BUILD"):
         if os.path.basename(parent) != "configs" or not names:
             continue
-        directories.clear()
         for name in sorted(names):
             path = os.path.join(parent, name)
-            if not name.endswith(".config") and "config" not in name:
-                continue
-            if not name.endswith((".sh", ".py", ".mk")) and stat.S_ISREG(os.lstat(path).st_mode):
+            script = name.endswith((".sh", ".py", ".mk"))
+            if "config" in name and not script and stat.S_ISREG(os.lstat(path).st_mode):
                 yield path
         return

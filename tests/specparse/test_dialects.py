@@ -310,16 +310,24 @@ def test_configs_are_as_the_package_has_them(traced: Traced, script: str) -> Non
     """A script of the kernel's own that runs make, or one that nobody knows: make does nothing."""
     told: list[Mapping[bytes, bytes]] = []
     prep = (
-        "%setup -q\nmkdir configs; cd configs\ncp %{_sourcedir}/kernel-*.config .\n"
-        f"cp %{{_sourcedir}}/{script} .\nbash ./{script} || exit 1\n"
-        "mkfifo pipe.config; ln -s /etc/passwd link.config"
+        "%setup -q\nmkdir -p configs/configs; cd configs/configs\ncp %{_sourcedir}/*config* .\n"
+        f"cp %{{_sourcedir}}/{script} .\nfor again in 1 2; do bash ./{script} || exit 1; done\n"
+        "touch configs.py Makefile.config.mk README\n"
+        "mkfifo pipe.config; ln -s /etc/passwd link.config; mkdir dir.config"
     )
-    files = {"kernel-a.config": b"# a\nCONFIG_A=y\n", "kernel-b.config": b"# b\n# CONFIG_A\n"}
+    files = {
+        "kernel-x86_64.config": b"# x86_64\nCONFIG_A=y\n",
+        "kernel-arm.config": b"# arm\n# CONFIG_A\n",
+        "config-generic": b"CONFIG_A=y\nCONFIG_A=y\n",
+    }
     package = {**FILES, **files, script: PROCESS}
     whole = traced(TWO, prep, package, meanwhile=Meanwhile(configs=told.append))
     ran = {"ran.config": b"CONFIG_RAN=y\n"} if script == "other.sh" else {}
     assert whole.configs == {name.encode(): data for name, data in (files | ran).items()}
     assert whole.configs == {name: data for file in told for name, data in file.items()}
+    assert told == sorted(told, key=list)
+    too_much = traced(TWO, prep + "\ntruncate -s 64M large.config", package)
+    assert not too_much.configs
 
 
 def test_a_patch_that_nothing_reads_is_told(traced: Traced) -> None:
