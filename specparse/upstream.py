@@ -15,8 +15,8 @@ from urllib.parse import unquote
 from specparse.inside.names import ARCHIVE
 from specparse.plan import Base
 
-_ENDING = ARCHIVE.pattern.removesuffix("$")
-_ARCHIVE = re.compile(rf"(?P<name>.+?)-(?P<version>v?\d.*?){_ENDING}$")
+_ENDING = ARCHIVE.pattern
+_ARCHIVE = re.compile(rf"(?P<name>.+?)-(?P<version>v?\d.*?){_ENDING}")
 _SHA = r"[0-9a-f]{7,40}"
 _SHA_SNAPSHOT = re.compile(
     rf"\d{{8}}git({_SHA})|.*?-\d+-g({_SHA})|.*-0\.rc\d+\.\d{{8}}git({_SHA})\.\d+.*|({_SHA})"
@@ -26,7 +26,7 @@ _BASE_PATCH = re.compile(
     r"patch-(?P<version>(?P<line>(?:\d+\.)+)\d+)"
     r"(?:-(?P<next>\d+)|(?:-(?P<rc>rc\d+))?(?:-git(?P<git>\d+))?)\.(?:xz|bz2|gz|patch)$"
 )
-_CHANGELOG = re.compile(rf"\bv?\d+\.\d+[\w.]*(?:-rc\d+)?-\d+-g({_SHA})\b")
+_CHANGELOG = re.compile(rf"\bv\d+\.\d+[\w.]*(?:-rc\d+)?-\d+-g({_SHA})\b")
 
 
 def moves_base(patch: str) -> bool:
@@ -162,8 +162,8 @@ _REF_IN_URL = (
     re.compile(r"[?&;]h=(?P<ref>[^&;]+)"),  # gitweb
     re.compile(r"/releases/download/(?P<ref>.+)/[^/]+$"),
     re.compile(r"/archive/(?P<ref>(?:refs/\w+/)?[^/]+)/[^/]*$"),
-    re.compile(rf"/archive/(?P<ref>refs/\w+/.+?|[^/]+?){_ENDING}$"),
-    re.compile(rf"/(?:\+archive|get)/(?P<ref>.+?){_ENDING}$"),
+    re.compile(rf"/archive/(?P<ref>refs/\w+/.+?|[^/]+?){_ENDING}"),
+    re.compile(rf"/(?:\+archive|get)/(?P<ref>.+?){_ENDING}"),
     re.compile(r"/(?:tarball|zipball|tar\.gz|zip)/(?P<ref>.+)$"),
 )
 _BRANCHES = re.compile(r"(?:refs/heads/.*|master|main|trunk|devel|develop|HEAD|tip)")
@@ -171,7 +171,7 @@ _BRANCHES = re.compile(r"(?:refs/heads/.*|master|main|trunk|devel|develop|HEAD|t
 
 def _of_package(archive: str, spec: Spec) -> tuple[Base, list[str]]:
     """Weigh what there is: the surest first."""
-    stem = re.sub(f"{_ENDING}$", "", archive)
+    stem = ARCHIVE.sub("", archive)
     name, version = _split(stem, spec.version)
     commits = _commits(spec.text)
     repository = _repository(spec.url)

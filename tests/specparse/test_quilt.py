@@ -14,7 +14,7 @@ from specparse.quilt import SeriesError, steps
 
 
 def test_names_options_and_comments_are_those_of_quilt(tmp_path: Path) -> None:
-    text = b"# head\n\na.patch\n  b.patch -p0 # why\ndir/c.patch.gz\t-R -p2\n#d.patch\ne.patch -pab -F0\n"
+    text = b"# head\n\na.patch\n  b.patch -p0 # why\ndir/c.patch.gz\t-R -p2\n#d.patch\ne.patch -pab -F0 -d a/./b\n"
     (tmp_path / "patches").mkdir()
     (tmp_path / "patches" / "series").write_bytes(text)
     done = subprocess.run(["quilt", "series"], cwd=tmp_path, capture_output=True, check=True)
@@ -27,7 +27,7 @@ def test_names_options_and_comments_are_those_of_quilt(tmp_path: Path) -> None:
         Step(b"a.patch", "patch", fuzz=2, options=forced),
         Step(b"b.patch", "patch", strip=0, fuzz=2, options=forced),
         Step(b"dir/c.patch.gz", "patch", strip=2, fuzz=2, reverse=True, options=forced),
-        Step(b"e.patch", "patch", strip=1, fuzz=0, options=forced),
+        Step(b"e.patch", "patch", strip=1, fuzz=0, directory=b"a/b", options=forced),
     )
 
 
@@ -45,7 +45,20 @@ def test_guards_are_those_of_guards(lines: list[list[str]], symbols: tuple[str, 
     assert len(applied) + len(skipped) == len(lines)
 
 
-@pytest.mark.parametrize("line", [b"../x.patch", b"/etc/passwd", b"a/../../x", b"x -p", b"x -F"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"../x.patch",
+        b"/etc/passwd",
+        b"a/../../x",
+        b"x -p",
+        b"x -F",
+        b"x -d ..",
+        b"x -d a/../..",
+        b"x -d /etc",
+        b"x -i y",
+    ],
+)
 def test_what_is_not_understood_is_refused(line: bytes) -> None:
     with pytest.raises(SeriesError, match="line 1"):
         steps(line)

@@ -34,6 +34,11 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
         ("linux-5.10-0.rc1.20201030git07e088730245.58.tar.xz", [], "commit", "07e088730245"),
         ("linux-3.17.tar.xz", ["patch-3.17.5-rc1.xz"], "unknown", ""),
         ("linux-3.17.tar.xz", ["drm-next.xz"], "unknown", ""),
+        ("linux-4.14.tar.xz", ["rt-patch-4.15-rc6.xz"], "unknown", ""),
+        ("linux-6.1.0.tar.xz", [], "tag", "v6.1"),
+        ("linux-2.6.0.tar.bz2", [], "tag", "v2.6.0"),
+        ("linux-2.6.34.tar.bz2", ["patch-2.6.35-rc3.bz2"], "tag", "v2.6.35-rc3"),
+        ("linux-2.6.35.tar.bz2", ["patch-2.6.35.4-rc1.bz2"], "unknown", ""),
         ("", [], "unknown", ""),
         ("linux.tar.xz", [], "unknown", ""),
     ],
@@ -55,6 +60,9 @@ def test_gitrev_counts_only_with_a_git_patch() -> None:
 def test_without_gitrev_the_changelog_tells() -> None:
     log = "- Linux v3.2-rc4-6-gb930c26\n\n* x\n- Linux v3.2-rc4-2-gaaaaaaa\n"
     found, _ = base("linux-3.1.tar.xz", ["patch-3.2-rc4-git6.bz2"], gitrev=None, changelog=log)
+    assert (found.kind, found.rev) == ("commit", "b930c26")
+    patches = ["patch-3.2-rc4-git6.bz2"]
+    found, _ = base("linux-3.1.tar.xz", patches, gitrev=f"not {SHA}", changelog=log)
     assert (found.kind, found.rev) == ("commit", "b930c26")
     found, _ = base("linux-3.1.tar.xz", ["patch-3.2-rc4-git6.bz2"], gitrev=None, changelog="")
     assert found.kind == "unknown"
