@@ -130,7 +130,7 @@ def _snapshot(patch: str, gitrev: str | None, changelog: str) -> tuple[Base, lis
     told = told or _CHANGELOG.search(changelog)
     if gitrev and re.fullmatch(_SHA, gitrev.strip()):
         sha = gitrev.strip()
-        if told and not sha.startswith(told[1]) and not told[1].startswith(sha):
+        if told and not sha.startswith(told[1]):
             return Base("commit", sha, f"gitrev, for {patch}"), [
                 f"gitrev says {sha[:12]}, the changelog {told[1]}"
             ]
@@ -150,11 +150,14 @@ _COMMIT_MACRO = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 # XenServer's and XCP-ng's: the commit of pkg-git's own origin is no upstream commit
-_NOT_UPSTREAM = re.compile(r".*(?:speccommit|branding|downstream).*", re.IGNORECASE)
+_NOT_UPSTREAM = re.compile(r"speccommit|branding|downstream", re.IGNORECASE)
 _XEN_SOURCE = re.compile(r"^%(?:global|define)\s+package_srccommit\s+([^\s%]+)\s*$", re.MULTILINE)
 # A release says that the source is a snapshot: 0.3.20240101gitabcdef1, 3.20240101svn; a version
 # says it since 2018: 1.2^20240101git1234567, 1.2~20240101.1234567
-_SNAPSHOT_SHA = re.compile(rf"(?:(?<![a-z])git\.?|[\^~]\d+(?:\.|git))({_SHA})(?![0-9a-z])")
+_DATE = r"20\d{6}(?![0-9a-f])"
+_SNAPSHOT_SHA = re.compile(
+    rf"(?:(?<![a-z])git\.?(?:{_DATE}\.)?|[\^~]\d+(?:\.|git))(?!{_DATE})({_SHA})(?![0-9a-z])"
+)
 _SNAPSHOT = re.compile(r"(?:^|[.^~])(?:20\d{6}|(?:20\d{6}\.?)?(?:git|svn|hg|cvs|bzr)\w*)(?=[-.]|$)")
 _FORGES = re.compile(r"https?://(?:[\w.-]+\.)?(?:github|gitlab|codeberg|pagure|bitbucket)[\w.-]*/")
 _REF_IN_URL = (
@@ -230,13 +233,13 @@ def _commits(text: str) -> dict[str, str]:
     found = (
         (name, value) for name, value in _COMMIT_MACRO.findall(text.partition("%changelog")[0])
     )
-    return {name: value for name, value in found if not _NOT_UPSTREAM.fullmatch(name)}
+    return {name: value for name, value in found if not _NOT_UPSTREAM.search(name)}
 
 
 def _ref(
     ref: str, how: str, commits: dict[str, str], versions: tuple[str, ...], names: tuple[str, ...]
 ) -> Base:
-    name = re.sub(r"^refs/tags/|^tags/", "", ref)
+    name = re.sub(r"^(?:refs/)?tags/", "", ref)
     if _commit_in(name, commits) == name:
         return Base("commit", _whole(name, commits), how)
     return Base("tag", name, how, versions, names)

@@ -69,13 +69,12 @@ def test_without_gitrev_the_changelog_tells() -> None:
 
 
 def test_a_gitrev_that_the_changelog_contradicts_is_told() -> None:
-    _, warnings = base(
-        "linux-3.1.tar.xz",
-        ["patch-3.2-rc4-git6.bz2"],
-        gitrev=SHA,
-        changelog="- Linux v3.2-rc4-6-gb930c26\n",
-    )
-    assert any("b930c26" in warning for warning in warnings)
+    patches = ["patch-3.2-rc4-git6.bz2"]
+    for sha, contradicts in [("b930c26", True), (SHA[:7], False)]:
+        log = f"- Linux v3.2-rc4-6-g{sha}\n"
+        found, warnings = base("linux-3.1.tar.xz", patches, gitrev=SHA, changelog=log)
+        assert (found.kind, found.rev) == ("commit", SHA)
+        assert [sha in warning for warning in warnings] == [True] * contradicts
 
 
 FULL = "fedcba9876543210fedcba9876543210fedcba98"
@@ -109,6 +108,10 @@ def of(
         ("Foo-Bar-1.02.tar.gz", "1.02", ("1.02",), ("Foo-Bar", "demo")),
         ("serde-1.0.200.crate", "1.0.200", ("1.0.200",), ("serde", "demo")),
         ("demo-1.2.tar.gz", "1.2^20240101", ("1.2",), ("demo",)),
+        ("demo-1.2.tar.gz", "1.2~20240101", ("1.2",), ("demo",)),
+        ("demo-1.2.tar.gz", "1.2~git20240101", ("1.2",), ("demo",)),
+        ("demo-1.2.3.tar.gz", "1.2", ("1.2.3", "1.2"), ("demo",)),
+        ("demo1.20.tar.gz", "1.2", ("1.2",), ("demo1.20", "demo")),
         ("demo-366-src.tgz", "3.6.6", ("366-src", "3.6.6"), ("demo",)),
         ("sqlite-src-3500200.zip", "3.50.2", ("3500200", "3.50.2"), ("sqlite-src", "demo")),
         ("demo-3500201.zip", "3.50.2", ("3500201",), ("demo",)),
@@ -152,6 +155,7 @@ def test_a_forge_s_url_names_the_tag(url: str, archive: str, rev: str) -> None:
         "https://www.x.org/archive/individual/lib/demo-1.2.tar.gz",
         f"{HUB}/archive/%{{gitref}}/demo-1.2.tar.gz",
         "https://example.org/download/demo-1.2.tar.gz",
+        "https://example.org/releases/download/stable/demo-1.2.tar.gz",
         "",
     ],
 )
@@ -159,8 +163,11 @@ def test_a_url_that_names_no_revision(url: str) -> None:
     assert of("demo-1.2.tar.gz", url=url).guess
 
 
-def test_a_branch_moves() -> None:
-    found = of("demo.tar.gz", url=f"{HUB}/archive/refs/heads/main.tar.gz#/demo.tar.gz")
+@pytest.mark.parametrize(
+    "branch", ["refs/heads/x", "master", "main", "trunk", "devel", "develop", "HEAD", "tip"]
+)
+def test_a_branch_moves(branch: str) -> None:
+    found = of("demo.tar.gz", url=f"{HUB}/archive/{branch}.tar.gz#/demo.tar.gz")
     assert (found.kind, found.rev) == ("unknown", "")
     assert "moves" in found.how
 
@@ -180,6 +187,8 @@ def test_a_branch_moves() -> None:
         ("demo-1.2.tar.gz", "1.2", "3.fc41", f"{HUB}/archive/{FULL}.tar.gz#/demo-1.2.tar.gz", "", FULL),
         ("demo.tar.xz", "1.2^20240101git1234567", "1.fc41", "", "", "1234567"),
         ("demo.tar.xz", "1.2~20240101.1234567", "1.fc41", "", "", "1234567"),
+        ("demo.tar.xz", "1.2^20240101.1234567", "1.fc41", "", "", "1234567"),
+        ("demo.tar.xz", "1.2^git20240101.abcdef1", "1.fc41", "", "", "abcdef1"),
         ("demo.tar.xz", "1.2", "0.3.20240101gitabcdef1.fc41", "", "", "abcdef1"),
         ("demo-20240101.tar.xz", "1.2", "0.3.20240101git.fc41", "", COMMIT, FULL),
         ("main.tar.gz", "1.2", "3.fc41", f"{HUB}/archive/main.tar.gz", COMMIT, FULL),
@@ -191,6 +200,12 @@ def test_a_commit(archive: str, version: str, release: str, url: str, text: str,
     assert (found.kind, found.rev) == ("commit", rev)
 
 
+@pytest.mark.parametrize("name", ["commit0", "git_sha", "HASH", "gitref", "upstream_rev", "snap"])
+def test_a_macro_names_the_commit(name: str) -> None:
+    found = of("demo.tar.xz", "1.2^20240101", text=f"# x\n  %define {name}\t{FULL} \n%prep\n")
+    assert (found.kind, found.rev, found.how) == ("commit", FULL, f"the macro {name}")
+
+
 def test_what_only_looks_like_a_commit() -> None:
     assert of("demo-1234567.tar.gz", "1234567").kind == "tag"
     assert of("demo-facade.tar.gz").kind == "tag"
@@ -200,7 +215,7 @@ def test_what_only_looks_like_a_commit() -> None:
 
 
 def test_a_snapshot_that_nothing_names_is_no_release() -> None:
-    for version, release in [("1.2", "0.3.20240101svn.fc41"), ("1.2^20240101", "1.fc41"), ("1.2", "5.cvs20060101.fc5")]:  # fmt: skip
+    for version, release in [("1.2", "0.3.20240101svn.fc41"), ("1.2^20240101", "1.fc41"), ("1.2", "5.cvs20060101.fc5"), ("1.2", "3.git20240101.fc41"), ("1.2", "0.3.20240101git20240101")]:  # fmt: skip
         found = of("demo-20240101.tar.gz", version, release)
         assert (found.kind, found.rev) == ("unknown", "")
 
