@@ -55,7 +55,7 @@ def _top(calls: Iterable[Call], places: Places) -> str:
     main, build = _plain(places.trees[places.main][0]), _plain(places.build)
     if not main:  # it has no directory of its own: %setup chose one of those that it brought
         return build
-    if not places.exact or main == build or _below(main, build) is None:
+    if not places.exact or _below(main, build) is None:
         return main
     applying = [call for call in calls if call.input or call.tool == "quilt"]
     around = any(call.archive == "" and call.where == "moved" for call in applying)
@@ -82,7 +82,7 @@ def _seen(call: Call, top: str, places: Places, inside: Iterable[str]) -> Call:
     directory = _below(_joined(tree, call.directory), top)
     if directory is None:
         return call
-    repository = call.repository and _below(_joined(tree, call.repository), top)
+    repository = _below(_joined(tree, call.repository), top)
     return replace(
         call,
         archive=places.main,

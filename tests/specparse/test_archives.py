@@ -118,6 +118,16 @@ def test_patches_around_the_archive_s_directory(traced: Traced, package: Path) -
     assert [step.directory for step in steps] == [b"", b"extra"]
 
 
+@pytest.mark.parametrize(
+    "applied", ["patch -p1 < %{PATCH1}", "quilt import -p1 %{PATCH1}\nquilt push -q"]
+)
+def test_patches_in_the_archive_s_directory(traced: Traced, package: Path, applied: str) -> None:
+    held = {MAIN.file: [b"demo-1.2/", b"demo-1.2/README"], b"extra-3.tar.gz": [b"extra/x"]}
+    archives, steps = known(traced, package, f"%setup -q -c -a 1\ncd demo-1.2\n{applied}", held)
+    assert archives == [MAIN]
+    assert [step.directory for step in steps] == [b""]
+
+
 def test_no_patches_around_it(traced: Traced, package: Path) -> None:
     held = {MAIN.file: [b"demo-1.2/", b"demo-1.2/README"], b"extra-3.tar.gz": [b"x"]}
     archives, _ = known(traced, package, "%setup -q -c -a 1", held)

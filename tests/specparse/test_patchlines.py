@@ -21,11 +21,12 @@ FORMS = {
     "autosetup": (NUMBERED, "%autosetup -p1"),
     "no numbers": ("".join(f"Patch: {name}\n" for name in OLD), "%autosetup -p1"),
     "wide numbers": (NUMBERED.replace("Patch1", "Patch001"), "%autosetup -p1"),
-    "lower case": (NUMBERED.replace("Patch", "patch").replace(": ", ":\t"), "%autosetup -p1"),
-    "URLs": (NUMBERED.replace(": ", ": https://example.com/p?x=/"), "%autosetup -p1"),
+    "lower case": (NUMBERED.replace("Patch", "patch").replace(": ", ":\t").replace("\n", " \n"), "%autosetup -p1"),
+    "URLs": ("".join(f"Patch: https://example.com/p?x=/{name}\n" for name in OLD), "%autosetup -p1"),
     "fragments": (NUMBERED.replace(": ", ": https://example.com/1#/"), "%autosetup -p1"),
-    "macros": (NUMBERED.replace("a.patch", "%{letter}.patch").replace("c.patch", "%{third}.patch")
-               .replace("Patch10", "%global letter a\n%global third c\nPatch10"), "%autosetup -p1"),
+    "macros": (NUMBERED.replace("a.patch", "%{letter}.patch").replace("12: c.patch", ": c%{end}")
+               .replace("Patch10", "%global letter a\n%global end .patch\nPatch10"), "%autosetup -p1"),
+    "a package's": (f"%description\nA demo.\n%package devel\nSummary: More\n{NUMBERED}%description devel", "%autosetup -p1"),
     "patchlist": ("%patchlist\n" + "".join(f"{name}\n" for name in OLD), "%autosetup -p1"),
     "%patchN": (NUMBERED, "%setup -q\n" + "".join(f"%patch{n} -p1 -b .{n}\n" for n in range(10, 14))),
     "%patch N": (NUMBERED, "%setup -q\n" + "".join(f"%patch {n} -p1\n" for n in range(10, 14))),
