@@ -182,6 +182,7 @@ class _Spec(_List):
         self._names = {name for name, _ in old}
         self._raw: dict[str, str] = {}  # name -> how the spec writes it
         self._numbers: set[int] = set()  # all that are taken
+        self._unnumbered = 0  # lines that rpm numbers, each from the one before it on
         prep = []
         section = "package"
         for line in self.lines:
@@ -201,6 +202,8 @@ class _Spec(_List):
         base = value.rpartition("/")[2]
         if number:
             self._numbers.add(int(number))
+        else:
+            self._unnumbered += 1
         if base in self._names:
             name = base
         elif number and int(number) in self._by_number:
@@ -265,14 +268,16 @@ class _Spec(_List):
         elif like is None:  # of a %patchlist
             line = _Line(name, name)
         else:
-            if like["number"]:
+            if self._numbers:
                 width = len(like["number"]) if like["number"].startswith("0") else 0
-                number = f"{self._free(int(like['number'])):0{width}}"
+                number = f"{self._free(int(like['number'] or 0)):0{width}}"
             line = _Line(f"{like['head']}{number}{like['colon']}{name}", name)
         self.put([line], self.declaration(before), self.declaration(after))
         self._raw[name] = name
         if number:
             self._by_number[int(number)] = name
+        else:
+            self._unnumbered += 1
         self._apply_like(name, number, before, after)
 
     def _apply_like(self, name: str, number: str, before: str | None, after: str | None) -> None:
@@ -291,10 +296,10 @@ class _Spec(_List):
         self.put([line], one, two)
 
     def _free(self, number: int | None) -> int:
-        """Return the number behind ``number`` if it is free, else one behind all."""
+        """Return the number behind ``number`` if it is surely free, else one behind all."""
         wanted = 1 if number is None else number + 1
-        if wanted in self._numbers:
-            wanted = max(self._numbers) + 1
+        if wanted in self._numbers or self._unnumbered:
+            wanted = max(self._numbers, default=0) + 1 + self._unnumbered
         self._numbers.add(wanted)
         return wanted
 

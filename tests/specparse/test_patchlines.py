@@ -20,6 +20,7 @@ NUMBERED = "".join(f"Patch{n}: {name}\n" for n, name in enumerate(OLD, 10))
 FORMS = {
     "autosetup": (NUMBERED, "%autosetup -p1"),
     "no numbers": ("".join(f"Patch: {name}\n" for name in OLD), "%autosetup -p1"),
+    "some numbers": ("Patch: a.patch\nPatch2: b.patch\nPatch3: c.patch\nPatch: d.patch\n", "%autosetup -p1"),
     "wide numbers": (NUMBERED.replace("Patch1", "Patch001"), "%autosetup -p1"),
     "lower case": (NUMBERED.replace("Patch", "patch").replace(": ", ":\t").replace("\n", " \n"), "%autosetup -p1"),
     "URLs": ("".join(f"Patch: https://example.com/p?x=/{name}\n" for name in OLD), "%autosetup -p1"),
