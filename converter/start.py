@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LOOKS = 3  # traces at most, for a %prep that looks at the tree
 _LOOKED_AT = 1 << 22  # bytes of a file; what decides something is small
+_IN_ALL = 1 << 26  # bytes of all that a %prep looks at: it may name a thousand files
 _FILES = 2000  # of an archive, above which a trace knows its directories only
 
 # Which archives make the base: none, whatever a patch wants; those besides the main one that a patch
@@ -193,10 +194,12 @@ def finished(plan: Plan) -> Plan:
 
 
 def _looked_at(base: GitTree, paths: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    left = _IN_ALL
     for path in paths:
         if base.is_dir(path):
             yield path + b"/", b""
-        elif (file := base.get(path)) is not None and len(file.data) <= _LOOKED_AT:
+        elif (file := base.get(path)) is not None and len(file.data) <= min(_LOOKED_AT, left):
+            left -= len(file.data)
             yield path, file.data
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from converter import start
 from converter.errors import BaseMissing, BaseUnknown
 from converter.mirror import Mirror
+from converter.odb import Repository
 from converter.upstream import find
-from specparse.plan import Base
+from specparse.plan import Base, Plan
 from tests.builders import Source
 
 
@@ -150,3 +153,22 @@ def test_a_tag_that_is_of_no_commit(glib: Source, tmp_path: Path) -> None:
     glib.git.run("update-ref", "refs/tags/GLIB_2_60_0", blob)
     with pytest.raises(BaseMissing, match="is not of a commit"):
         find(guess("2.60.0"), None, [mirror(glib, tmp_path)])
+
+
+def test_of_what_prep_looks_at_it_gets_no_more_than_a_sandbox_has_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "_IN_ALL", 100)
+    upstream = Source(tmp_path / "linux.git")
+    files = {f"{n}.h": f"{n}" * 40 for n in range(4)} | {"d/small": "1"}
+    tip = upstream.commit(files, "1\n")
+    looks = (*(name.encode() for name in files), b"d", b"absent")
+    plan = Plan("a", None, "1", "1", b"a.spec", "x86_64", guess("1"), looks=looks)
+    given: list[Mapping[bytes, bytes]] = []
+
+    def retrace(seen: Mapping[bytes, bytes]) -> Plan:
+        given.append(dict(seen))
+        return plan
+
+    start.seeing(plan, Repository(upstream.path).tree(tip), retrace)
+    assert [sorted(seen) for seen in given] == [[b"0.h", b"1.h", b"d/", b"d/small"]]
