@@ -21,6 +21,7 @@ from converter.tree import SUBMODULE, why_unsafe
 
 DEVELOPMENT = ("rawhide", "main", "master")
 _LARGE = 16 << 20  # bytes of a file that is not read as a whole to be exported
+_MAX_SPEC = 64 << 20  # bytes; the kernel's has 0.4 MB
 _BETWEEN_WORDS = bytes.maketrans(b"/\"'=", b"    ")  # as white space is
 _RELEASE_BRANCH = re.compile(r"f(\d+)(?:/master)?")
 
@@ -258,7 +259,7 @@ class Package:
     def spec(self, name: str | None) -> bytes:
         """Return the path of the spec: at the top or in SPECS/; of several, the one named ``name``.
 
-        Raises PkgGitInvalid where there is none or no telling which.
+        Raises PkgGitInvalid where there is none or no telling which, or one beyond all measure.
         """
         specs = [
             path
@@ -269,6 +270,12 @@ class Package:
         named = [p for p in specs if name and os.path.basename(p) == os.fsencode(name) + b".spec"]
         chosen = specs if len(specs) == 1 else named
         if len(chosen) == 1:
+            if (size := self.size(chosen[0])) > _MAX_SPEC:  # it is read as a whole, several times
+                raise PkgGitInvalid(
+                    f"{text(chosen[0])} has {size >> 20} MiB, and is no spec",
+                    where=f"{self.url}#{self.commit.id}",
+                    next_step="give a commit that has a spec",
+                )
             return chosen[0]
         names = ", ".join(sorted(p.decode("utf-8", "backslashreplace") for p in specs))
         raise PkgGitInvalid(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from converter import pkggit
 from converter.errors import PkgGitInvalid, RepositoryUnusable, WrongUsage
 from converter.mirror import Mirror
 from converter.pkggit import Package, PkgGit
@@ -151,6 +152,16 @@ def test_a_damaged_history_is_an_error_and_no_endless_wait(tmp_path: Path) -> No
     history = package(source, tip).history(b"demo.spec")
     with pytest.raises(RepositoryUnusable, match=lost):
         history.of(b"demo.spec")
+
+
+def test_a_spec_beyond_all_measure_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pkggit, "_MAX_SPEC", 1 << 20)
+    source = Source(tmp_path / "pkg.git")
+    at = package(source, source.commit({"demo.spec": SPEC + "#\n" * (1 << 20)}, "1\n"))
+    with pytest.raises(PkgGitInvalid, match=r"demo.spec has 2 MiB"):
+        at.spec(None)
 
 
 def test_a_patch_in_a_directory_of_its_own_has_a_provenance(tmp_path: Path) -> None:
