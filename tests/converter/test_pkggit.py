@@ -240,3 +240,66 @@ def test_a_mirror_in_which_the_targets_branch_lacks_the_commit_is_brought_up_to_
         pkg_git = PkgGit(Mirror(f"file://{source.path}", cache))
         assert pkg_git.resolve(commit) == commit
         assert pkg_git.branch_of(commit, ".fc43", target) == branch
+
+
+def test_an_export_is_what_a_build_reads_of_each_kind_of_file(tmp_path: Path) -> None:
+    source = Source(tmp_path / "pkg.git")
+    files = {"demo.spec": SPEC, "run.sh": "x\n", "link": "configs/a", "broken": "nowhere"}
+    modes = {"run.sh": "100755", "link": "120000", "broken": "120000"}
+    plain = source.commit(files | {"configs/a": "content"}, "1\n", modes=modes)
+    listed = source.git.run("ls-tree", plain).stdout
+    module = b"160000 commit %s\tmodule\n" % plain.encode()
+    tree = source.git.run("mktree", "--missing", input=listed + module).stdout.decode().strip()
+    commit = source.git.run("commit-tree", tree, "-m", "2").stdout.decode().strip()
+    at = package(source, commit)
+    out = tmp_path / "out"
+    out.mkdir()
+    before = os.umask(0o077)  # another account reads them
+    try:
+        at.export(out, b"demo.spec")
+    finally:
+        os.umask(before)
+    kinds = {str(p.relative_to(out)): p.lstat().st_mode for p in out.rglob("*")}
+    assert kinds.pop("link") & 0o170000 == kinds.pop("broken") & 0o170000 == 0o120000
+    assert kinds == {"demo.spec": 0o100644, "run.sh": 0o100755}
+    assert os.readlink(out / "link") == "configs/a"  # whose target no line of the spec names
+    assert at.read(b"link") == b"content" and at.size(b"link") == 7
+    assert at.blob(b"link") == at.blob(b"configs/a")
+    for path in (b"broken", b"module", b"absent"):
+        assert (at.read(path), at.size(path), at.blob(path)) == (None, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "found"),
+    [
+        ({"demo.spec": ""}, "other", "demo.spec"),
+        ({"a.spec": "", "demo.spec": ""}, "demo", "demo.spec"),
+        ({"a.spec": "", "SPECS/demo.spec": ""}, "demo", "SPECS/demo.spec"),
+        ({"a.spec": "", "b.spec": ""}, None, "several specs: a.spec, b.spec"),
+        ({"a.spec": "", "b.spec": ""}, "demo", "several specs: a.spec, b.spec"),
+        ({"demo.spec": "", "SPECS/demo.spec": ""}, "demo", "several specs: SPECS/demo.spec, demo"),
+        ({"demo.spec/x": "", "sub/demo.spec": ""}, "demo", "no spec"),
+    ],
+)
+def test_the_spec_is_the_only_one_or_the_one_that_is_named(
+    tmp_path: Path, files: dict[str, str], name: str | None, found: str
+) -> None:
+    source = Source(tmp_path / "pkg.git")
+    at = package(source, source.commit(files, "1\n"))
+    try:
+        assert at.spec(name) == found.encode()
+    except PkgGitInvalid as error:
+        assert error.what.startswith(found)
+        assert ("--nvr" in error.next_step) == found.startswith("several")
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("a", "a"), ("b", "SOURCES/b"), ("c", "SPECS/c"), ("d", None), ("e", None)]
+)
+def test_a_source_lies_where_rpm_s_source_directory_has_it(
+    tmp_path: Path, name: str, path: str | None
+) -> None:
+    source = Source(tmp_path / "pkg.git")
+    files = dict.fromkeys(["a", "SOURCES/a", "SOURCES/b", "SPECS/b", "SPECS/c", "x/d"], "")
+    at = package(source, source.commit(files, "1\n"))
+    assert at.source(name.encode()) == (path and path.encode())
