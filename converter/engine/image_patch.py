@@ -75,10 +75,8 @@ class Image:
         prefix = fuzz + hunk.prefix - context
         suffix = fuzz + hunk.suffix - context
         if prefix < 0 and sought.first <= 1:  # only at the start of the file
-            if suffix < 0 and (count != self._text.total or hunk.prefix < self._frozen):
-                return None
-            fits = self._frozen <= hunk.prefix and self._fits(1, sought.trimmed(0, max(suffix, 0)))
-            return 1 if fits and self._text.total - (count - suffix) + 1 >= 1 else None
+            fits = self._frozen <= hunk.prefix and self._fits(1, sought.trimmed(0, suffix))
+            return 1 if fits else None
         prefix = max(prefix, 0)
         if suffix < 0:  # only at the end of the file
             where = self._text.total - count + 1

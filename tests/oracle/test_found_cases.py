@@ -49,6 +49,18 @@ INDEXED = (
     + b"@@ -2,3 +2,3 @@\n 2\n-3\n+x\n 4\n"
 )
 
+TOOLS = [Rules("patch"), Rules("git-apply"), Rules("git-apply", options=("--unidiff-zero",))]
+TAKES_OUT = b"@@ -%d,3 +%d,3 @@\n %s\n-%s\n+%s\n %s\n"
+
+
+def lines(text: str) -> bytes:
+    return "".join(f"{line}\n" for line in text).encode()
+
+
+def takes_out(at: int, before: str, old: str, new: str, after: str) -> bytes:
+    return TAKES_OUT % (at, at, *(part.encode() for part in (before, old, new, after)))
+
+
 FOUND = {
     "rename onto itself": case(Rules("patch", strip=-1), RENAME_ONTO_ITSELF, f=b"1\n"),
     "rename onto itself that deletes": case(Rules("patch", strip=-1), TO_NOTHING, f=b""),
@@ -104,6 +116,69 @@ FOUND = {
     "am -3 of what applies": case(Rules("git-am", options=("-3",)), INDEXED, f=b"0\n" + SIX),
     "apply -3 to what the diff is of": case(Rules("git-apply", options=("-3",)), INDEXED, f=SIX),
     "apply -3 without the blob": case(Rules("git-apply", options=("-3",)), INDEXED, f=b"0\n" + SIX),
+    **{
+        f"a hunk that fits before and behind: {rules.tool} {rules.options} {gap} {at}": case(
+            rules,
+            names() + takes_out(7, "a", "h", "H", "b") + takes_out(at, "x", "m", "M", "y"),
+            f=lines("..." + "xmyahb" + gap * "." + "xmy"),
+        )
+        for rules in TOOLS
+        for gap in (0, 1, 4, 5, 6)
+        for at in (7, 9, 10, 12)
+    },
+    **{
+        f"a hunk for what another wrote: {rules.tool} {rules.options} {rest} {at}": case(
+            rules,
+            names() + takes_out(2, "a", "h", "m", "b") + takes_out(at, "a", "m", "M", "b"),
+            f=lines(f".ahb{rest}"),
+        )
+        for rules in TOOLS
+        for rest in ("", "..", "..amb", "ahb.........amb.")
+        for at in (1, 2, 5, 7)
+    },
+    **{
+        f"hunks without context: {rules.tool} {hunks!r} {data!r}": case(
+            rules, names() + hunks, f=data
+        )
+        for rules in (TOOLS[0], TOOLS[2])
+        for hunks, data in {
+            b"@@ -1 +1 @@\n-1\n+x\n@@ -2 +2 @@\n-2\n+y\n": b"1\n2\n3\n",
+            b"@@ -1 +1 @@\n-1\n+x\n@@ -1 +1 @@\n-1\n+y\n": b"1\n2\n1\n",
+            b"@@ -5 +5 @@\n-5\n+x\n@@ -4,0 +5 @@\n+y\n": SIX,
+            b"@@ -5 +5 @@\n-5\n+x\n@@ -2,0 +3 @@\n+y\n": SIX,
+            b"@@ -1,0 +2 @@\n+x\n": b"1",
+            b"@@ -1,0 +2 @@\n+x\n" + NO_NEWLINE: b"1",
+            b"@@ -0,0 +1 @@\n+x\n": b"1\n",
+        }.items()
+    },
+    **{
+        f"context at one end only: {rules.tool} {number}": case(rules, names() + hunk, f=data)
+        for rules in (TOOLS[0], Rules("patch", fuzz=2), TOOLS[1])
+        for number, (hunk, data) in enumerate(
+            (hunk, data)
+            for hunk in (
+                b"@@ -1,2 +1,2 @@\n-1\n+x\n 2\n",
+                b"@@ -1,3 +1,3 @@\n-1\n+x\n 2\n 3\n",
+                b"@@ -2,3 +2,3 @@\n 1\n 2\n-3\n+x\n",
+                b"@@ -1,3 +1,3 @@\n 1\n-2\n+x\n 9\n",
+            )
+            for data in (b"1\n2\n3\n", b"0\n1\n2\n3\n", b"1\n2\n3\n4\n", b"1\n2\n", b"1\n2")
+        )
+    },
+    **{
+        f"a missing newline with -l: {number}": case(
+            Rules("patch", options=("-l",)), names() + hunk, f=data
+        )
+        for number, (hunk, data) in enumerate(
+            (hunk, data)
+            for hunk in (
+                b"@@ -1,2 +1,3 @@\n 1\n 2\n+x\n",
+                b"@@ -1,2 +1,2 @@\n 1\n-2\n+x\n",
+                b"@@ -1,2 +1,2 @@\n 1\n-2\n" + NO_NEWLINE + b"+x\n",
+            )
+            for data in (b"1\n2", b"1 \n2 ", b"1\n2\n", b"0\n1\n2")
+        )
+    },
     "lines behind one without a newline": case(Rules("patch"), BEHIND_THE_END, f=b"1\n2\n3\n"),
 }
 
