@@ -109,7 +109,7 @@ def find(
 
 def _nearest(version: str, tags: Sequence[str]) -> str:
     numbers = {re.sub(r"\D+", ".", tag).strip("."): tag for tag in tags}
-    near = difflib.get_close_matches(re.sub(r"\D+", ".", version), numbers, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(re.sub(r"\D+", ".", version), numbers, cutoff=0.5)
     return f"; the nearest: {', '.join(numbers[each] for each in near)}" if near else ""
 
 

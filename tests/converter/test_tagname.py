@@ -190,3 +190,63 @@ def test_an_archive_s_number_and_the_tag_s_version() -> None:
     ]
     found = find(["3500200", "3.50.2"], ["sqlite-src", "sqlite"], tags)
     assert isinstance(found, Tag) and found.name == "version-3.50.2"
+
+
+RELEASED = ["release", "final", "stable", "ga", "rtm"]
+EARLIER = [
+    "a",
+    "alpha",
+    "b",
+    "beta",
+    "rc",
+    "c",
+    "cr",
+    "pre",
+    "preview",
+    "dev",
+    "test",
+    "snapshot",
+    "m",
+    "milestone",
+    "nightly",
+]
+
+
+@pytest.mark.parametrize("dash", ["", "-", "_", "."])
+@pytest.mark.parametrize("word", RELEASED)
+def test_a_word_that_only_says_release(word: str, dash: str) -> None:
+    for tag in (f"v1.2{dash}{word}", f"v1.2{dash}{word}".upper()):
+        found = find(["1.2"], ["foo"], [tag, "v1.1", "v1.0", "v0.9"])
+        assert isinstance(found, Tag) and found.name == tag
+
+
+@pytest.mark.parametrize("tail", ["", "1"])
+@pytest.mark.parametrize("dash", ["", "-", "_", "."])
+@pytest.mark.parametrize("word", EARLIER)
+def test_a_word_that_says_before_it(word: str, dash: str, tail: str) -> None:
+    for tag in (f"v1.2{dash}{word}{tail}", f"v1.2{dash}{word}{tail}".upper()):
+        tags = [tag, "v1.1", "v1.0", f"v1.0{dash}{word}{tail}"]
+        assert isinstance(find(["1.2"], ["foo"], tags), Unclear)
+
+
+def test_of_two_spellings_the_version_s_own() -> None:
+    for version, own, other in (("1.2", "v1.2", "v1-2"), ("1.2~rc1", "v1.2-rc1", "v1.2rc1")):
+        found = find([version], ["foo"], [other, own])
+        assert isinstance(found, Tag) and found.name == own
+    told = find(["1.2~rc1"], ["foo"], ["v1.2rc1", "v1.2_rc1"])
+    assert isinstance(told, Unclear) and len(told.candidates) == 2
+
+
+@pytest.mark.parametrize("version", ["", "~", "+"])
+def test_a_version_of_nothing_has_no_tag(version: str) -> None:
+    assert isinstance(find([version], ["foo"], ["v1.0", "foo", ""]), Unclear)
+
+
+def test_a_strange_look_is_believed_where_most_tags_have_it() -> None:
+    tags = [f"foo-1.{n}-src" for n in range(7)]
+    found = find(["1.2"], ["foo"], tags)
+    assert isinstance(found, Tag) and found.template == "foo-%{version}-src"
+    others = [f"x{n}" for n in range(7)]
+    assert isinstance(find(["1.2"], ["foo"], [*tags, *others]), Unclear)
+    assert isinstance(find(["1.2"], ["foo"], tags[:4]), Tag)
+    assert isinstance(find(["1.2"], ["foo"], tags[:3]), Unclear)  # too few to go by
