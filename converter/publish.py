@@ -279,12 +279,10 @@ def _refusal(pushes: list[Push], said: str, url: str) -> SrcgitError:
     )
 
 
-def _talk(
-    repo: Repository, url: str, *args: str, ok: tuple[int, ...] = (0,), timeout: float = TIMEOUT
-) -> Done:
+def _talk(repo: Repository, url: str, *args: str, ok: tuple[int, ...] = (0,)) -> Done:
     """Run git with the remote. Raises RemoteUnavailable for any exit status that is not ``ok``."""
     try:
-        return repo.git.run(*args, ok=ok, network=True, timeout=timeout)
+        return repo.git.run(*args, ok=ok, network=True, timeout=TIMEOUT)
     except (GitFailed, TimeoutError) as error:
         raise RemoteUnavailable(
             redacted(str(getattr(error, "message", error))),
