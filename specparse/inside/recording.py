@@ -15,7 +15,7 @@ from typing import Any
 
 from specparse.inside.paths import BUILD, PACKAGE, ROOT, SOURCES, TRACE, read
 from specparse.inside.sources import COPIED
-from specparse.inside.standin import MARKER, makes, record
+from specparse.inside.standin import MARKER, record
 
 
 def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
@@ -23,7 +23,7 @@ def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
     told = []
     known: dict[bytes, str] = {}
     living = trees(buildsubdir)
-    for fields, argv in (*calls(record(ROOT)), *calls(makes(ROOT))):
+    for fields, argv in calls(record(ROOT)):
         tool, call, archive_, top, place, repository, source = fields
         inputs = [source]
         if source.startswith(f"{ROOT}/input."):

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable
 
 from specparse.inside.paths import BUILD, END, ERRORS, PREP, ROOT, SOURCES, STANDIN_SHELL, TRACE
-from specparse.inside.standin import MARKER, STANDINS, functions, makes, record, script
+from specparse.inside.standin import MARKER, STANDINS, functions, record, script
 
 _MOMENT = 10  # milliseconds
 
@@ -71,7 +71,7 @@ def run(prep: str, name: str, *, pause: Callable[[], None]) -> int:
                 f"#!{STANDIN_SHELL if os.path.exists(STANDIN_SHELL) else '/bin/sh'}\n{script(ROOT)}"
             )
         os.chmod(f"{ROOT}/standin/{tool}", 0o755)
-    for path in (record(ROOT), makes(ROOT), ERRORS, END):  # readable, whatever the umask is to be
+    for path in (record(ROOT), ERRORS, END):  # readable, whatever the umask is to be
         open(path, "wb").close()
     prep = _GEM.sub(r"tar -xf \1; : > '\2.gemspec'", _TOOL_PATH.sub(rf"{ROOT}/standin/\1", prep))
     prep = _UNKNOWN.sub(as_one_word, _PIPED.sub(r"\2 < \1", _ASKED.sub("type -P ", prep)))

@@ -26,11 +26,11 @@ if [ -n "$top" ]; then
 fi
 """
 _RECORD = r"""
-printf '%s\0' "$tool" "$call" "$archive" "$top" "$place" "$repository" "$input" "$#" "$@" >> @ROOT@/$record
+printf '%s\0' "$tool" "$call" "$archive" "$top" "$place" "$repository" "$input" "$#" "$@" >> @ROOT@/record
 """
 _FLAGS = "-3bcEeflNnqRsTtuvZ"  # options of patch and git apply that take no value
 _BODY = rf"""
-place=$PWD last= word= record=record
+place=$PWD last= word=
 enter() {{
     cd "$place"
     [ -d "$1" ] || /usr/bin/mkdir -p "$1"
@@ -115,7 +115,7 @@ _IN_SUBSHELL = f"""
 srcgit_standin() (
     set +Cefku
     # of its own: those of %prep may be integers; the script takes over where one is read-only
-    local IFS=' ' tool=$1 call=$EPOCHREALTIME place last word verb record top archive repository \
+    local IFS=' ' tool=$1 call=$EPOCHREALTIME place last word verb top archive repository \
         input reads trial reversed flags 2>/dev/null || exec @ROOT@/standin/"$@"
     shift
     {_BODY}
@@ -126,15 +126,13 @@ srcgit_standin() (
     for tool in NEVER_RUN
 )
 
-# A kernel's %prep calls make for each of its configurations.
-_MAKE = f"""
-make() {{
-    local - IFS=' ' tool=make call=$EPOCHREALTIME place=$PWD repository= input= record=made top archive
-    set +Cefux
-    case " $* " in *" Makefile.config "*) command make "$@"; return ;; esac
-    {_LOCATE}
-    {_RECORD}
-}}
+# A kernel's %prep calls make for each of its configurations: nothing comes of that, but of merging them.
+_MAKE = """
+make() {
+    local - IFS=' '
+    set +x
+    case " $* " in *" Makefile.config "*) command make "$@" ;; esac
+}
 """
 
 
@@ -145,11 +143,6 @@ def record(root: str) -> str:
     ("" for none), input, count, arguments...
     """
     return f"{root}/record"
-
-
-def makes(root: str) -> str:
-    """Return the file of the records of make, in which no patch is looked for."""
-    return f"{root}/made"
 
 
 def script(root: str) -> str:

@@ -234,12 +234,33 @@ def test_what_a_worker_says_is_taken_only_whole(package: Path) -> None:
     lines += [line + line, b"[]", b"null", b"", b"x", b"[" * 100_000, b"1" * 10_000]
     lines += [b'{"configs": []}', b'{"configs": {"a": -9}}', b'{"configs": {"a": 1e9}}']
     lines += [line + b'{"configs": {"a": 9}}', b'{"early": true}', b'{"refused": {}}', line + b"x"]
-    lines += [b'{"name": "a", "version": "1", "release": "1", "notes": []}', b"x" * (17 << 20)]
+    lines += [b'{"name": "a", "version": "1", "release": "1", "notes": []}']
     for forged in lines:
         with pytest.raises(SpecError, match="disturbed"):
             heard(package, forged + b"\n")
     with pytest.raises(SpecError, match="disturbed"):
         heard(package, line[:-1])
+    with pytest.raises(SpecError, match="a message is too long"):  # told before its end has come
+        heard(package, b"x" * (17 << 20))
+
+
+@pytest.mark.parametrize("status", [137, 152, 153])  # SIGKILL, SIGXCPU, SIGXFSZ
+def test_a_command_that_broke_a_limit_is_named(package: Path, status: int) -> None:
+    errors = [[1, "false"], [status, "yes > x"]]
+    with pytest.raises(SpecError, match=r"broke a limit .*: yes > x$"):
+        heard(package, json.dumps(ANSWER | {"errors": errors}).encode() + b"\n")
+
+
+def test_what_the_shell_said_while_the_spec_was_read_is_told(package: Path) -> None:
+    told = [
+        "sh: line 1: rpmbuild-x: command not found",
+        "/bin/sh: 1: x: not found",
+        "cat: /etc/fedora-release: No such file or directory",
+        "bash: fork: Cannot allocate memory",
+    ]
+    said = "\n".join(["warning: bogus date", *told, "sh: five", "sh: six"]).encode()
+    reply = answer.whole(Done(0, b"", said), answer.Messages(), [ANSWER | {"notes": []}], "end")
+    assert reply["notes"] == [f"while the spec was read: {line}" for line in [*told, "sh: five"]]
 
 
 def test_the_sandbox_tells_how_to_run_it_by_hand() -> None:
