@@ -223,7 +223,7 @@ def _patches(package: Package, plan: Plan) -> dict[bytes, Entry]:
 
 # rpmautospec counts the release when a package is built, forgemeta puts a snapshot's date into it.
 _COUNTED = re.compile(
-    rb"^Release\s*:.*%\{?\??autorelease|^\s*%\{?\??(?:forgemeta|gometa)\b", re.MULTILINE
+    rb"^Release\s*:.*%\{?\??autorelease|^[^\S\n]*%\{?\??(?:forgemeta|gometa)\b", re.MULTILINE
 )
 
 

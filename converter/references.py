@@ -15,18 +15,20 @@ _URL = re.compile(
     r"bugzilla\.(?:redhat\.com|(kernel\.org))/(?:show_bug\.cgi\?id=)?(\d+)", re.IGNORECASE
 )
 
+# A message may be a megabyte of blanks: what is repeated must not fit in two ways.
 # Documentation/process/stable-kernel-rules.rst, options 2 and 3; git-cherry-pick(1), -x
 _BACKPORT = re.compile(
-    r"^\s*\[?\s*(?:upstream\s+commit|commit)\s+([0-9a-f]{7,40})(?:\s+upstream)?\.?\s*\]?\s*$"
+    r"^[^\S\n]*(?:\[[^\S\n]*)?(?:upstream\s+commit|commit)\s+([0-9a-f]{7,40})"
+    r"(?:\s+upstream)?\.?[^\S\n]*(?:\][^\S\n]*)?$"
     r"|\(cherry[ -]picked\s+from\s+commit\s+([0-9a-f]{7,40})\)",
     re.IGNORECASE | re.MULTILINE,
 )
 _UPSTREAM_WORD = re.compile(r"upstream", re.IGNORECASE)
 _STATUS = re.compile(
-    r"^\s*(?:upstream[- ]status|patch-status)\s*:\s*(\S.*?)\s*$", re.IGNORECASE | re.MULTILINE
+    r"^[^\S\n]*(?:upstream[- ]status|patch-status)\s*:\s*(\S.*)$", re.IGNORECASE | re.MULTILINE
 )
 _STABLE = re.compile(
-    r"^\s*cc\s*:.*\bstable@(?:vger\.)?kernel\.org|\bqueued? (?:up )?(?:for|in) [\w.]*stable",
+    r"^[^\S\n]*cc\s*:.*\bstable@(?:vger\.)?kernel\.org|\bqueued? (?:up )?(?:for|in) [\w.]*stable",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -50,7 +52,7 @@ def references(texts: Iterable[str]) -> dict[str, Any]:
         for match in _BACKPORT.finditer(text):
             if match[2] or _UPSTREAM_WORD.search(match[0]):
                 upstream[match[1] or match[2]] = None
-        status.update(dict.fromkeys(_STATUS.findall(text)))
+        status.update(dict.fromkeys(found.rstrip() for found in _STATUS.findall(text)))
         stable = stable or _STABLE.search(text) is not None
     return {
         "bugs": sorted(bugs),

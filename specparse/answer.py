@@ -18,7 +18,7 @@ from specparse.sandbox import PYTHON, Done
 
 _COMPLAINT = re.compile(r"(?:/bin/)?(?:sh|bash|dash): |.*: (?:No such file|Cannot allocate memory)")
 _COMPLAINTS = 5
-_COMMENTED = re.compile(r"^((?:#.*\n)+)Patch\d*[^\S\n]*:[^\S\n]*(\S+)", re.MULTILINE)
+_DECLARED = re.compile(r"Patch\d*[^\S\n]*:[^\S\n]*(\S+)")
 # what it lacks, as if %prep had come to its end
 _NO_END = {
     "end": "end",
@@ -311,11 +311,17 @@ def comments(spec: bytes, patches: list[str]) -> dict[bytes, str]:
     """Return base name of a patch -> the comment lines right above its Patch line, without ``#``."""
     found: dict[bytes, str] = {}
     wanted = {os.path.basename(name) for name in patches}
-    for above, file in _COMMENTED.findall(spec.decode("utf-8", "replace")):
-        name = file.rpartition("/")[2]
-        told = "\n".join(line.lstrip("# ").rstrip() for line in above.splitlines()).strip()
-        if name in wanted and told:
-            found.setdefault(os.fsencode(name), told)
+    above: list[str] = []
+    for line in spec.decode("utf-8", "replace").split("\n"):
+        if line.startswith("#"):
+            above += line.splitlines()
+            continue
+        if above and (declared := _DECLARED.match(line)):
+            name = declared[1].rpartition("/")[2]
+            told = "\n".join(each.lstrip("# ").rstrip() for each in above).strip()
+            if name in wanted and told:
+                found.setdefault(os.fsencode(name), told)
+        above.clear()
     return found
 
 

@@ -145,10 +145,10 @@ def _snapshot(patch: str, gitrev: str | None, changelog: str) -> tuple[Base, lis
 
 # -- any other package ---------------------------------------------------------------------
 
-_COMMIT_MACRO = re.compile(
-    rf"^[ \t]*%(?:global|define)[ \t]+(\w*(?:commit|sha|hash|git|rev|snap)\w*)[ \t]+({_SHA})[ \t]*$",
-    re.MULTILINE | re.IGNORECASE,
+_MACRO = re.compile(
+    rf"^[ \t]*%(?:global|define)[ \t]+(\w+)[ \t]+({_SHA})[ \t]*$", re.MULTILINE | re.IGNORECASE
 )
+_OF_COMMIT = re.compile(r"commit|sha|hash|git|rev|snap", re.IGNORECASE)
 # XenServer's and XCP-ng's: the commit of pkg-git's own origin is no upstream commit
 _NOT_UPSTREAM = re.compile(r"speccommit|branding|downstream", re.IGNORECASE)
 _XEN_SOURCE = re.compile(r"^%(?:global|define)\s+package_srccommit\s+([^\s%]+)\s*$", re.MULTILINE)
@@ -230,10 +230,11 @@ def _plain(version: str) -> str:
 
 def _commits(text: str) -> dict[str, str]:
     """Return macro -> commit id, of the macros that a spec defines as such."""
-    found = (
-        (name, value) for name, value in _COMMIT_MACRO.findall(text.partition("%changelog")[0])
-    )
-    return {name: value for name, value in found if not _NOT_UPSTREAM.search(name)}
+    return {
+        name: value
+        for name, value in _MACRO.findall(text.partition("%changelog")[0])
+        if _OF_COMMIT.search(name) and not _NOT_UPSTREAM.search(name)
+    }
 
 
 def _ref(

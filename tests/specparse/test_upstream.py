@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from specparse.answer import comments
 from specparse.plan import Base
 from specparse.upstream import Spec, base
 
@@ -251,3 +254,12 @@ def test_a_snapshot_by_the_changelogs_of_early_2012(said: str) -> None:
     older = log.replace("git5", "git6")
     found, _ = base("linux-3.2.tar.xz", patches, gitrev=None, changelog=older)
     assert found.kind == "unknown"
+
+
+@pytest.mark.parametrize("line", ["# x\n", "rev", "%global rev "])
+def test_a_spec_that_goes_on_and_on_takes_no_time(line: str) -> None:
+    text = "%global " + line * 20_000 + "\n"
+    start = time.process_time()
+    assert comments(text.encode(), ["fix.patch"]) == {}
+    base("a-1.tar.gz", [], gitrev=None, changelog="", spec=Spec("a", "1", text=text))
+    assert time.process_time() - start < 2
