@@ -20,6 +20,6 @@ def read(path: str, limit: int = 1 << 28) -> bytes:
     """
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            return file.read(limit)
+            return file.read(limit) or b""  # None of a pipe that somebody may still write into
     except OSError:
         return b""

@@ -333,6 +333,16 @@ def test_configs_are_as_the_package_has_them(traced: Traced, script: str) -> Non
     assert not too_much.configs
 
 
+def test_a_named_pipe_is_not_waited_for(traced: Traced) -> None:
+    prep = (
+        "%setup -q\nrm %{PATCH2}; mkfifo %{PATCH2}; sleep 60 <> %{PATCH2} &\n"
+        "mkfifo pipe\nsleep 60 <> pipe &\ncat %{PATCH1} | patch -p1"
+    )
+    plan = traced(TWO, prep, FILES)
+    assert list(plan.steps) == [patch(ONE, 1)]
+    assert [u.command for u in plan.unrepresented] == ["rm two.patch", "sleep 60 <> pipe &"]
+
+
 def test_a_patch_that_nothing_reads_is_told(traced: Traced) -> None:
     check = "for p in %{PATCH1} %{PATCH2}; do [ -f $p ] || exit 1; done\n"
     plan = traced(TWO, "%setup -q\n" + check + "wc -l %{PATCH1}", FILES)
