@@ -219,7 +219,7 @@ def plan(
         for r in reply["records"]
         for source in r["inputs"]
     )
-    archive = _main_archive(reply, calls)
+    archive = _main_archive(reply)
     exact = archive in known
     # Where the archive itself is the base, what moves it is a patch like any other.
     fakes = (os.path.basename(name) for name in reply["fakes"])
@@ -285,20 +285,19 @@ def plan(
     )
 
 
-def _main_archive(reply: dict[str, Any], calls: tuple[Call, ...]) -> str:
+def _main_archive(reply: dict[str, Any]) -> str:
     """Return the archive whose tree is built: the first declared of those that could be it."""
     declared = [
         os.path.basename(name)
         for name, number, is_patch in sorted(reply["sources"], key=lambda source: source[1] or 0)
         if not is_patch and ARCHIVE.search(name)
     ]
-    trees, used = reply["trees"], {call.archive for call in calls}
+    trees = reply["trees"]
     built = [
         name for name in declared if name in trees and related(trees[name][0], reply["buildsubdir"])
     ]
-    worked_on = [name for name in declared if name in used]
     unpacked = [name for name in declared if name in trees]
-    return next(iter([*built, *worked_on, *unpacked, *declared]), "")
+    return next(iter([*built, *unpacked, *declared]), "")
 
 
 def _unpacks(command: str, archives: Container[str]) -> bool:

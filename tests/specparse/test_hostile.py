@@ -214,7 +214,7 @@ def heard(package: Path, printed: bytes) -> Plan:
 
 def test_what_a_worker_says_is_taken_only_whole(package: Path) -> None:
     line = json.dumps(ANSWER).encode() + b"\n"
-    plan = heard(package, b'{"configs": {"a": 9000, "b": 2}}\n' + b"\n" * 9000 + b"hi" + line)
+    plan = heard(package, b'{"configs": {"a": 9000, "b": 2}}\n' + b"\nx" * 4500 + b"hi" + line)
     assert [step.patch for step in plan.steps] == [b"x"]
     # a spec has written into it: none of this is a bug of ours, and nothing else comes of it
     changed = [
@@ -226,13 +226,19 @@ def test_what_a_worker_says_is_taken_only_whole(package: Path) -> None:
         {"records": [{**RECORD, "argv": "-p1"}]},
         {"records": [{"tool": "patch"}]},
         {"sources": [["a.tar", 0]]},
+        {"sources": [["a.tar", 0, 0]]},
         {"trees": {"a.tar": []}},
         {"tops": {}},
         {"more": 1},
     ]
     lines = [json.dumps(ANSWER | change).encode() for change in changed]
     lines += [line + line, b"[]", b"null", b"", b"x", b"[" * 100_000, b"1" * 10_000]
-    lines += [b'{"configs": []}', b'{"configs": {"a": -9}}', b'{"configs": {"a": 1e9}}']
+    lines += [
+        b'{"configs": []}',
+        b'{"configs": {"a": -9}}',
+        b'{"configs": {"a": 1e9}}',
+        b'{"configs": {"\\u0000": 0}}',
+    ]
     lines += [line + b'{"configs": {"a": 9}}', b'{"early": true}', b'{"refused": {}}', line + b"x"]
     lines += [b'{"name": "a", "version": "1", "release": "1", "notes": []}']
     for forged in lines:
