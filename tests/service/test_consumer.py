@@ -67,8 +67,15 @@ def test_a_branch_name_in_the_request_is_not_the_commit(hub: Hub) -> None:
         (NVR, {"instance": "s390"}, "secondary"),
         (NVR, {"request": ["cli-build/1.fUqa/kernel-6.src.rpm", "f41", {}]}, "uploaded"),
         (NVR, {"request": ["git+https://example.org/k#" + SHA, "f41", {}]}, "hostile"),
-        (NVR, {"version": "6-1"}, "hostile"),
-        (NVR, {"build_id": -1}, "hostile"),
+        (NVR, {"request": [5, "f41", {}]}, "hostile: built from 5, not from"),
+        (NVR, {"request": [None, 5, {}]}, "hostile: target 5"),
+        (NVR, {"request": [None, "f41 x", {}]}, "hostile: target 'f41 x'"),
+        (NVR, {"request": [None, "f" * 202, {}]}, "hostile: target"),
+        (NVR, {"version": "6-1"}, "hostile: kernel-6"),
+        (NVR, {"version": "$(id)"}, "hostile"),
+        (NVR, {"build_id": -1}, "hostile: build id -1"),
+        (NVR, {"build_id": 0}, "hostile: build id 0"),
+        (NVR, {"build_id": 2**63}, "hostile: build id"),
     ],
 )
 def test_each_other_kind_of_build_has_its_stated_reason(
@@ -112,6 +119,30 @@ def test_a_bug_in_intake_is_recorded_and_does_not_stop_it(
     assert "ZeroDivisionError" in refused.why and NVR.split("-")[1] in refused.excerpt
     intake(TOPIC, message)
     assert journal.counts() == {"waiting": 1}
+
+
+def test_what_is_not_taken_is_recorded_with_its_reason_if_it_might_be_ours(
+    hub: Hub, journal: Journal
+) -> None:
+    intake = Intake(journal, PACKAGES)
+    for message in (body(hub, new=0), body(hub, "bash-5-1.fc41"), body(hub, instance="s390")):
+        intake(TOPIC, message)
+    intake("org.fedoraproject.prod.other", {})
+    [refused] = journal.refused()
+    assert refused.why.startswith("secondary Koji (s390)") and NVR.split("-")[1] in refused.excerpt
+    intake(TOPIC, {"name": "kernel"})
+    assert journal.refused()[0].why.startswith("not the schema of Koji: ")
+    assert journal.counts() == {}
+
+
+def test_of_many_messages_only_one_in_half_a_minute_is_a_sign_of_life(
+    hub: Hub, journal: Journal
+) -> None:
+    intake = Intake(journal, PACKAGES)
+    for topic in (TOPIC, "org.fedoraproject.prod.other"):
+        intake(topic, body(hub))
+    [sign] = journal.signs()
+    assert (sign.name, sign.doing) == ("messages", f"last one: {TOPIC}")
 
 
 def test_intake_is_idempotent_and_durable_or_it_raises(hub: Hub, tmp_path: Path) -> None:
