@@ -57,6 +57,10 @@ def lines(text: str) -> bytes:
     return "".join(f"{line}\n" for line in text).encode()
 
 
+def context(text: str) -> bytes:
+    return "".join(f" {line}\n" for line in text).encode()
+
+
 def takes_out(at: int, before: str, old: str, new: str, after: str) -> bytes:
     return TAKES_OUT % (at, at, *(part.encode() for part in (before, old, new, after)))
 
@@ -117,14 +121,20 @@ FOUND = {
     "apply -3 to what the diff is of": case(Rules("git-apply", options=("-3",)), INDEXED, f=SIX),
     "apply -3 without the blob": case(Rules("git-apply", options=("-3",)), INDEXED, f=b"0\n" + SIX),
     **{
-        f"a hunk that fits before and behind: {rules.tool} {rules.options} {gap} {at}": case(
+        f"a hunk that fits before and behind: {rules.tool} {rules.options} {lead} {gap} {at} {new}": case(
             rules,
-            names() + takes_out(7, "a", "h", "H", "b") + takes_out(at, "x", "m", "M", "y"),
-            f=lines("..." + "xmyahb" + gap * "." + "xmy"),
+            names()
+            + takes_out(len(lead) + 4, "a", "h", "H", "b")
+            .replace(b",3 @@", b",%d @@" % (2 + len(new)))
+            .replace(b"+H\n", b"".join(b"+%c\n" % each for each in new))
+            + takes_out(len(lead) + at, "x", "m", "M", "y"),
+            f=lines(lead + "xmyahb" + gap * "." + "xmy"),
         )
         for rules in TOOLS
+        for lead in ("", "...")
         for gap in (0, 1, 4, 5, 6)
-        for at in (7, 9, 10, 12)
+        for at in (4, 6, 7, 9)
+        for new in (b"H", b"HI", b"")
     },
     **{
         f"a hunk for what another wrote: {rules.tool} {rules.options} {rest} {at}": case(
@@ -135,6 +145,21 @@ FOUND = {
         for rules in TOOLS
         for rest in ("", "..", "..amb", "ahb.........amb.")
         for at in (1, 2, 5, 7)
+    },
+    **{
+        f"less context than the hunk has: {least} {before} {after} {last}": case(
+            Rules("git-apply", options=(f"-C{least}",)),
+            names()
+            + b"@@ -3,%d +3,%d @@\n" % (4 + last, 4 + last)
+            + context("xyz"[:before] + "pqr"[before:])
+            + b"-h\n+H\n"
+            + context("stu"[: last - after] + "xyz"[last - after : last]),
+            f=lines("......pqrhstu."),
+        )
+        for least in (1, 2)
+        for before in range(4)
+        for last in (2, 3)
+        for after in range(last + 1)
     },
     **{
         f"hunks without context: {rules.tool} {hunks!r} {data!r}": case(
@@ -153,7 +178,7 @@ FOUND = {
     },
     **{
         f"context at one end only: {rules.tool} {number}": case(rules, names() + hunk, f=data)
-        for rules in (TOOLS[0], Rules("patch", fuzz=2), TOOLS[1])
+        for rules in (TOOLS[0], Rules("patch", fuzz=2), *TOOLS[1:])
         for number, (hunk, data) in enumerate(
             (hunk, data)
             for hunk in (
@@ -161,6 +186,10 @@ FOUND = {
                 b"@@ -1,3 +1,3 @@\n-1\n+x\n 2\n 3\n",
                 b"@@ -2,3 +2,3 @@\n 1\n 2\n-3\n+x\n",
                 b"@@ -1,3 +1,3 @@\n 1\n-2\n+x\n 9\n",
+                b"@@ -1,2 +1,2 @@\n 1\n-2\n+x\n" + NO_NEWLINE,
+                b"@@ -1,2 +1,2 @@\n 1\n-2\n" + NO_NEWLINE + b"+x\n",
+                b"@@ -1,2 +1,2 @@\n-1\n+x\n 2\n" + NO_NEWLINE,
+                b"@@ -2 +2,2 @@\n-2\n" + NO_NEWLINE + b"+2\n+x\n" + NO_NEWLINE,
             )
             for data in (b"1\n2\n3\n", b"0\n1\n2\n3\n", b"1\n2\n3\n4\n", b"1\n2\n", b"1\n2")
         )

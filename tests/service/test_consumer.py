@@ -27,6 +27,8 @@ def test_an_ordinary_build_is_known_without_asking_koji(hub: Hub) -> None:
     assert decide(message, PACKAGES) == Row(
         NVR, "kernel", "kernel.fc41", message["build_id"], SHA, "f41-candidate"
     )
+    row = decide(message | {"build_id": None}, PACKAGES)
+    assert isinstance(row, Row) and row.koji_id is None
     assert hub.calls == []
 
 
@@ -55,17 +57,21 @@ def test_a_branch_name_in_the_request_is_not_the_commit(hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("nvr", "others", "why"),
     [
-        (NVR, {"request": [None, "f41", {"scratch": True}]}, "scratch"),
-        (NVR, {"request": [None, "f41", {"draft": True}]}, "draft"),
-        ("kernel-6.12.8-200.fc41,draft_7", {"request": None}, "draft"),
+        (NVR, {"request": [None, "f41", {"scratch": True}]}, "scratch: "),
+        (NVR, {"request": [None, "f41", {"draft": True}]}, "draft: "),
+        ("kernel-6.12.8-200.fc41,draft_7", {"request": None}, "draft: "),
         ("kernel-5.14-1.module+el8+9+d4b2", {}, "modular"),
         ("kernel-5.14-1.module_f31+9+d4b2", {}, "modular"),
         ("kernel-6.12.8-200.eln145", {}, "any other dist (.eln145): ignored"),
         ("kernel-5.14.0-70.el9", {}, "any other dist (.el9): ignored"),
         ("kernel-6.12.8-200", {}, "no dist tag"),
         ("kernel-6.12.8-200.xcpng8", {}, "no dist tag"),
-        (NVR, {"instance": "s390"}, "secondary"),
-        (NVR, {"request": ["cli-build/1.fUqa/kernel-6.src.rpm", "f41", {}]}, "uploaded"),
+        (NVR, {"instance": "s390"}, "secondary Koji (s390): "),
+        (
+            NVR,
+            {"request": ["cli-build/1.fUqa/kernel-6.src.rpm", "f41", {}]},
+            "uploaded source package: ",
+        ),
         (NVR, {"request": ["git+https://example.org/k#" + SHA, "f41", {}]}, "hostile"),
         (NVR, {"request": [5, "f41", {}]}, "hostile: built from 5, not from"),
         (NVR, {"request": [None, 5, {}]}, "hostile: target 5"),
