@@ -157,7 +157,7 @@ class _Series(_List):
         super().__init__(series)
         self._new = new
         for line in self.lines:
-            words = re.sub(r"(^|[ \t]+)#.*", "", line.text).split()
+            words = re.sub(r"(?:^|[ \t])#.*", "", line.text).split()
             line.name = next((word for word in words if word[0] not in "+-"), "")
             if line.name in rewritten and line.name in new:
                 line.text = new[line.name]

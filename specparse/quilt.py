@@ -27,7 +27,7 @@ def steps(
     applied: dict[bytes, Step] = {}
     skipped: list[Skipped] = []
     for number, line in enumerate(series.splitlines(), 1):
-        words = re.sub(rb"(^|[ \t]+)#.*", b"", line).split()
+        words = re.sub(rb"(?:^|[ \t])#.*", b"", line).split()
         guards = []
         while words and words[0][:1] in (b"+", b"-"):
             guards.append(words.pop(0).decode("utf-8", "surrogateescape"))
