@@ -61,7 +61,7 @@ class SeriesFailed(PatchDoesNotApply):
         super().__init__(
             f"{text(failure.step.patch)}: {failure.reason}",
             where=f"{build.pkg_git}#{build.commit}",
-            next_step=f"see what applied with: git log {build.failed_ref}",
+            next_step=f"see what applied, in the repository of the result: git log {build.failed_ref}",
         )
         base = record["base"]
         start = f"{base['rev'] or base['commit']} ({base['how']})"

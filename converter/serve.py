@@ -65,7 +65,10 @@ def maintain(path: Path, bundles: Path | None = None) -> Upkeep:
         if "gc is already running" in error.message:
             raise TryAgain(error.message, where=str(path), next_step="wait for its end") from error
         raise CannotWork(
-            error.message, where=str(path), next_step="look at its disk and permissions"
+            error.message,
+            where=str(path),
+            next_step="look at its disk and permissions; git fsck there tells of objects that it, "
+            "or an upstream that it borrows from, lacks",
         ) from error
     except OSError as error:
         raise CannotWork(

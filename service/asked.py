@@ -133,7 +133,8 @@ def _ask_build(
     location, hash_sign, rev = build.rpartition("#")
     public = None
     if hash_sign:
-        name = re.sub(r"(\.git)?/*$", "", location).rpartition("/")[2]
+        named = str(Path(location).resolve()) if location.rstrip("/") in (".", "..") else location
+        name = re.sub(r"(\.git)?/*$", "", named).rpartition("/")[2]
         package = settings.packages.get(shared["nvr"].name if shared["nvr"] else name)
     else:
         from service import logs

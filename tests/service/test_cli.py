@@ -18,7 +18,11 @@ from tests.hub import Hub
 
 
 def srcgit(
-    *args: object, status: int = 0, env: Mapping[str, str] = {}, umask: int = 0o022
+    *args: object,
+    status: int = 0,
+    env: Mapping[str, str] = {},
+    umask: int = 0o022,
+    cwd: Path = Path(__file__).parents[2],
 ) -> tuple[str, str]:
     done = subprocess.run(
         [sys.executable, "-m", "service.cli", *map(str, args)],
@@ -26,7 +30,7 @@ def srcgit(
         check=False,
         env={**os.environ, **env},
         umask=umask,
-        cwd=Path(__file__).parents[2],
+        cwd=cwd,
     )
     out, said = done.stdout.decode(), done.stderr.decode()  # a carriage return stays one
     assert done.returncode == status, (out, said)
@@ -116,6 +120,20 @@ def test_every_era_is_planned_and_converted(
 def test_wrong_usage_names_the_help_to_read(words: list[str], page: str) -> None:
     _, said = srcgit(*words, status=2)
     assert said.endswith(f"; see srcgit {page}\n") and said.count("\n") == 1
+
+
+def test_in_a_package_s_own_directory_it_is_the_configured_one(
+    made: Sample, tmp_path: Path
+) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f"[consumer_config.packages.kernel]\nupstreams = [{str(made.linux.path)!r}]\n"
+    )
+    checkout = tmp_path / "kernel"
+    git(made.pkg_git.path, "clone", "-q", "--branch", "f28", ".", str(checkout))
+    for place in (".#HEAD", "./#HEAD"):
+        plan = answer("plan", place, "--config", config, "--dist", ".fc28", cwd=checkout)
+        assert plan["base"]["upstream"] == str(made.linux.path)
 
 
 def test_results_for_people(made: Sample, tmp_path: Path) -> None:
