@@ -26,8 +26,7 @@ _EPOCH = re.compile(
     rb"\s+(?:\w{3} )?(?P<date>1969-12-3[01]|1970-01-0[12]) (?P<h>\d{2}):(?P<m>\d{2})"
     rb"(?::(?P<s>\d{2})(?:\.\d+)?)?(?: (?:UTC|GMT|Z))?(?:\s*(?P<sign>[-+])\s*(?P<zh>\d{1,2}?):?(?P<zm>\d{2})?)?\s*$"
     rb"|\s+\w{3} (?P<month>Jan|Dec) +(?P<day>\d+) (?P<h2>\d{2}):(?P<m2>\d{2}):(?P<s2>\d{2})"
-    rb"(?: (?:UTC|GMT))? (?P<year>1970|1969)"
-    rb"(?: (?P<sign2>[-+])\s*(?P<zh2>\d{1,2}?):?(?P<zm2>\d{2})?)?\s*$"
+    rb"(?: (?:UTC|GMT))? (?P<year>1970|1969)\s*$"
 )
 _ED_SCRIPT = "an ed script, which patch(1) would have the ed program run"
 ABSENT = 0  # a timestamp of the epoch: the file does not exist
@@ -432,16 +431,14 @@ def _is_epoch(text: bytes) -> bool:
         if found["year"] == (b"1969" if found["month"] == b"Jan" else b"1970"):
             return False
         seconds = day * 86400 + int(found["h2"]) * 3600 + int(found["m2"]) * 60 + int(found["s2"])
-        sign, zone = found["sign2"], (found["zh2"], found["zm2"])
     else:
         day = {b"1969-12-30": -2, b"1969-12-31": -1, b"1970-01-01": 0, b"1970-01-02": 1}[
             found["date"]
         ]
         seconds = day * 86400 + int(found["h"]) * 3600 + int(found["m"]) * 60 + int(found["s"] or 0)
-        sign, zone = found["sign"], (found["zh"], found["zm"])
-    if sign:
-        east = int(zone[0]) * 3600 + int(zone[1] or 0) * 60
-        seconds -= east if sign == b"+" else -east
+    if found["sign"]:
+        east = int(found["zh"]) * 3600 + int(found["zm"] or 0) * 60
+        seconds -= east if found["sign"] == b"+" else -east
     return -25 * 3600 < seconds < 26 * 3600
 
 

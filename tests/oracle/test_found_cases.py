@@ -117,6 +117,58 @@ FOUND = {
         )
         for zone in ("+ 000", "+1", "-130", "+00:00", "+3000", "")
     },
+    **{
+        f"a date near the epoch: {date}": case(
+            Rules("patch"),
+            f"--- a/f\n+++ b/f\t{date}\n@@ -1 +0,0 @@\n-1\n".encode(),
+            f=b"1\n",
+        )
+        for form, days in {
+            "{}{}": (
+                "1969-12-30 22:59:59.000000000",
+                "1969-12-30 23:00:01",
+                "1969-12-31 00:00",
+                "1970-01-01 00:00:00.5",
+                "1970-01-02 01:59:59",
+                "1970-01-02 02:00:00",
+                "1970-01-03 00:00:00",
+            ),
+            "{} 1969{}": (
+                "Tue Dec 30 22:59:59",
+                "Tue Dec 30 23:00:01",
+                "Wed Dec 31 19:00:00",
+                "Thu Jan  1 00:00:00",
+            ),
+            "{} 1970{}": (
+                "Thu Jan  1 00:00:00",
+                "Fri Jan  2 01:59:59",
+                "Fri Jan  2 02:00:00",
+                "Thu Dec 31 00:00:00",
+            ),
+        }.items()
+        for day in days
+        for zone in ("", " +0000", " +0230", " -0800")
+        for date in [form.format(day, zone)]
+    },
+    **{
+        f"slashes in a name, -p{strip}: {name}": Case(
+            {path: File(0o100644, b"1\n") for path in (b"a/b/f", b"b/f", b"f")},
+            f"--- {name}\n+++ {name}\n{CHANGE.decode()}".encode(),
+            Rules("patch", strip=strip),
+        )
+        for strip in (-1, 0, 1, 2, 3, 4)
+        for name in (
+            "f",
+            "b/f",
+            "b//f",
+            "a//b/f",
+            "x//a///b/f",
+            "x/a/b//f",
+            "x///y/b/f",
+            "f/",
+            "a/b/f/",
+        )
+    },
     "am -3 of what applies": case(Rules("git-am", options=("-3",)), INDEXED, f=b"0\n" + SIX),
     "apply -3 to what the diff is of": case(Rules("git-apply", options=("-3",)), INDEXED, f=SIX),
     "apply -3 without the blob": case(Rules("git-apply", options=("-3",)), INDEXED, f=b"0\n" + SIX),
