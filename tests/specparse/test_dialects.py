@@ -150,6 +150,9 @@ def test_a_pipeline_is_listed_as_it_is_written(traced: Traced) -> None:
     plan = traced("", "%setup -q\n" + "\n".join([line] * 20))
     told = [u.command for u in plan.unrepresented]
     assert told == ["find . -name a", "sed s/a/b/", "xargs rm -f"]
+    last_first = "(sleep 0.2; find . -name a) | (sleep 0.1; sed s/a/b/) |\n xargs rm -f"
+    plan = traced("", f"%setup -q\nrm -f z\n{last_first}")
+    assert [u.command for u in plan.unrepresented] == ["rm -f z", *told]
     plan = traced("", "%setup -q\nrm -f x $(cat x | sed s/a/b/)")
     assert [u.command for u in plan.unrepresented] == ["sed s/a/b/", "rm -f x"]
 
