@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from converter.build import SERIES_JSON, Build, Nvr
 from converter.errors import CannotConvert
 from converter.mirror import Mirror
 from converter.objects import Commit, Identity
-from converter.pkggit import Package, PkgGit
-from converter.top import commit_message, files, tag_message, trailers
-from specparse.plan import Base, Plan
+from converter.pkggit import Origin, Package, PkgGit, Provenance
+from converter.references import references
+from converter.series import Patched, Written
+from converter.top import commit_message, files, series_json, step_json, tag_message, trailers
+from specparse.plan import Base, Plan, Skipped, Step, Unrepresented
 from tests.builders import Source
 
 WHO = Identity(b"P. Packager", b"p@example.com", b"1500000000 +0000")
@@ -69,6 +72,105 @@ SERIES: dict[str, Any] = {
     "series": {"tree": "b" * 40},
     "verified": "not run",
 }
+
+
+def test_series_json_tells_all_of_it() -> None:
+    other = Identity(b"O. Other", b"o@example.com", b"1400000000 +0200")
+    introduced = Origin("d" * 40, WHO, b"Add it (rhbz 1234567)\n")
+    patches = [
+        Patched(
+            Step(b"a.patch", "git-am", 7, 2, 1, True, b"sub", ("--keep-cr",), b"first"),
+            (
+                Written(1, other, b"One\n\nCVE-2020-1234\n"),
+                Written(2, WHO, b"Two\n", source="9" * 40),
+            ),
+            offset=3,
+            fuzz=1,
+        ),
+        Patched(Step(b"SOURCES/b.patch", "patch"), (), 0, 0),
+    ]
+    made = replace(
+        plan(),
+        base_patches=(b"patch-1.xz",),
+        skipped=(Skipped(b"s.patch", "not read"),),
+        unrepresented=(Unrepresented("rm x", "changes files"),),
+        warnings=("look",),
+        comments={b"b.patch": "about b"},
+    )
+    told = [
+        (
+            patches[0],
+            "b" * 40,
+            ["1" * 40, "2" * 40],
+            Provenance(introduced, Origin("e" * 40, other, b"")),
+        ),
+        (patches[1], None, [], None),
+    ]
+    done = series_json(build(variant="aarch64"), made, {"commit": "0" * 40}, "f" * 40, told)
+    nobody = {"introduced": None, "changed": None, "comment": "about b"}
+    assert done == {
+        "nvr": "demo-1-2.fc41",
+        "epoch": None,
+        "branch": "f41",
+        "pkg_git": {"url": "https://x/demo.git", "commit": "c" * 40},
+        "spec": "SPECS/demo.spec",
+        "arch": "x86_64",
+        "variant": "aarch64",
+        "base": {"commit": "0" * 40},
+        "base_patches": ["patch-1.xz"],
+        "series": {"commit": "2" * 40, "tree": "f" * 40},
+        "patches": [
+            {
+                "patch": "a.patch",
+                "number": 7,
+                "tool": "git-am",
+                "strip": 2,
+                "fuzz": 1,
+                "reverse": True,
+                "directory": "sub",
+                "options": ["--keep-cr"],
+                "blob": "b" * 40,
+                "commits": [
+                    {"commit": "1" * 40, "author": "O. Other <o@example.com>", "subject": "One"},
+                    {
+                        "commit": "2" * 40,
+                        "author": "P. Packager <p@example.com>",
+                        "subject": "Two",
+                        "source": "9" * 40,
+                    },
+                ],
+                "applied": {"offset": 3, "fuzz": 1},
+                "introduced": {
+                    "commit": "d" * 40,
+                    "author": "P. Packager <p@example.com>",
+                    "date": "1500000000 +0000",
+                },
+                "changed": {
+                    "commit": "e" * 40,
+                    "author": "O. Other <o@example.com>",
+                    "date": "1400000000 +0200",
+                },
+                "comment": "",
+                **references(["CVE-2020-1234", "rhbz 1234567"]),
+            },
+            {
+                **step_json(Step(b"SOURCES/b.patch", "patch")),
+                "options": [],
+                "blob": None,
+                "commits": [],
+                "applied": {"offset": 0, "fuzz": 0},
+                **nobody,
+                **references([]),
+            },
+        ],
+        "skipped": [{"patch": "s.patch", "why": "not read"}],
+        "unrepresented": [{"command": "rm x", "why": "changes files"}],
+        "warnings": ["look"],
+        "verified": "not run",
+    }
+    assert done["patches"][0]["bugs"] == ["CVE-2020-1234", "rhbz#1234567"]
+    empty = series_json(build(), plan(), {"commit": "0" * 40}, "f" * 40, [])
+    assert empty["series"]["commit"] == "0" * 40 and "variant" not in empty
 
 
 def test_the_trailers_of_a_tag() -> None:
