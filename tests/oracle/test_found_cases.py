@@ -169,6 +169,42 @@ FOUND = {
             "a/b/f/",
         )
     },
+    **{
+        f"header of {rules.tool}: {header} {rest!r}": Case(
+            {b"f": File(0o100644, b"1\n"), b"e": File(0o100755, b"1\n1.2.3 x\n")},
+            f"{header}\n".replace("|", "\n").encode() + rest,
+            rules,
+        )
+        for rules in (TOOLS[0], TOOLS[1])
+        for header in (
+            "diff --git a/f b/g|copy from f|copy to g",
+            "diff --git a/f b/g|copy from f",
+            "diff --git a/f b/g|copy to g",
+            "diff --git a/f b/g|rename from f|rename to g",
+            "diff --git a/f b/g|rename from f",
+            "diff --git a/f b/g|similarity index 50%|rename to g",
+            "diff --git a/f b/f|old mode 100644|new mode 100755",
+            "diff --git a/f b/f|old mode 100755|new mode 100644",
+            "diff --git a/f b/f|new mode 100755",
+            "diff --git a/f b/f|old mode 100644",
+            "old mode 100644|new mode 100755",
+            "diff --git a/e b/e|index 1234567..7654321 100755",
+            "diff --git a/e b/e|index 1234567..7654321 100644",
+            "diff --git a/f b/f|index 0000000..7654321",
+            "diff --git a/f b/f|index 1234567..0000000",
+            "diff --git a/f b/f|deleted file mode 100644",
+            "diff --git a/e b/e|deleted file mode 100644",
+            "diff --git a/h b/h|new file mode 100755",
+            "diff --git a/h b/h|new file mode 100755|index 0000000..e69de29",
+            "index 0000000..0000000",
+            "Prereq: 1.2.3",
+            "Prereq: 9 1.2.3",
+            "Prereq:",
+            "Index: f",
+            "Index: a/e",
+        )
+        for rest in (b"", names() + CHANGE, names(b"g") + CHANGE, names(b"e") + CHANGE, CHANGE)
+    },
     "am -3 of what applies": case(Rules("git-am", options=("-3",)), INDEXED, f=b"0\n" + SIX),
     "apply -3 to what the diff is of": case(Rules("git-apply", options=("-3",)), INDEXED, f=SIX),
     "apply -3 without the blob": case(Rules("git-apply", options=("-3",)), INDEXED, f=b"0\n" + SIX),
