@@ -41,7 +41,7 @@ def understand(options: dict[str, Any]) -> Asked:
     settings = configuration.load(options["config"])
     nvr = Nvr.parse(options["nvr"]) if options["nvr"] else None
     dist = options["dist"]
-    if dist is not None and not re.fullmatch(r"\.?[a-z]+[0-9_]*", dist):
+    if dist is not None and not re.fullmatch(r"\.?[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*", dist):
         raise WrongUsage(f"not a dist tag: {dist!r}", next_step="give one such as .fc28")
     if branch := re.fullmatch(r"\.?f([0-9]+)", dist or ""):
         raise WrongUsage(f"{dist} is a branch", next_step=f"its dist tag is .fc{branch[1]}")

@@ -81,9 +81,14 @@ def convert(**options: Any) -> None:
         prepare = _preparer(options) if options["verify"] or options["with_prep"] else None
         asked = understand(options)
         from converter import convert as pipeline
+        from converter.mirror import is_url
         from converter.odb import Repository
         from converter.publish import publish_all
 
+        pushes = [  # git runs elsewhere; and what is no address is told before the work
+            url if is_url(url) else str(Path(url).expanduser().absolute())
+            for url in options["pushes"]
+        ]
         path = options["repo"] or (asked.package.repo if asked.package else None)
         if path is None:
             raise WrongUsage("no repository for the result", next_step="name one with --repo PATH")
@@ -104,9 +109,7 @@ def convert(**options: Any) -> None:
             verdict.check(str(nvr))
             done = replace(done, verdict=verdict)
         base = done.series["base"]["commit"]
-        receipts = publish_all(
-            repo, done.build, done.commit, done.tag, base, options["pushes"], progress
-        )
+        receipts = publish_all(repo, done.build, done.commit, done.tag, base, pushes, progress)
     for warning in done.series["warnings"]:
         say(f"srcgit: warning: {warning}", err=True)
     if options["as_json"]:

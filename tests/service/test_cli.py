@@ -263,6 +263,7 @@ def package(tmp_path: Path, files: Mapping[str, bytes | str | None]) -> str:
         (["plan", "--upload-pack=id#HEAD"], 2),
         (["plan", "/nonexistent#HEAD"], 2),
         (["plan", "x#y", "--dist", "f41"], 2),
+        (["plan", "x#y", "--dist", ".a..b"], 2),
         (["convert", "x#y", "--branch", "../x"], 2),
         (["plan", "x#y", "--config", "/nonexistent.toml"], 2),
     ],

@@ -201,7 +201,8 @@ def test_one_build_can_be_queued_by_hand(site: Site, hub: Hub) -> None:
 def test_convert_can_push_by_itself(site: Site, made: Sample, tmp_path: Path) -> None:
     build = f"{made.pkg_git.path}#{made.today}"
     where = ("--upstream", made.linux.path, "--repo", tmp_path / "mine.git")
-    done = answer("convert", build, *where, "--push", site.places[0])
+    place = Path(site.places[0])
+    done = answer("convert", build, *where, "--push", place.name, cwd=place.parent)
     [receipt] = done["pushed"]
     assert receipt["refs"]["refs/heads/f41"] == {"state": "new", "id": done["commit"]}
     _, said = srcgit("convert", build, *where, "--push", "ext::sh -c id", status=2)
