@@ -137,10 +137,12 @@ def test_what_is_no_patch_is_listed(traced: Traced) -> None:
     plan = traced(
         TWO,
         "%setup -q\nmv COPYING LICENSE\nsed -i s/a/b/ Makefile\nrm README\nchmod +x MAINTAINERS\n"
-        "find . -name .gitignore -delete\n%patch -P 1 -p1",
+        "find . -name .gitignore -delete\n%patch -P 1 -p1\n"
+        "echo upstream has this directory > doc/notes.txt\nprintf x > drivers/x.c",
         FILES,
     )
-    assert [u.command.split()[0] for u in plan.unrepresented] == ["mv", "sed", "rm", "chmod", "find"]  # fmt: skip
+    told = ["mv", "sed", "rm", "chmod", "find", "echo", "printf"]
+    assert [u.command.split()[0] for u in plan.unrepresented] == told
     assert plan.skipped[0].patch == OTHER
 
 
