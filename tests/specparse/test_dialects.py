@@ -159,6 +159,17 @@ def test_a_pipeline_is_listed_as_it_is_written(traced: Traced) -> None:
     assert [u.command for u in plan.unrepresented] == ["sed s/a/b/", "rm -f x"]
 
 
+def test_of_copies_the_one_that_is_built_counts(traced: Traced) -> None:
+    """The kernel's until 2012: of those in the directory of %build, the one that was worked on."""
+    prep = "%setup -q -c\nmv demo-1.2 a\ncp -al a m\ncp -al a z\ncd m\npatch -p1 < %{PATCH1}"
+    assert list(traced(TWO, prep, FILES).steps) == [patch(ONE, 1)]
+    prep = (
+        "%setup -q\ncp -a . ../a\ncp -a . ../z\npatch -p1 < %{PATCH1}\n"
+        "for copy in ../a ../z; do cd $copy; patch -p1 < %{PATCH2}; patch -p1 < %{PATCH1}; done"
+    )
+    assert list(traced(TWO, prep).steps) == [patch(ONE, 1)]
+
+
 @pytest.mark.parametrize("name", ["a b.patch", "a'b\".patch", "a\nb.patch", "caf\udce9.patch"])
 def test_names_of_patches(traced: Traced, name: str) -> None:
     plan = traced(
