@@ -248,8 +248,10 @@ class _Reader:
 
     def _git_names(self, text: bytes) -> tuple[bytes | None, bytes | None]:
         """src/pch.c, intuit_diff_type and parse_name: both names of a git header, or neither."""
-        found = []
+        found: list[bytes | None] = []
         for _ in range(2):
+            if found and not text[:1].isspace():
+                return None, None
             text = text.lstrip(_SPACE)
             if text[:1] == b'"':
                 quoted = unquote(text)

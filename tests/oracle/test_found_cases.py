@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from converter.engine.apply import Rules
@@ -204,6 +206,79 @@ FOUND = {
             "Index: a/e",
         )
         for rest in (b"", names() + CHANGE, names(b"g") + CHANGE, names(b"e") + CHANGE, CHANGE)
+    },
+    **{
+        f"names of {rules.tool} -p{strip}: {header}": Case(
+            {
+                name: File(0o100644, b"1\n")
+                for name in (b"f", b"a b", b"d/f", b"d/a b", b"b/f", b"a/f")
+            },
+            f"diff --git {header}\n{mode}".encode(),
+            replace(rules, strip=strip),
+        )
+        for rules in (TOOLS[0], TOOLS[1])
+        for strip in (0, 1, 2)
+        for mode in ("old mode 100644\nnew mode 100755\n",)
+        for header in (
+            "a/f b/f",
+            '"a/f" "b/f"',
+            'a/f "b/f"',
+            '"a/f" b/f',
+            "a/a b b/a b",
+            '"a/a b" "b/a b"',
+            '"a/a b" b/a b',
+            'a/a b "b/a b"',
+            "a/f b/g",
+            "f f",
+            "a b a b",
+            "a/d/f b/d/f",
+            "a/d/a b b/d/a b",
+            "x/d/f y/d/f",
+            "a/f b/f ",
+            "a/f b/f\tx",
+            " a/f b/f",
+            "a/f  b/f",
+            '"a/f b/f',
+            '"a/f" "b/f',
+            '"a/\\146" b/f',
+            'a/f "b/\\146"',
+            '"a/\\146" "b/\\146"',
+            '"a/f"b/f',
+            '"a/f" ',
+            "a/ b/",
+            "/f /f",
+            "a/f",
+            "a/f b/f b/f",
+        )
+    },
+    **{
+        f"range of {rules.tool}: {span}": case(
+            rules, names() + f"@@ {span}\n-1\n+2\n".encode(), f=b"1\n"
+        )
+        for rules in (TOOLS[0], TOOLS[1])
+        for span in (
+            "-1 +1 @@",
+            "-1,1 +1,1 @@ text",
+            "-1 +1@@",
+            "-1,+1 @@",
+            "-1, +1 @@",
+            "-1 1 @@",
+            "-1 +1, @@",
+            "-+1 +1 @@",
+            "- +1 @@",
+            "-1 + @@",
+            "-1 +1 @",
+            "-1 +1",
+            "-1 -1 @@",
+            "-1,1 +1,2 @@",
+            "-1,2 +1,1 @@",
+            "-01 +0001 @@",
+            "-1  +1 @@",
+            "-0 +1 @@",
+            "-1 +0 @@",
+            "-2 +2 @@",
+            "-1,99999999999999999999 +1 @@",
+        )
     },
     "am -3 of what applies": case(Rules("git-am", options=("-3",)), INDEXED, f=b"0\n" + SIX),
     "apply -3 to what the diff is of": case(Rules("git-apply", options=("-3",)), INDEXED, f=SIX),
