@@ -165,7 +165,7 @@ class _Exporter:
             raise PatchMissing(
                 f"the original of {entry['patch']} is not at hand",
                 where="{url}#{commit}".format(**self._record["pkg_git"]),
-                next_step="name a pkg-git that has it: --pkg-git URL|PATH",
+                next_step="name a pkg-git, or a directory, that has it: --pkg-git URL|PATH",
             )
         return found
 
