@@ -280,6 +280,44 @@ FOUND = {
             "-1,99999999999999999999 +1 @@",
         )
     },
+    **{
+        f"body of {rules.tool}: {body!r} {data!r}": case(
+            rules, names() + b"@@ -1,3 +1,3 @@\n" + body, f=data
+        )
+        for rules in (TOOLS[0], TOOLS[1])
+        for data in (b"1\n2\n3\n", b"1\n2\n\n", b"\t1\n2\n3\n4\n")
+        for body in (
+            b" 1\n-2\n+x\n 3\n",
+            b"=1\n-2\n+x\n=3\n",
+            b"\t1\n-2\n+x\n 3\n",
+            b"1\n-2\n+x\n 3\n",
+            b" 1\n-2\n+x\n\n",
+            b" 1\n-2\n+x\n",
+            b" 1\n-2\n+x\n-- \n2.40\n",
+            b" 1\n-2\n+x\n 3",
+            b" 1\n-2\n+x\n 3\n 4\n",
+            b" 1\n-2\n+x\n+y\n 3\n",
+            b" 1\n-2\n 3\n",
+            b" 1\n-2\n+x\n-3\n+3\n",
+            b" 1\n-2\n+x\n#\n 3\n",
+            b"# 1\n 1\n-2\n+x\n 3\n",
+            b" 1\n-2\n+x\n?3\n",
+            b" 1\r\n-2\r\n+x\r\n 3\r\n",
+            b" 1\n 2\n 3\n",
+            b"+x\n-2\n 1\n 3\n",
+            b" 1\n+x\n-2\n 3\n",
+            NO_NEWLINE + b" 1\n-2\n+x\n 3\n",
+            b" 1\n" + NO_NEWLINE + b"-2\n+x\n 3\n",
+            b" 1\n-2\n" + NO_NEWLINE + b"+x\n 3\n",
+            b" 1\n-2\n+x\n" + NO_NEWLINE + b" 3\n",
+            b" 1\n-2\n+x\n 3\n" + NO_NEWLINE * 2,
+            b" 1\n-2\n+x\n 3\n\\\n",
+            b" 1\n-2\n+x\n 3\n\\ x\n",
+            b" 1\n-2\n+x\n 3\n" + CHANGE,
+            b" 1\n-2\n+x\n 3\n@@ -3 +3 @@\n-3\n+y\n",
+            b" 1\n-2\n+x\n 3\nmore\n@@ -3 +3 @@\n-3\n+y\n",
+        )
+    },
     "am -3 of what applies": case(Rules("git-am", options=("-3",)), INDEXED, f=b"0\n" + SIX),
     "apply -3 to what the diff is of": case(Rules("git-apply", options=("-3",)), INDEXED, f=SIX),
     "apply -3 without the blob": case(Rules("git-apply", options=("-3",)), INDEXED, f=b"0\n" + SIX),
