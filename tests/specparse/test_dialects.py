@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import os
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,6 +82,7 @@ SHELL = {
     "unless applied": ("if ! patch -p1 -R --dry-run < %{PATCH1}; then patch -p1 < %{PATCH1}; fi", [patch(ONE, 1)]),
     "unless applied, long": ("patch -p1 --dry-run --reverse < %{PATCH1} || git apply --reverse --check %{PATCH2} || patch -p1 < %{PATCH1}", [patch(ONE, 1)]),
     "from a script": ("echo 'patch -p1 -d new/sub < $1; make' > x.sh\nsh x.sh %{PATCH1}", [patch(ONE, 1, directory=b"new/sub")]),
+    "read-only": ("chmod -R a-w .\npatch -p1 < %{PATCH1}\nchmod -R u+w .", [patch(ONE, 1)]),
     "git --git-dir": ("git init -q\ngit --git-dir .git --work-tree . apply < %{PATCH1}", [apply(ONE, 1)]),
     "git apply": ("git init\ngit apply %{PATCH1}", [apply(ONE, 1)]),
     "git apply --check": ("git apply --check %{PATCH1}\ngit apply -p2 --exclude=x %{PATCH1}", [apply(ONE, 1, strip=2, options=("--exclude=x",))]),
@@ -114,9 +116,13 @@ def test_quilt_is_left_out(traced: Traced) -> None:
     assert {s.patch for s in plan.skipped} == {ONE, OTHER}
 
 
+def zstd(data: bytes) -> bytes:
+    return subprocess.run(["zstd", "-qc"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
 @pytest.mark.parametrize(
     "suffix, pack, unpack",
-    [("gz", gzip.compress, "gunzip"), ("bz2", bz2.compress, "bunzip2"), ("xz", lzma.compress, "unxz")],
+    [("gz", gzip.compress, "gunzip"), ("bz2", bz2.compress, "bunzip2"), ("xz", lzma.compress, "unxz"), ("zst", zstd, "zstd -dc")],
 )  # fmt: skip
 def test_compressed(traced: Traced, suffix: str, pack: object, unpack: str) -> None:
     assert callable(pack)
