@@ -318,6 +318,19 @@ FOUND = {
             b" 1\n-2\n+x\n 3\nmore\n@@ -3 +3 @@\n-3\n+y\n",
         )
     },
+    **{
+        f"encapsulated as RFC 934 has it: {dashes!r} {stamp!r} {body!r}": case(
+            Rules("patch"), b"%s--- a/f%s\n+++ b/f%s\n" % (dashes, stamp, stamp) + body, f=b"1\n"
+        )
+        for dashes in (b"", b"- ", b"- - ")
+        for stamp in (b"", b"\t2020-01-01 00:00:00", b"\t1970-01-01 00:00:00")
+        for body in (
+            b"@@ -1 +1 @@\n-1\n+2\n",
+            b"@@ -1 +1 @@\n- -1\n+2\n",
+            b"@@ -1 +1 @@\n- - -1\n+2\n",
+            b"@@ -1 +0,0 @@\n- -1\n",
+        )
+    },
     "am -3 of what applies": case(Rules("git-am", options=("-3",)), INDEXED, f=b"0\n" + SIX),
     "apply -3 to what the diff is of": case(Rules("git-apply", options=("-3",)), INDEXED, f=SIX),
     "apply -3 without the blob": case(Rules("git-apply", options=("-3",)), INDEXED, f=b"0\n" + SIX),
