@@ -100,28 +100,30 @@ def find(repo: Repository, nvr: Nvr, variant: str = "") -> Conversion | None:
     None where there is no such tag. Raises CannotConvert for a tag that is not srcgit's.
     """
     tag = repo.ref(f"refs/tags/{tag_name(nvr, variant)}")
-    message = repo.tag_message(tag) if tag else None
-    commit = repo.commit_id(tag) if tag else None
-    file = repo.tree(commit).get(SERIES_JSON) if commit else None
-    if tag is None or commit is None or message is None or file is None:
-        if tag is not None:
-            raise CannotConvert(
-                f"the tag {tag_name(nvr, variant)} exists and is not srcgit's",
-                where=str(repo.path),
-                next_step="choose another --repo; srcgit never moves a tag",
-            )
+    if tag is None:
         return None
-    record = json.loads(file.data)
-    koji_id = top.trailers(message).get("Koji-Build")
-    build = Build(
-        nvr,
-        record["epoch"],
-        record["pkg_git"]["url"],
-        record["pkg_git"]["commit"],
-        record["branch"],
-        int(koji_id) if koji_id else None,
-        variant,
-    )
+    message = repo.tag_message(tag)
+    commit = repo.commit_id(tag)
+    file = repo.tree(commit).get(SERIES_JSON) if commit else None
+    try:
+        record = json.loads(file.data if file else b"")
+        koji_id = top.trailers(message or b"").get("Koji-Build")
+        build = Build(
+            nvr,
+            record["epoch"],
+            record["pkg_git"]["url"],
+            record["pkg_git"]["commit"],
+            record["branch"],
+            int(koji_id) if koji_id else None,
+            variant,
+        )
+    except (ValueError, KeyError, TypeError):
+        raise CannotConvert(
+            f"the tag {tag_name(nvr, variant)} exists and is not srcgit's",
+            where=str(repo.path),
+            next_step="choose another --repo; srcgit never moves a tag",
+        ) from None
+    assert commit
     return Conversion(build, record, commit, repo.commit(commit).tree, tag)
 
 

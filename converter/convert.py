@@ -19,7 +19,7 @@ from converter.objects import Identity
 from converter.odb import Repository
 from converter.pkggit import PkgGit
 from converter.planning import Planned, all_told, plan, retracer
-from converter.publish import evr_of, merge
+from converter.publish import merge, newest
 from converter.request import Request
 from converter.stage import Stage
 from specparse.plan import Preparer, Tracer
@@ -71,6 +71,9 @@ def _convert(
         if done := find(repo, build.nvr, build.variant):
             ahead.drop()
             return checked(done, build.commit, repo, request)
+        newest(
+            repo, build, repo.ref(build.branch_ref), str(repo.path)
+        )  # before there is much to do
         if start.is_final(planned.plan, request.wanted):  # before upstream is asked for its base
             all_told(planned.plan)
             patches = (step.patch for step in planned.plan.steps)
@@ -225,7 +228,7 @@ def _moves(
     if failed is not None:
         moves[build.failed_ref] = (failed, None)
     old = repo.ref(build.branch_ref)
-    if old is None or evr_of(repo, old) < build.evr:
+    if newest(repo, build, old, str(repo.path)) < build.evr:
         builds = repo.ref(build.builds_ref)
         moves[build.branch_ref] = (old, commit)
         moves[build.builds_ref] = (builds, merge(repo, build, commit, builds or base))

@@ -175,13 +175,7 @@ def _wanted(
     wanted = {build.tag_ref: tag}
     tip, builds = there.get(build.branch_ref), there.get(build.builds_ref)
     _fetch(repo, url, {r: id for r, id in there.items() if r != build.tag_ref})
-    if tip is not None and repo.tree(tip).get(SERIES_JSON) is None:
-        raise WrongUsage(
-            f"the branch {build.branch} exists there and is not srcgit's ({tip})",
-            where=redacted(url),
-            next_step="publish elsewhere, or rename that branch; it is never overwritten",
-        )
-    if tip != commit and tip is not None and not evr_of(repo, tip) < build.evr:
+    if tip != commit and not newest(repo, build, tip, redacted(url)) < build.evr:
         return wanted
     wanted[build.branch_ref] = commit
     if builds is None or commit not in repo.commit(builds).parents[1:]:
@@ -202,14 +196,24 @@ def merge(repo: Repository, build: Build, commit: str, previous: str) -> str:
     )
 
 
-def evr_of(repo: Repository, commit: str) -> Evr:
-    """Return the EVR of the build whose top commit this is; the lowest of all if it is none's."""
-    file = repo.tree(commit).get(SERIES_JSON)
-    if file is None:
+def newest(repo: Repository, build: Build, tip: str | None, where: str) -> Evr:
+    """Return the EVR of the build at ``tip``, the end of the branch of ``build``; the lowest for None.
+
+    Raises WrongUsage where that is no build: the branch is somebody else's.
+    """
+    if tip is None:
         return Evr(-1, "", "")
-    record = json.loads(file.data)
-    nvr = Nvr.parse(record["nvr"])
-    return Evr(record["epoch"] or 0, nvr.version, nvr.release)
+    file = repo.tree(tip).get(SERIES_JSON)
+    try:
+        record = json.loads(file.data if file else b"")
+        nvr = Nvr.parse(record["nvr"])
+        return Evr(record["epoch"] or 0, nvr.version, nvr.release)
+    except (ValueError, KeyError, TypeError, WrongUsage):
+        raise WrongUsage(
+            f"the branch {build.branch} exists there and is not srcgit's ({tip})",
+            where=where,
+            next_step="choose another repository or --branch, or rename that one; it is never overwritten",
+        ) from None
 
 
 def _fetch(repo: Repository, url: str, tips: Mapping[str, str]) -> None:

@@ -13,7 +13,14 @@ from converter import VERSION
 from converter import convert as pipeline
 from converter.build import Nvr
 from converter.conversion import Conversion, SeriesFailed
-from converter.errors import BaseMissing, BaseUnknown, CannotConvert, PatchMissing, PkgGitInvalid
+from converter.errors import (
+    BaseMissing,
+    BaseUnknown,
+    CannotConvert,
+    PatchMissing,
+    PkgGitInvalid,
+    WrongUsage,
+)
 from converter.mirror import Mirror
 from converter.odb import Repository
 from converter.request import Request
@@ -184,6 +191,29 @@ def test_branches_end_at_the_highest_evr_whatever_the_order(made: Sample, tmp_pa
     )
     assert git(repo, "rev-parse", "kernel-6.12.8-200.fc41^{}") == old.commit
     assert old.series["series"]["commit"] == new.series["series"]["commit"]  # unchanged prefix
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [{"README": "mine\n"}, {"fedora/series.json": "[]"}, {"fedora/series.json": '{"nvr": 1}'}],
+)
+def test_somebodys_own_branch_or_tag_is_never_overwritten(
+    made: Sample, tmp_path: Path, mine: dict[str, str]
+) -> None:
+    own = Source(tmp_path / "r.git")
+    commit = own.commit(mine, "my own work\n", branch="f41")
+    with pytest.raises(WrongUsage, match="branch f41 exists there and is not srcgit's"):
+        convert(made, own.path, made.today, NOW)
+    assert git(own.path, "for-each-ref", "--format=%(refname) %(objectname)").splitlines() == [
+        f"refs/heads/f41 {commit}"
+    ]
+    git(own.path, "update-ref", "-d", "refs/heads/f41")
+    me = ("-c", "user.name=me", "-c", "user.email=me@example.com")
+    git(own.path, *me, "tag", "-a", "-m", "mine", "kernel-6.12.8-200.fc41", commit)
+    with pytest.raises(
+        CannotConvert, match=r"tag kernel-6\.12\.8-200\.fc41 exists and is not srcgit's"
+    ):
+        convert(made, own.path, made.today, NOW)
 
 
 def test_builds_only_fast_forwards(made: Sample, tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from converter.publish import (
     PushRefused,
     Receipt,
     RefLocked,
-    evr_of,
     parse_porcelain,
     publish,
     publish_all,
@@ -69,6 +68,13 @@ class Host:
 
     def publish(self, made: Made, url: str) -> Receipt:
         return publish(self.repo, made.build, made.commit, made.tag, made.base, url)
+
+
+def published(repo: Repository, commit: str) -> str:
+    """Return the version of the build whose top commit this is."""
+    file = repo.tree(commit).get(SERIES_JSON)
+    assert file
+    return Nvr.parse(json.loads(file.data)["nvr"]).version
 
 
 class World:
@@ -157,7 +163,7 @@ def test_branches_move_to_a_higher_version_only_whatever_the_order_and_the_host(
     refs = world.refs()
     assert sum(ref.startswith("refs/tags/") for ref in refs) == 4
     remote = Repository(world.remote.path)
-    assert evr_of(remote, refs["refs/heads/f41"]).version == "6.12.10"
+    assert published(remote, refs["refs/heads/f41"]) == "6.12.10"
     log = remote.git.run("log", "--first-parent", "--format=%s", refs["refs/heads/builds/f41"])
     assert log.stdout.decode().splitlines() == [
         "kernel-6.12.10-1.fc41",
@@ -201,7 +207,7 @@ def test_hosts_that_publish_at_the_same_time_all_get_through(world: World) -> No
     assert race(versions, world.url) == []
     refs = world.refs()
     assert sum(ref.startswith("refs/tags/") for ref in refs) == 6
-    assert evr_of(Repository(world.remote.path), refs["refs/heads/f41"]).version == "6.6"
+    assert published(Repository(world.remote.path), refs["refs/heads/f41"]) == "6.6"
 
 
 def test_somebody_who_is_always_quicker_is_not_overwritten(world: World) -> None:
@@ -232,8 +238,13 @@ def test_a_tag_is_never_moved(world: World) -> None:
     assert world.refs() == before
 
 
-def test_a_branch_that_is_not_srcgits_is_never_overwritten(world: World) -> None:
-    world.remote.commit({"README": "mine\n"}, "my own work\n", branch="f41")
+@pytest.mark.parametrize(
+    "mine", [{"README": "mine\n"}, {"fedora/series.json": "{}"}, {"fedora/series.json": "no"}]
+)
+def test_a_branch_that_is_not_srcgits_is_never_overwritten(
+    world: World, mine: dict[str, str]
+) -> None:
+    world.remote.commit(mine, "my own work\n", branch="f41")
     before = world.refs()
     with pytest.raises(WrongUsage, match="is not srcgit's"):
         world.one.publish(world.one.make("6.1-1"), world.url)
@@ -333,7 +344,7 @@ def test_over_http_two_hosts_race_and_both_get_through(world: World, tmp_path: P
         assert race(versions, f"{server.url}/remote.git") == []
     refs = world.refs()
     assert sum(ref.startswith("refs/tags/") for ref in refs) == 2
-    assert evr_of(Repository(world.remote.path), refs["refs/heads/f41"]).version == "6.2"
+    assert published(Repository(world.remote.path), refs["refs/heads/f41"]) == "6.2"
 
 
 def test_a_remote_that_is_down_or_read_only_does_not_lose_the_others(
