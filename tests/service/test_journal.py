@@ -15,7 +15,7 @@ import pytest
 
 from converter.errors import Fate, WrongUsage
 from service.database import JournalUnusable
-from service.journal import FAR, REFUSED_KEPT, Journal, Row
+from service.journal import FAR, REFUSED_KEPT, Journal, Row, State
 
 
 def row(number: int, key: str = "kernel.fc41") -> Row:
@@ -104,13 +104,15 @@ def test_a_settled_build_can_be_ordered_again_a_running_one_cannot(journal: Jour
     assert journal.again(asked, 20.0)
     held = journal.claim("one", 60, now=21.0)
     assert held and (held.attempts, held.added) == (1, 20.0)
+    assert (held.outcome, held.evidence) == ("", {})
     assert (held.commit, held.koji_id) == ("a" * 40, None)
 
 
-def test_what_is_to_be_announced_stays_until_it_was(journal: Journal) -> None:
+@pytest.mark.parametrize("state", ["done", "failed"])
+def test_what_is_to_be_announced_stays_until_it_was(journal: Journal, state: State) -> None:
     journal.add(row(1), 1.0)
     held = journal.claim("one", 60, now=10.0)
-    assert held and journal.settle(held, "done", "", {}, announce=True)
+    assert held and journal.settle(held, state, "", {}, announce=True)
     waiting = journal.to_announce("one", 60, now=20.0)
     assert waiting and journal.to_announce("two", 60, now=21.0) is None  # somebody is at it
     waiting = journal.to_announce("two", 60, now=81.0)  # and did not come back
