@@ -71,9 +71,8 @@ def _convert(
         if done := find(repo, build.nvr, build.variant):
             ahead.drop()
             return checked(done, build.commit, repo, request)
-        newest(
-            repo, build, repo.ref(build.branch_ref), str(repo.path)
-        )  # before there is much to do
+        if tip := repo.ref(build.branch_ref):  # before there is much to do
+            newest(repo, build.branch, tip, str(repo.path))
         if start.is_final(planned.plan, request.wanted):  # before upstream is asked for its base
             all_told(planned.plan)
             patches = (step.patch for step in planned.plan.steps)
@@ -228,7 +227,7 @@ def _moves(
     if failed is not None:
         moves[build.failed_ref] = (failed, None)
     old = repo.ref(build.branch_ref)
-    if newest(repo, build, old, str(repo.path)) < build.evr:
+    if newest(repo, build.branch, old, str(repo.path)) < build.evr:
         builds = repo.ref(build.builds_ref)
         moves[build.branch_ref] = (old, commit)
         moves[build.builds_ref] = (builds, merge(repo, build, commit, builds or base))

@@ -175,7 +175,7 @@ def _wanted(
     wanted = {build.tag_ref: tag}
     tip, builds = there.get(build.branch_ref), there.get(build.builds_ref)
     _fetch(repo, url, {r: id for r, id in there.items() if r != build.tag_ref})
-    if tip != commit and not newest(repo, build, tip, redacted(url)) < build.evr:
+    if tip != commit and not newest(repo, build.branch, tip, redacted(url)) < build.evr:
         return wanted
     wanted[build.branch_ref] = commit
     if builds is None or commit not in repo.commit(builds).parents[1:]:
@@ -196,8 +196,8 @@ def merge(repo: Repository, build: Build, commit: str, previous: str) -> str:
     )
 
 
-def newest(repo: Repository, build: Build, tip: str | None, where: str) -> Evr:
-    """Return the EVR of the build at ``tip``, the end of the branch of ``build``; the lowest for None.
+def newest(repo: Repository, branch: str, tip: str | None, where: str) -> Evr:
+    """Return the EVR of the build at ``tip``, the end of ``branch``; the lowest for None.
 
     Raises WrongUsage where that is no build: the branch is somebody else's.
     """
@@ -210,7 +210,7 @@ def newest(repo: Repository, build: Build, tip: str | None, where: str) -> Evr:
         return Evr(record["epoch"] or 0, nvr.version, nvr.release)
     except (ValueError, KeyError, TypeError, WrongUsage):
         raise WrongUsage(
-            f"the branch {build.branch} exists there and is not srcgit's ({tip})",
+            f"the branch {branch} exists there and is not srcgit's ({tip})",
             where=where,
             next_step="choose another repository or --branch, or rename that one; it is never overwritten",
         ) from None
