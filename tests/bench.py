@@ -120,7 +120,7 @@ class Arena:
     def srcgit(self) -> Outcome:
         result = self.directory / "result.git"
         shutil.rmtree(result, ignore_errors=True)
-        command = [sys.executable, "-m", "tests.bench", "--apply", result, self.upstream]
+        command = [sys.executable, "-m", "tests.bench", "--apply", str(result), str(self.upstream)]
         with stopwatch() as taken:
             out = run(*command, self.base, self.patches, cwd=Path(__file__).parent.parent)
         return Outcome(process_seconds=taken.seconds, process_cpu=taken.cpu, **json.loads(out))

@@ -146,7 +146,7 @@ class Broker:
 
     def take(self, name: str) -> list[tuple[str, Any]]:
         """Take all messages from a queue: (topic, body)."""
-        taken = []
+        taken: list[tuple[str, Any]] = []
         with self.channel() as channel:
             while True:
                 method, _, body = channel.basic_get(name, auto_ack=True)

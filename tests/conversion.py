@@ -47,7 +47,7 @@ def whole(upstream: Path, tag: str, directory: Path) -> tuple[Path, list[str]]:
     git(made, "read-tree", tag)
     git(made, "update-index", "--index-info", input=_removals(lacking))
     tree = git(made, "write-tree", "--missing-ok").decode().strip()
-    who = {
+    who: dict[str, Any] = {
         f"GIT_{each}_{what}": "x" for each in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
     }
     commit = git(made, "commit-tree", "-m", "without what the snapshot lacks", tree, **who)

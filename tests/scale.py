@@ -96,7 +96,7 @@ class Site:
         for number in range(builds):
             name = self.names[number % PACKAGES]
             spec = spec_git_am("4.15.0", str(100 + number), ["slab.patch"])
-            files = {
+            files: dict[str, bytes | str | None] = {
                 "kernel.spec": spec.replace("Name: kernel", f"Name: {name}"),
                 "slab.patch": patch,
                 "kernel-x86_64.config": f"CONFIG_NUMBER={number}\n",
@@ -114,7 +114,7 @@ class Site:
         database = f"w{workers}_{int(rest * 10)}"
         address = self.server.replace("+psycopg", "")
         with psycopg.connect(address + "postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {database}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE DATABASE {database}")
         journal = Journal(self.server + database)
         with ExitStack() as stack:
             daemons = []

@@ -12,12 +12,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
 from service.cli import cli
-from tests.builders import Sample, Source, change, sample
+from tests.builders import Files, Sample, Source, change, sample
 from tests.converter.test_convert_archives import HEAD, MAIN, TAIL, patch, tarball
 from tests.hub import Hub
 
@@ -155,7 +156,7 @@ class Desk:
             (self.home / "lookaside" / file).write_bytes(data)
         tracked = {file: data for file, data in files.items() if file not in archives}
         made = Source(self.home / f"outside/{name}.git")
-        content = {f"{name}.spec": spec, "sources": "\n".join(listed) + "\n", **tracked}
+        content: Files = {f"{name}.spec": spec, "sources": "\n".join(listed) + "\n", **tracked}
         commit = made.commit(content, "first\n", branch="f41")
         self.shell(f"git clone -q -b f41 {made.path} {self.home}/dist-git/{name}")
         return commit
@@ -206,14 +207,14 @@ def test_builds_are_converted_and_looked_at(desk: Desk) -> None:
     desk.readme(f"{SRCGIT} convert ~/dist-git/kernel#d1d4d6ac4", d1d4d6ac4=desk.made.git_am)
     assert "verified: yes" in desk.readme(f"{SRCGIT} verify {TAG}")
     desk.shell(f"{SRCGIT} convert kernel-6.12.8-201.fc41 --repo ~/kernel-src.git")
-    newer = {"kernel-6.12.7-200.fc41": "kernel-6.12.8-201.fc41"}
+    newer: dict[str, Any] = {"kernel-6.12.7-200.fc41": "kernel-6.12.8-201.fc41"}
     assert TAG in desk.readme(f"{SRCGIT} diff", **newer)
 
 
 def test_the_tree_is_used(desk: Desk) -> None:
     desk.readme(f"{SRCGIT} convert {TAG}")
     desk.shell("git -C kernel-src.git config uploadpack.allowFilter true")
-    url = {"URL": f"file://{desk.home}/kernel-src.git"}
+    url: dict[str, Any] = {"URL": f"file://{desk.home}/kernel-src.git"}
     for line in ("git clone URL", "--filter=blob:none", "--single-branch", "--depth 1"):
         desk.readme(line if "URL" in line else f"git clone {line}", **url)
         desk.shell("test -e kernel-src/fedora/series.json")

@@ -95,7 +95,8 @@ class Upstream:
     def write(self, repository: Path) -> str:
         """Make a bare repository with one commit of all files; return its id."""
         subprocess.run(["git", "init", "-q", "--bare", repository], check=True)
-        command = ["git", "-C", repository, "-c", "core.compression=1", "fast-import", "--quiet"]
+        git = ["git", "-C", str(repository)]
+        command = [*git, "-c", "core.compression=1", "fast-import", "--quiet"]
         with subprocess.Popen([*command, "--depth=0"], stdin=subprocess.PIPE) as importing:
             assert importing.stdin is not None
             for number in range(len(self)):
@@ -109,7 +110,7 @@ class Upstream:
             for number, name in enumerate(self.names):
                 importing.stdin.write(b"M 100644 :%d %s\n" % (number + 1, name))
         assert importing.returncode == 0
-        head = ["git", "-C", repository, "rev-parse", "refs/heads/master"]
+        head = [*git, "rev-parse", "refs/heads/master"]
         return subprocess.run(head, check=True, capture_output=True).stdout.decode().strip()
 
 
@@ -169,7 +170,7 @@ def _diff(file: _Edited, draw: random.Random, number: int) -> bytes:
     """Change some places of the file; return the diff, with three lines of context."""
     size = len(file.lines)
     places = sorted({draw.randrange(size) for _ in range(draw.choice((1, 1, 2, 4)))})
-    hunks = []
+    hunks: list[bytes] = []
     done = shift = 0
     new = list(file.lines)
     for place in places:

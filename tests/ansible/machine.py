@@ -128,7 +128,7 @@ class Machine:
             stderr=subprocess.STDOUT,
         )
         self._others: list[subprocess.Popen[bytes]] = []
-        self.pid = 0
+        self.pid: int = 0
         try:
             self.pid = int(until(self._first, 20))
             until(lambda: self.run("systemctl", "is-system-running").strip() == "running", 60)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -158,7 +159,10 @@ def test_shells_complete_commands(shell: str) -> None:
     """The scripts that the spec installs, and what they call for an answer (click's protocol)."""
     srcgit = Path(sys.executable).parent / "srcgit"
     assert "_SRCGIT_COMPLETE" in run(srcgit, _SRCGIT_COMPLETE=f"{shell}_source")
-    asked = {"COMP_WORDS": "srcgit conv", "COMP_CWORD": "conv" if shell == "fish" else "1"}
+    asked: dict[str, Any] = {
+        "COMP_WORDS": "srcgit conv",
+        "COMP_CWORD": "conv" if shell == "fish" else "1",
+    }
     answer = run(srcgit, _SRCGIT_COMPLETE=f"{shell}_complete", **asked)
     assert "convert" in answer and "backfill" not in answer
 
@@ -208,7 +212,7 @@ def _heard(terminal: int, end: str) -> str:
 def test_wheel_installs_into_an_empty_environment(source: Path, tmp_path: Path) -> None:
     """The way of an operator: a wheel, a new venv of the system's Python, the command."""
     # The sealed HOME would make pip build gssapi anew, which takes a minute.
-    cache = {"PIP_CACHE_DIR": f"{pwd.getpwuid(os.getuid()).pw_dir}/.cache/pip"}
+    cache: dict[str, Any] = {"PIP_CACHE_DIR": f"{pwd.getpwuid(os.getuid()).pw_dir}/.cache/pip"}
     run("/usr/bin/python3", "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv/bin/python"
     run(python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, source, **cache)

@@ -33,7 +33,7 @@ class Iconv:
     def __call__(self, text: bytes) -> bytes | None:
         LIBC.iconv(self.handle, None, None, None, None)  # back to the initial state
         start = ctypes.addressof(self.buffer)
-        self.buffer[: len(text)] = text
+        self.buffer.raw = text
         self.source.value, self.source_left.value = start, len(text)
         self.target.value, self.target_left.value = start + 64, 64
         if LIBC.iconv(self.handle, *self.places) == FAILED:

@@ -20,7 +20,7 @@ from converter.mirror import Mirror
 from converter.odb import Repository
 from converter.request import Request
 from specparse.plan import Base, Plan, Step, Unrepresented
-from tests.builders import Source, change, source_file
+from tests.builders import Files, Source, change, source_file
 
 HANS = ("Hans de Goede", "hdegoede@redhat.com")
 OLD, NEW = "kernel-6.1.0-1.fc38", "kernel-6.2.0-1.fc38"
@@ -128,7 +128,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
             "v6.2",
         ),
     ):
-        files = {"kernel.spec": f"Version: {version}\n", **patches}
+        files: Files = {"kernel.spec": f"Version: {version}\n", **patches}
         dropped = dict.fromkeys(ours if version == "6.2.0" else (), None)
         commit = pkg_git.commit(
             {**dropped, **files}, f"Linux {version}\n", branch="f38", author=HANS

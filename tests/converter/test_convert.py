@@ -328,7 +328,8 @@ def test_no_patch_leaves_the_tree(made: Sample, tmp_path: Path, name: bytes, too
 def test_what_is_applied_while_prep_runs_is_held_to_the_whole_plan(
     made: Sample, tmp_path: Path, early: list[tuple[Step, ...]], tag: str
 ) -> None:
-    def trace(*_: object, meanwhile: Meanwhile, **__: object) -> Plan:
+    def trace(*_: object, meanwhile: Meanwhile | None = None, **__: object) -> Plan:
+        assert meanwhile
         for steps in early:
             meanwhile.so_far(
                 dataclasses.replace(AM, steps=steps, base=Base("tag", tag, "from the test"))

@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -55,10 +56,13 @@ def patch(path: str, old: str, new: str) -> bytes:
 
 
 def tarball(
-    files: Mapping[str, bytes], top: str = "", form: str = "gz", directories: Sequence[str] = ()
+    files: Mapping[str, bytes],
+    top: str = "",
+    mode: Literal["w:gz", "w:xz"] = "w:gz",
+    directories: Sequence[str] = (),
 ) -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=f"w:{form}") as tar:
+    with tarfile.open(fileobj=buffer, mode=mode) as tar:
         for name in directories:
             info = tarfile.TarInfo(name)
             info.type, info.mode = tarfile.DIRTYPE, 0o755
@@ -215,7 +219,7 @@ PACKAGES: dict[str, tuple[str, str, Mapping[str, bytes], Mapping[str, bytes], st
         "Source0: linux-4.15.tar.xz\nPatch1: patch-4.15.3.xz\nPatch2: one.patch\n",
         "%setup -q -n linux-4.15\nxzcat %{PATCH1} | patch -p1\npatch -p1 < %{PATCH2}",
         {
-            "linux-4.15.tar.xz": tarball(MAIN, "linux-4.15/", "xz"),
+            "linux-4.15.tar.xz": tarball(MAIN, "linux-4.15/", "w:xz"),
             "patch-4.15.3.xz": subprocess.run(["xz"], input=patch("doc/man", "1", "3"), capture_output=True).stdout,
         },
         ONE, "linux-4.15",

@@ -156,7 +156,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     side = ark.edit(side, "hub: wait", ("drivers/usb/core/hub.c", 5))
     side = ark.edit(side, "fair: fairer", ("kernel/sched/fair.c", 6))
     side = ark.edit(side, "tun: faster", ("drivers/net/tun.c", 2))
-    merged = {
+    merged: Files = {
         "mm/slab.c": change(ark.file(start, "mm/slab.c").decode(), 3, "both"),
         "drivers/usb/core/hub.c": top + ark.file(side, "drivers/usb/core/hub.c"),
         "kernel/sched/fair.c": change(fair.decode(), 6, "fair: fairer"),

@@ -113,7 +113,7 @@ def check(pkg_git: Path, commit: str, upstream: Path, dist: str | None) -> bool:
         print(f"  commit {done['commit']}  tag {done['tag']}")
         print(f"  series tree {series['tree']}, real tools {tree}")
         print(f"  srcgit {ours:.2f} s, the tools on a ready tree {theirs:.2f} s")
-        equal = tree == series["tree"]
+        equal: bool = tree == series["tree"]
         if pure_am:
             one = git(here / "r.git", "log", *_LOG, f"{base}..{series['commit']}")
             two = git(work, "log", *_LOG, f"{base}..HEAD")

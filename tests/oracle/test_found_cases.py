@@ -335,7 +335,7 @@ FOUND = {
     "apply -3 to what the diff is of": case(Rules("git-apply", options=("-3",)), INDEXED, f=SIX),
     "apply -3 without the blob": case(Rules("git-apply", options=("-3",)), INDEXED, f=b"0\n" + SIX),
     **{
-        f"a hunk that fits before and behind: {rules.tool} {rules.options} {lead} {gap} {at} {new}": case(
+        f"a hunk that fits before and behind: {rules.tool} {rules.options} {lead} {gap} {at} {new!r}": case(
             rules,
             names()
             + takes_out(len(lead) + 4, "a", "h", "H", "b")

@@ -1,5 +1,6 @@
 """What a patch file may hold: kinds of diffs, mails, names, compressions."""
 
+from tests.builders import source_file
 from tests.packages.model import (
     MAIN,
     MORE,
@@ -14,7 +15,6 @@ from tests.packages.model import (
     joined,
     mail,
     replaced,
-    source_file,
     through,
 )
 from tests.packages.shell import AM

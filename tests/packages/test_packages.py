@@ -32,7 +32,7 @@ from specparse.trace import SandboxedTracer
 from tests.builders import Source
 from tests.packages import archives, autosetup, conditions, kinds, other, refused, shell, stacks
 from tests.packages.judge import differences, rpmbuild, taken_in
-from tests.packages.model import SPEC, TOP, Package, Upstream, resolved
+from tests.packages.model import BOTH, SPEC, TOP, Package, Upstream, resolved
 
 MODULES = (autosetup, shell, kinds, conditions, archives, other, stacks)
 PACKAGES = [package for module in MODULES for package in module.PACKAGES]
@@ -224,14 +224,14 @@ def test_plan_shows_what_a_prep_that_looks_at_the_tree_applies(
 
 def test_a_safety_check_is_asked_of_upstream(upstream: Upstream, scratch: Path) -> None:
     trial, trace = (
-        Trial(Package("checks", shell.CHECKS, shell.BOTH), upstream, scratch),
+        Trial(Package("checks", shell.CHECKS, BOTH), upstream, scratch),
         SandboxedTracer(),
     )
     planned = planning.plan(trial.request, trace)
     with pytest.raises(SpecDoesNotParse, match=r"not get to its end; .*x1\.2") as refused:
         finished(planned.plan)
     assert "--upstream" in refused.value.next_step
-    wrong = Package("wrong", shell.CHECKS.replace("print $3", "print 1.3"), shell.BOTH)
+    wrong = Package("wrong", shell.CHECKS.replace("print $3", "print 1.3"), BOTH)
     (scratch / "wrong").mkdir()
     trial = Trial(wrong, upstream, scratch / "wrong")
     with pytest.raises(SpecDoesNotParse, match=r"test x1\.3 "):
@@ -250,7 +250,7 @@ def test_an_archive_that_no_patch_touches_is_told(upstream: Upstream, scratch: P
 
 def test_a_spec_without_prep(upstream: Upstream, scratch: Path) -> None:
     spec = SPEC.replace("%prep\n@PREP@\n", "")
-    trial = Trial(Package("no %prep", "", shell.BOTH, spec=spec), upstream, scratch)
+    trial = Trial(Package("no %prep", "", BOTH, spec=spec), upstream, scratch)
     done = pipeline.convert(trial.request, trial.repo, SandboxedTracer())
     assert done.series["patches"] == [] and len(done.series["skipped"]) == 2
     assert done.series["series"]["commit"] == done.series["base"]["commit"]

@@ -84,8 +84,8 @@ class Deadly:
             at("after the push")
 
         # Only in this child, which does nothing else.
-        odb.Repository.move_refs = moved  # type: ignore[method-assign]
-        publish._push = pushed
+        odb.Repository.move_refs = moved  # type: ignore[assignment, method-assign]
+        publish._push = pushed  # type: ignore[assignment]
         return self.convert(row, reached)
 
 
@@ -123,7 +123,7 @@ def main() -> None:
     path = Path(sys.argv[1])
     deaths = Deaths(Path(sys.argv[2]), os.getpid())
     DeadlyJournal.deaths = deaths
-    daemon.Journal = DeadlyJournal  # type: ignore[misc]
+    daemon.Journal = DeadlyJournal  # type: ignore[attr-defined]
     try:
         settings = config.load(path)
         daemon.listen(settings, path, Deadly(pipeline(settings), deaths))

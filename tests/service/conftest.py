@@ -33,7 +33,7 @@ def postgres_url(postgres_server: str) -> str:
     name = f"t{next(_numbers)}"
     address = postgres_server.replace("+psycopg", "")
     with psycopg.connect(address + "postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+        connection.execute(f"CREATE DATABASE {name}")
     return postgres_server + name
 
 

@@ -95,7 +95,7 @@ def test_the_journal_does_not_outweigh_the_published_tree(
     list(enqueue(from_koji(package, Koji(hub.url), START), journal))
     for state in ("done", "failed", "ignored", "ignored"):
         held = journal.claim("w", 60)
-        assert held and journal.settle(held, state, "because", {})  # type: ignore[arg-type]
+        assert held and journal.settle(held, state, "because", {})
     found = list(enqueue(from_koji(package, Koji(hub.url), START), journal))
     assert [each.why for each in found] == [
         *("missing", "failed before: because"),

@@ -27,7 +27,7 @@ from service.config import load
 from service.journal import Journal, Row
 from service.pipeline import pipeline
 from tests.broker import Broker
-from tests.builders import Source, change, kernel_upstream, spec_git_am
+from tests.builders import Files, Source, change, kernel_upstream, spec_git_am
 from tests.configuration import kernel, listening, table
 from tests.hub import Hub
 from tests.service.chaos import STAGES
@@ -167,7 +167,8 @@ def play(stage: Stage, messages: int, chance: random.Random) -> tuple[list[str],
 
     Returns the convertible and the unconvertible NVRs: each tenth has a patch that does not fit.
     """
-    good, bad = [], []
+    good: list[str] = []
+    bad: list[str] = []
     base = stage.linux.rev("v4.15")
     assert base
     text = stage.linux.file(base, "mm/slab.c").decode()
@@ -177,7 +178,7 @@ def play(stage: Stage, messages: int, chance: random.Random) -> tuple[list[str],
     for number in range(messages * 2 // 3):
         release = RELEASES[number % len(RELEASES)]
         broken = number % 10 == 9
-        files = {
+        files: Files = {
             "kernel.spec": spec_git_am("4.15.0", str(100 + number), ["slab.patch"]),
             "slab.patch": patch.replace(b"int result = 15;", b"int other = 15;")
             if broken
@@ -241,8 +242,8 @@ def check(stage: Stage, tmp_path: Path, good: list[str], bad: list[str]) -> None
 
     for repository in [stage.remote.path, *tmp_path.glob("host*/kernel.git")]:
         fsck = Git(repository).run("fsck", "--strict", "--no-dangling", ok=range(256))
-        wrong = [line for line in fsck.stderr.splitlines() if not line.startswith(b"notice:")]
-        assert (fsck.status, wrong) == (0, []), repository
+        complaints = [line for line in fsck.stderr.splitlines() if not line.startswith(b"notice:")]
+        assert (fsck.status, complaints) == (0, []), repository
 
 
 def disturb(stage: Stage, chance: random.Random, builds: int, tokens: Path) -> None:
@@ -279,8 +280,8 @@ def disturb(stage: Stage, chance: random.Random, builds: int, tokens: Path) -> N
             stage.daemons.keep_up()
             time.sleep(3)  # whoever was killed last shall have started, to be told to stop
             return
-    left = [token.name for token in tokens.iterdir()]
-    raise AssertionError(f"{stage.journal.counts()} {left}\n{stage.daemons.said()[-6000:]}")
+    names = [token.name for token in tokens.iterdir()]
+    raise AssertionError(f"{stage.journal.counts()} {names}\n{stage.daemons.said()[-6000:]}")
 
 
 def all_done(stage: Stage, builds: int) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import JUSTIN, Sample, Source, spec_git_am
+from tests.builders import JUSTIN, Files, Sample, Source, spec_git_am
 from tests.configuration import kernel, table
 from tests.hub import Hub
 
@@ -392,7 +392,7 @@ def test_odd_file_names(made: Sample, tmp_path: Path) -> None:
     spec = spec_git_am("4.15.0", "1", []).replace(
         "git am %{patches}", 'git am "$RPM_SOURCE_DIR/a b\'c.patch" $RPM_SOURCE_DIR/*.p'
     )
-    files = {"kernel.spec": spec, "a b'c.patch": patch}
+    files: Files = {"kernel.spec": spec, "a b'c.patch": patch}
     commit = odd.commit(files, "x", branch="f28", author=JUSTIN)
     second = made.pkg_git.file(made.git_am, "net-tun-series.patch")
     stream = (

@@ -65,13 +65,14 @@ def test_the_message_of_a_promotion_names_no_build() -> None:
 def test_the_tests_hub_says_and_answers_what_a_real_one_does(kind: str) -> None:
     real = BUILDS[kind]
     answer, request = real["getBuild"], real["getTaskRequest"]
+    without: dict[str, Any] = {} if request else {"task_id": None}
     with Hub() as hub:
         build = hub.add(
             answer["nvr"],
             source=answer["source"],
             request=request,
             state=answer["state"],
-            **{} if request else {"task_id": None},
+            **without,
             epoch=answer["epoch"],
             draft=answer["draft"],
         )

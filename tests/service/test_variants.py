@@ -96,17 +96,17 @@ def test_a_variant_has_a_branch_and_a_tag_of_its_own(
         told = [patch["patch"].removesuffix(".patch") for patch in done["series"]["patches"]]
         assert told == patches
         assert git(tmp_path / "r.git", "rev-parse", f"{done['tag']}^{{commit}}") == done["commit"]
-    asked = ("--repo", tmp_path / "r.git", "-o", tmp_path / "out")
-    back = answer("export", "demo-4.15-1.fc28@aarch64", *asked)
+    places = ("--repo", tmp_path / "r.git", "-o", tmp_path / "out")
+    back = answer("export", "demo-4.15-1.fc28@aarch64", *places)
     assert [patch["state"] for patch in back["patches"]] == ["unchanged"] * 2
 
     # and both are compared
-    asked = ("demo-4.15-1.fc28", "demo-4.15-1.fc28@aarch64", "--repo", tmp_path / "r.git")
-    found = answer("diff", *asked)
+    both = ("demo-4.15-1.fc28", "demo-4.15-1.fc28@aarch64", "--repo", tmp_path / "r.git")
+    found = answer("diff", *both)
     assert (found["old"].get("variant"), found["new"]["variant"]) == (None, "aarch64")
     assert [patch["patch"] for patch in found["patches"]["added"]] == ["arm.patch"]
-    assert srcgit("diff", *asked)[0].startswith(f"{asked[0]} -> {asked[1]}\n")
-    srcgit("diff", asked[0], "demo-4.15-1.fc28@s390x", *asked[2:], status=2)
+    assert srcgit("diff", *both)[0].startswith(f"{both[0]} -> {both[1]}\n")
+    srcgit("diff", both[0], "demo-4.15-1.fc28@s390x", *both[2:], status=2)
 
 
 @pytest.mark.parametrize(

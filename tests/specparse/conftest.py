@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def traced(package: Path) -> Traced:
         spec: str = "demo.spec",
         whole: str | bytes = "",
         limits: Limits | None = None,
-        **named: object,
+        **named: Any,
     ) -> Plan:
         text = whole or HEAD + preamble + TAIL + prep + "\n%changelog\n"
         for name, content in {spec: text, **files}.items():

@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.specparse.conftest import HEAD, PATCH, Traced, copied
 
 ONE = "Source1: extra-3.tar.gz\nPatch1: one.patch\n"
 FILES = {"one.patch": PATCH}
+Mode = Literal["w:xz", "w:gz", "w:bz2"]
 MAIN = Archive(b"demo-1.2.tar.xz", b"demo-1.2")
 
 
@@ -189,9 +191,9 @@ def test_a_patch_of_the_lookaside_cache_is_a_patch(traced: Traced) -> None:
 # -- in pkg-git itself -------------------------------------------------------------------------
 
 
-def tarball(names: Mapping[str, bytes], form: str) -> bytes:
+def tarball(names: Mapping[str, bytes], mode: Mode) -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=f"w:{form}") as tar:
+    with tarfile.open(fileobj=buffer, mode=mode) as tar:
         for name, data in names.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
@@ -199,10 +201,10 @@ def tarball(names: Mapping[str, bytes], form: str) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("form", ["xz", "gz", "bz2"])
-def test_a_small_archive_in_pkg_git_is_read(traced: Traced, form: str) -> None:
+@pytest.mark.parametrize("mode", ["w:xz", "w:gz", "w:bz2"], ids=["xz", "gz", "bz2"])
+def test_a_small_archive_in_pkg_git_is_read(traced: Traced, mode: Mode) -> None:
     files = {
-        "held.tar": tarball({"odd-name/file": b"needle\n"}, form),
+        "held.tar": tarball({"odd-name/file": b"needle\n"}, mode),
         "one.patch": PATCH,
     }
     text = HEAD.replace("demo-1.2.tar.xz", "held.tar")

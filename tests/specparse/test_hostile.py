@@ -217,7 +217,7 @@ def test_what_a_worker_says_is_taken_only_whole(package: Path) -> None:
     plan = heard(package, b'{"configs": {"a": 9000, "b": 2}}\n' + b"\nx" * 4500 + b"hi" + line)
     assert [step.patch for step in plan.steps] == [b"x"]
     # a spec has written into it: none of this is a bug of ours, and nothing else comes of it
-    changed = [
+    changed: list[dict[str, Any]] = [
         {"name": None},
         {"name": "\ud800"},
         {"name": "a\0b"},
