@@ -102,8 +102,8 @@ def find(repo: Repository, nvr: Nvr, variant: str = "") -> Conversion | None:
     tag = repo.ref(f"refs/tags/{tag_name(nvr, variant)}")
     if tag is None:
         return None
-    message = repo.tag_message(tag)
-    commit = repo.commit_id(tag)
+    message = repo.tag_message(tag)  # None where it is not annotated: not srcgit's
+    commit = None if message is None else repo.commit_id(tag)
     file = repo.tree(commit).get(SERIES_JSON) if commit else None
     try:
         record = json.loads(file.data if file else b"")

@@ -7,7 +7,6 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -122,7 +121,7 @@ class FastImport:
         assert self._apart is not None
         self._apart.cleanup()
 
-    @contextmanager
+    @contextlib.contextmanager
     def _on_disk(self) -> Iterator[None]:
         try:
             yield

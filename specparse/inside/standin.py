@@ -15,19 +15,6 @@ MARKER = "srcgit.tree"
 NEVER_RUN = ("patch", "git", "quilt", "hg")
 STANDINS = (*NEVER_RUN, "make")  # which does run, for a kernel's Makefile.config
 
-_LOCATE = f"""
-top=$place archive=
-while [ -n "$top" ] && [ ! -e "$top/{MARKER}" ]; do top=${{top%/*}}; done
-if [ -n "$top" ]; then
-    for archive in "$top/{MARKER}"/archive.*; do break; done
-    archive=${{archive##*/archive.?.}}
-    archive=${{archive%=}}
-    printf = 2>/dev/null > "$top/{MARKER}/$call" || call=0
-fi
-"""
-_RECORD = r"""
-printf '%s\0' "$tool" "$call" "$archive" "$top" "$place" "$repository" "$input" "$#" "$@" >> @ROOT@/record
-"""
 _FLAGS = "-3bcEeflNnqRsTtuvZ"  # options of patch and git apply that take no value
 _BODY = rf"""
 place=$PWD last= word=
@@ -56,7 +43,14 @@ for word; do
     last=$word
 done
 verb=$word
-{_LOCATE}
+top=$place archive=
+while [ -n "$top" ] && [ ! -e "$top/{MARKER}" ]; do top=${{top%/*}}; done
+if [ -n "$top" ]; then
+    for archive in "$top/{MARKER}"/archive.*; do break; done
+    archive=${{archive##*/archive.?.}}
+    archive=${{archive%=}}
+    printf = 2>/dev/null > "$top/{MARKER}/$call" || call=0
+fi
 repository=
 if [ "$tool" = git ]; then
     repository=$place
@@ -92,7 +86,7 @@ if [ -n "$reads" ]; then
         ;;
     esac
 fi
-{_RECORD}
+printf '%s\0' "$tool" "$call" "$archive" "$top" "$place" "$repository" "$input" "$#" "$@" >> @ROOT@/record
 case $tool$verb in
 gitinit) cd "$place" && /usr/bin/mkdir -p .git ;;
 make*)

@@ -216,6 +216,14 @@ def test_somebodys_own_branch_or_tag_is_never_overwritten(
         convert(made, own.path, made.today, NOW)
 
 
+def test_a_tag_that_is_not_annotated_is_not_srcgits(made: Sample, tmp_path: Path) -> None:
+    repo = tmp_path / "r.git"
+    done = convert(made, repo, made.today, NOW)
+    git(repo, "tag", "-f", done.build.tag, done.commit)
+    with pytest.raises(CannotConvert, match="exists and is not srcgit's"):
+        convert(made, repo, made.today, NOW)
+
+
 def test_builds_only_fast_forwards(made: Sample, tmp_path: Path) -> None:
     repo = tmp_path / "r.git"
     convert(made, repo, made.today, NOW)
