@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what is slow to import, and not needed at once or not at al
     from converter.start import Start
     from converter.verification.prepared import Prepared
     from converter.verification.verdict import Verdict
+    from specparse.foreign_tree import ForeignTree
 
 
 @on_this_machine()
@@ -143,12 +144,13 @@ def _held_against_prep(
 
     prepared: list[Prepared] = []
 
-    def record(directory: Path, verdict: Verdict) -> None:
+    def record(left: ForeignTree, top: bytes, verdict: Verdict) -> None:
         if verdict.verified:
             author = planned.package.commit.author
             committer = Identity(*request.committer, author.date)
             nvr = str(planned.nvr)
-            prepared.append(commit(repo, series, directory, verdict, author, committer, nvr))
+            made = commit(repo, series, left, top, verdict, author, committer, nvr)
+            prepared.append(made)
 
     subject = Subject(
         *(planned.package, planned.plan, planned.dist, repo, base.commit, series, base, originals),

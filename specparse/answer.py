@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from specparse import interpret, upstream
+from specparse.foreign_tree import ForeignTree
 from specparse.inside.names import ARCHIVE
 from specparse.interpret import Call, Recording
 from specparse.places import Places, related, source_tree
@@ -34,6 +35,7 @@ _LIMIT_HIT = {128 + 9, 128 + 24, 128 + 25}
 
 
 _NO_TEXT = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")  # other surrogates stand for bytes
+_MAX_FILE = 64 << 20  # bytes of a spec
 _LINE = 16 << 20  # bytes of a message; those of 600 patches are 0.3
 # The kinds of messages: key -> what its value is. [T] is any number of T, {str: T} any names with T.
 _RECORD = {
@@ -326,13 +328,8 @@ def comments(spec: bytes, patches: list[str]) -> dict[bytes, str]:
 
 def _read(package: Path, name: bytes) -> bytes:
     """Read a file of the package, which may be a link to anywhere: those are not followed."""
-    try:
-        with open(
-            os.open(os.path.join(os.fsencode(package), name), os.O_RDONLY | os.O_NOFOLLOW), "rb"
-        ) as file:
-            return file.read()
-    except OSError:
-        return b""
+    with ForeignTree(package) as files:
+        return files.read(name, _MAX_FILE) or b""
 
 
 def _short(command: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from specparse.foreign_tree import ForeignTree
 from specparse.inside.edits import edit
 from specparse.macros import BUILD, SOURCES, macros
 from specparse.plan import Prepared, SpecError
@@ -23,7 +24,8 @@ LIMITS = Limits(
     wall=900, cpu=900, memory=6 << 30, file=4 << 30, processes=1000, output=64 << 20, disk=2 << 30
 )
 _BUILD = f"{BUILD}/BUILD"  # rpm's _builddir
-_CALLS = ".srcgit-calls"  # below the build directory
+_CALLS = b".srcgit-calls"  # below the build directory
+_MAX_TEXT = 64 << 20  # bytes of a spec, or of what the stand-ins note
 
 # Stands in the place of both tools. A patch that moves the base is applied all the same: it is
 # known by the word in it. `patch -R --dry-run` answers 1 ("not applied yet"), as it would.
@@ -166,7 +168,7 @@ class SandboxedPreparer:
             trace=_trace(done),
             errors=_errors(done)[-20:],
             edits=notes,
-            calls=_calls(build / _CALLS) if control else (),
+            calls=_calls(build) if control else (),
         )
 
     def _version(self) -> str:
@@ -225,7 +227,8 @@ def _accepted(
     Raises SpecError for a spec that rpm refuses whatever is changed.
     """
     name = os.path.basename(os.fsdecode(spec))
-    text = _read(package / os.fsdecode(spec))
+    with ForeignTree(package) as files:
+        text = files.read(spec, _MAX_TEXT) or b""
     notes: tuple[str, ...] = ()
     command = (*words, f"{SOURCES}/{name}")
     with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
@@ -250,15 +253,6 @@ def _accepted(
             mounts = (*box.read_only, (edited, f"{BUILD}/{name}"))
 
 
-def _read(path: Path) -> bytes:
-    """Read a file that others made; a link in its place is not followed."""
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-            return file.read(64 << 20)
-    except OSError:
-        return b""
-
-
 def _refused(done: Done, spec: bytes) -> SpecError:
     said = [line for line in _errors(done) if line.startswith("error:")] or _errors(done)
     what = said[-1].removeprefix("error: ") if said else f"rpm ended with {done.status}"
@@ -278,7 +272,16 @@ def _errors(done: Done) -> tuple[str, ...]:
     return tuple(line for line in _lines(done) if line.strip() and not line.startswith("+"))
 
 
-def _calls(path: Path) -> tuple[bytes, ...]:
-    """Return the directories, below the build directory, that the stand-ins noted."""
-    noted = _read(path).split(b"\0")[:-1]
-    return tuple(call.removeprefix(f"{_BUILD}/".encode()) for call in noted)
+def _calls(build: Path) -> tuple[bytes, ...]:
+    """Return the directories, below the build directory, that the stand-ins noted.
+
+    %prep can write there, too: what leads out of the build directory is no answer.
+    """
+    with ForeignTree(build) as left:
+        noted = (left.read(_CALLS, _MAX_TEXT) or b"").split(b"\0")[:-1]
+    build_directory = _BUILD.encode()
+    return tuple(
+        call[len(build_directory) + 1 :]
+        for call in noted
+        if (call + b"/").startswith(build_directory + b"/") and b"/../" not in call + b"/"
+    )

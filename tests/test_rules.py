@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "specparse": {"specparse"},
     "converter/engine": {"converter.engine", "converter.text", "converter.tree", "specparse.plan"},
     "converter/mailbox": {"converter.mailbox"},
-    "converter": {"converter", "specparse.plan"},
+    "converter": {"converter", "specparse.plan", "specparse.foreign_tree"},
     "service": {"service", "converter", "specparse"},
 }
 

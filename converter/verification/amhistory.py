@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,13 @@ from converter.errors import RepositoryUnusable
 from converter.objects import Commit, Entry
 from converter.odb import GitTree, Repository
 from converter.text import text
+from specparse.foreign_tree import ForeignTree
 
 _MAX_LOG = 16 << 20  # bytes; git writes some 200 for a commit
+_ELSEWHERE = {b"alternates", b"http-alternates"}
+_FAN_OUT = re.compile(rb"[0-9a-f]{2}")
+_LOOSE = re.compile(rb"[0-9a-f]{38}")
+_PACK = re.compile(rb"pack-[0-9a-f]{40}\.(?:pack|idx)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +38,59 @@ class AmHistory:
 
 
 def compare(
-    top: Path, repository: Repository, base: str, series: str, missing: Collection[bytes]
+    left: ForeignTree,
+    top: bytes,
+    repository: Repository,
+    base: str,
+    series: str,
+    missing: Collection[bytes],
+    scratch: Path,
 ) -> AmHistory | None:
     """Compare what ``git am`` made in the work tree ``top`` with the commits base..series.
 
     ``missing`` are files that the source archive lacked. None where no git am has left a history.
-    The repository in ``top`` is foreign: it is read by libgit2, which runs no program of its
-    configuration, and never by git.
+    The repository in ``top`` is foreign, and neither git nor libgit2 ever opens it: its objects are
+    linked into one of our own at ``scratch``, which does not exist yet. Raises ForeignTreeError.
     """
-    directory = top / ".git"
-    logged = _am_log(directory / "logs" / "HEAD")
+    inside = top + b"/.git/" if top else b".git/"
+    if _leads_elsewhere(left, inside):
+        return AmHistory(0, (), ("the repository that %prep made leads out of its tree",))
+    logged = _am_log(left.read(inside + b"logs/HEAD", _MAX_LOG) or b"")
     if not logged:
         return None
-    if not _stands_alone(directory):
-        return AmHistory(0, (), ("the repository that %prep made leads out of its tree",))
     try:
-        theirs = Repository(directory)
+        theirs = _taken_over(left, inside + b"objects", scratch)
         made = [theirs.commit(new) for _, new in logged]
         return _compare(repository, base, series, missing, theirs, logged[0][0], made)
-    except (KeyError, ValueError, RepositoryUnusable) as error:
+    except (AssertionError, KeyError, ValueError, RepositoryUnusable) as error:
         return AmHistory(0, (), (f"the repository that %prep made cannot be read: {error}",))
+
+
+def _leads_elsewhere(left: ForeignTree, inside: bytes) -> bool:
+    """Tell whether a part of a repository is not where gitrepository-layout(5) has it."""
+    for directory in (inside[:-1], inside + b"logs", inside + b"objects"):
+        with left.open(directory) as found:
+            if found is not None:  # a link, or git's file that names another directory
+                return True
+    with left.open(inside + b"logs/HEAD") as log:
+        if log is not None and log.kind != "file":
+            return True
+    return bool(left.names(inside + b"objects/info").keys() & _ELSEWHERE)
+
+
+def _taken_over(left: ForeignTree, objects: bytes, scratch: Path) -> Repository:
+    """Return a new repository at ``scratch`` with the objects of a foreign one, and nothing else."""
+    ours = Repository.create(scratch)
+    for directory, is_directory in left.names(objects).items():
+        form = _PACK if directory == b"pack" else _LOOSE
+        if not is_directory or not (directory == b"pack" or _FAN_OUT.fullmatch(directory)):
+            continue
+        inside = ours.path / "objects" / directory.decode()
+        inside.mkdir(exist_ok=True)
+        for name in left.names(objects + b"/" + directory):
+            if form.fullmatch(name):
+                left.link_to(objects + b"/" + directory + b"/" + name, inside / name.decode())
+    return Repository(ours.path)
 
 
 def _compare(
@@ -106,28 +144,14 @@ def _chain(repository: Repository, base: str, series: str) -> Iterator[Commit]:
     yield from reversed(chain)
 
 
-def _stands_alone(directory: Path) -> bool:
-    """Tell whether nothing in a repository makes git look elsewhere (gitrepository-layout(5))."""
-    elsewhere = ("commondir", "objects/info/alternates", "objects/info/http-alternates")
-    inside = (directory, directory / "objects", directory / "objects/pack", directory / "refs")
-    return not any(os.path.lexists(directory / name) for name in elsewhere) and not any(
-        path.is_symlink() for path in inside
-    )
-
-
-def _am_log(path: Path) -> list[tuple[str, str]]:
+def _am_log(log: bytes) -> list[tuple[str, str]]:
     """Return (old id, new id) of the commits that git am made, oldest first, from a reflog.
 
     A line is ``old SP new SP name <email> date TAB message`` (git's refs/files-backend.c,
     log_ref_write_fd); builtin/am.c, do_commit, logs as ``am: subject``.
     """
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-            lines = file.read(_MAX_LOG).splitlines()
-    except OSError:
-        return []
     made = []
-    for line in lines:
+    for line in log.splitlines():
         head, _, message = line.partition(b"\t")
         ids = head.decode("ascii", "replace").split(" ", 2)
         if message.startswith(b"am: ") and len(ids) == 3:

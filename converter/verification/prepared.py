@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from converter.errors import CannotConvert
@@ -16,6 +14,8 @@ from converter.odb import Repository
 from converter.text import text
 from converter.tree import why_unsafe
 from converter.verification.verdict import Difference, Verdict
+from converter.verification.worktree import mode_of
+from specparse.foreign_tree import ForeignTree
 
 _OTHERS = "steps that the trace does not show"
 _BACKUPS = "backups that the patching itself left"
@@ -43,16 +43,17 @@ class Prepared:
 def commit(
     repo: Repository,
     parent: str,
-    directory: Path,
+    left: ForeignTree,
+    top: bytes,
     verdict: Verdict,
     author: Identity,
     committer: Identity,
     nvr: str,
 ) -> Prepared:
-    """Commit on ``parent`` what ``verdict`` found in ``directory``, where %prep left it.
+    """Commit on ``parent`` what ``verdict`` found below ``top`` of what %prep has ``left``.
 
     Repositories that %prep made are no part of it. Raises CannotConvert for what git has no place
-    for.
+    for, ForeignTreeError.
     """
     kept = [d for d in verdict.differences if not why_unsafe(d.path, link=False)]
     steps = dict(Counter(_step(d, verdict) for d in kept))
@@ -60,7 +61,7 @@ def commit(
         return Prepared(None, repo.commit(parent).tree, {}, ())
     restless = tuple(path for path in verdict.restless if any(path == d.path for d in kept))
     with FastImport(repo.git, repo.path, depth=0) as importing:
-        edits = [_edit(importing, directory, difference) for difference in kept]
+        edits = [_edit(importing, left, top, difference) for difference in kept]
         mark = importing.write_commit(
             parent.encode(),
             edits,
@@ -77,25 +78,17 @@ def _step(difference: Difference, verdict: Verdict) -> str:
     return _BACKUPS if difference.path in verdict.backups else difference.step or _OTHERS
 
 
-def _edit(importing: FastImport, directory: Path, difference: Difference) -> bytes:
+def _edit(importing: FastImport, left: ForeignTree, top: bytes, difference: Difference) -> bytes:
     path = difference.path
     if difference.kind == "deleted":
         return delete(path)
-    file = os.path.join(os.fsencode(directory), path)
-    if os.path.islink(file):
-        target = os.readlink(file)
-        return put(0o120000, b":%d" % importing.write_blob(len(target), (target,)), path)
-    if not os.path.isfile(file):
-        raise CannotConvert(
-            f"%prep leaves {text(path)}, which git has no place for",
-            next_step="leave --with-prep out",
-        )
-    with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as content:
-        status = os.fstat(content.fileno())
-        # git looks at the owner's bit alone (read-cache.c, ce_mode_from_stat).
-        mode = 0o100755 if status.st_mode & 0o100 else 0o100644
-        parts = iter(lambda: content.read(1 << 20), b"")
-        return put(mode, b":%d" % importing.write_blob(status.st_size, parts), path)
+    with left.open(top + b"/" + path if top else path) as file:
+        if file is None or file.kind == "other":
+            raise CannotConvert(
+                f"%prep leaves {text(path)}, which git has no place for",
+                next_step="leave --with-prep out",
+            )
+        return put(mode_of(file), b":%d" % importing.write_blob(file.size, file.parts), path)
 
 
 def _message(nvr: str, steps: dict[str, int], restless: tuple[bytes, ...]) -> str:

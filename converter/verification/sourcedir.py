@@ -16,10 +16,11 @@ import tarfile
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from converter.errors import RepositoryUnusable
+from converter.errors import PkgGitInvalid, RepositoryUnusable
 from converter.objects import Entry
 from converter.odb import GitTree
-from converter.tree import SUBMODULE
+from converter.text import text
+from converter.tree import SUBMODULE, why_unsafe
 from specparse.plan import Archive
 
 _ARCHIVE = re.compile(rb"(?P<top>.+?)\.(?:tar(?:\.[a-z0-9]+)?|tgz|tbz2?|txz)")
@@ -117,10 +118,30 @@ class Made:
 
 
 def put(file: Path, directory: Path, name: bytes) -> None:
-    """Let ``file`` be the source ``name`` of ``directory``."""
-    path = directory / os.fsdecode(name)
+    """Let ``file`` be the source ``name`` of ``directory``; a file or a link there is replaced."""
+    path = _place(directory, name)
+    if path.is_dir() and not path.is_symlink():
+        raise PkgGitInvalid(
+            f"pkg-git has a directory in the place of the source {text(name)}",
+            next_step="look at the commit",
+        )
     path.unlink(missing_ok=True)
     os.link(file, path)
+
+
+def _place(directory: Path, name: bytes) -> Path:
+    """Return where the source ``name`` lies. Raises PkgGitInvalid for a name that is a path."""
+    if why_unsafe(name, link=False) or b"/" in name:
+        raise PkgGitInvalid(
+            f"a source has an impossible name: {text(name)!r}", next_step="look at the spec"
+        )
+    return directory / os.fsdecode(name)
+
+
+def _write(path: Path) -> io.BufferedWriter:
+    """Open a file that is not there yet: pkg-git's links lie beside it, and none is followed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    return open(os.open(path, flags, 0o644), "wb")
 
 
 def _directory(path: bytes) -> tarfile.TarInfo:
@@ -158,22 +179,21 @@ def fill(directory: Path, declared: Iterable[bytes], base_patches: Collection[by
     """Put stand-ins where pkg-git lacks a declared file: rpmbuild wants all of them to be there.
 
     A base patch deletes a file that only the archive has (see Archive.finish); the base itself contains
-    what the real one changes. Other archives hold an empty directory, other files nothing.
+    what the real one changes. Other archives hold an empty directory, other files nothing. A link of
+    pkg-git's is a file that it has, wherever it leads: only rpmbuild, in the sandbox, follows it.
     """
     for name in dict.fromkeys((*declared, *base_patches)):
-        path = directory / os.fsdecode(name)
-        if path.exists() or b"/" in name:
+        if b"/" in name or os.path.lexists(path := _place(directory, name)):
             continue
         top = top_of(name)
-        if name in base_patches:
-            data = _deletion(_name(name), _doomed(name))
-            compress = _COMPRESS.get(name.rpartition(b".")[2], bytes)
-            path.write_bytes(compress(data))
-        elif top is not None:
-            with open(path, "wb") as file, _tar(file) as tar:
-                tar.addfile(_directory(top))
-        else:
-            path.write_bytes(b"")
+        with _write(path) as file:
+            if name in base_patches:
+                data = _deletion(_name(name), _doomed(name))
+                compress = _COMPRESS.get(name.rpartition(b".")[2], bytes)
+                file.write(compress(data))
+            elif top is not None:
+                with _tar(file) as tar:
+                    tar.addfile(_directory(top))
         path.chmod(0o644)
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -34,11 +34,13 @@ from converter.verification import amhistory, prepsteps, sourcedir, worktree
 from converter.verification.amhistory import AmHistory
 from converter.verification.sourcedir import Made
 from converter.verification.verdict import Difference, Verdict
+from specparse.foreign_tree import ForeignTree, ForeignTreeError, remove, scratch_directory
 from specparse.plan import Archive, Plan, Prepared, Preparer, SandboxError, SpecError
 
 Files = Mapping[bytes, Entry]
 _EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"  # git's id of an empty file
 T = TypeVar("T")
+Left = Callable[[ForeignTree, bytes, Verdict], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +65,17 @@ def verify(
     *,
     scratch: Path | None = None,
     progress: Progress = lambda stage: None,
-    left: Callable[[Path, Verdict], None] | None = None,
+    left: Left | None = None,
 ) -> Verdict:
     """Run the package's real %prep, and compare what it leaves with the converted tree.
 
-    ``left`` is called with the directory of what it leaves, which is gone afterwards. ``scratch``
-    is a directory on a disk with room for three copies of the tree. Raises SpecDoesNotParse,
+    ``left`` is called with what it leaves and the source tree's place in that, all of which is gone
+    afterwards. ``scratch`` is a directory on a disk with room for three copies of the tree. Raises SpecDoesNotParse,
     CannotConvert, NoSandbox, CannotWork.
     """
-    with tempfile.TemporaryDirectory(prefix="srcgit-verify-", dir=scratch or roomy()) as path:
-        os.chmod(path, 0o755)  # the sandbox works under another uid
-        return _Verification(subject, prepare, Path(path), progress, left).verdict()
+    with scratch_directory("srcgit-verify-", scratch or roomy()) as here:
+        here.chmod(0o755)  # the sandbox works under another uid
+        return _Verification(subject, prepare, here, progress, left).verdict()
 
 
 class _Verification:
@@ -85,7 +87,7 @@ class _Verification:
         prepare: Preparer,
         here: Path,
         progress: Progress,
-        left: Callable[[Path, Verdict], None] | None,
+        left: Left | None,
     ) -> None:
         self._subject = subject
         self._prepare = prepare
@@ -113,16 +115,14 @@ class _Verification:
         control = self._run(control=True)
         if control.status and (other := prepsteps.missing_directory(control)) is not None:
             # `%setup -n NAME` is how a spec says that its archive holds another directory.
-            worktree.remove(self._here / "control")
+            remove(self._here / "control")
             self._make_main(replace(self._main.place, top=other))
             control = self._run(control=True)
         top = self._top(control)
-        if not (self._here / "control" / top).is_dir():  # renamed when it was patched
-            top = self._likely_top()
         passed = self._files("control", top)
         if want and not any(passed.get(path) == entry for path, entry in want.items()):
             raise self._refused(
-                control, f"no file of the tree is in {top or 'the build directory'}"
+                control, f"no file of the tree is in {text(top) or 'the build directory'}"
             )
 
         proof = self._run(control=False)
@@ -131,7 +131,7 @@ class _Verification:
         stopped = prepsteps.stop(proof)
         if stopped and (self._left or self._subject.prepared):
             raise self._refused(proof, "%prep does not come to its end")
-        history = self._history(self._here / "proof" / top, self._missing())
+        history = self._history(top, self._missing())
         real = self._files("proof", top, keep=self._left is not None)
 
         want = {path: entry for path, entry in want.items() if path not in self._missing()}
@@ -169,8 +169,9 @@ class _Verification:
             restless=tuple(sorted(restless)),
         )
         if self._left is not None:
-            self._left(self._here / "proof" / top, verdict)
-            worktree.remove(self._here / "proof")
+            with self._reading(), ForeignTree(self._here / "proof") as proved:
+                self._left(proved, top, verdict)
+            remove(self._here / "proof")
         return verdict
 
     def _otherwise(self, prepared: str, real: Files, apart: Collection[bytes]) -> set[bytes]:
@@ -350,19 +351,26 @@ class _Verification:
         self._lap(name)
         return run
 
-    def _files(self, name: str, top: str, *, keep: bool = False) -> Files:
+    def _files(self, name: str, top: bytes, *, keep: bool = False) -> Files:
         """Return the files that a run left in its source tree; make room again unless to ``keep``."""
         try:
-            return worktree.scan(self._here / name / top)
-        except OSError as error:
-            raise CannotConvert(
-                f"what %prep leaves cannot be read: {error.strerror or error}",
-                where=text(self._subject.plan.spec),
-                next_step="look at what the spec does with links and modes",
-            ) from error
+            with self._reading(), ForeignTree(self._here / name) as left:
+                return worktree.scan(left, top)
         finally:
             if not keep:
-                worktree.remove(self._here / name)
+                remove(self._here / name)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What %prep leaves is read in the block. Raises CannotConvert where that is impossible."""
+        try:
+            yield
+        except ForeignTreeError as error:
+            raise CannotConvert(
+                f"what %prep leaves cannot be read: {error.what}",
+                where=text(self._subject.plan.spec),
+                next_step="look at what the spec does with links, modes and directories",
+            ) from error
 
     def _asked(self, ask: Callable[[], T]) -> T:
         """Return what the port answers, its errors turned into ours."""
@@ -375,10 +383,11 @@ class _Verification:
         except SandboxError as error:
             raise NoSandbox(error.what, where=error.where, next_step=error.next_step) from error
 
-    def _top(self, control: Prepared) -> str:
+    def _top(self, control: Prepared) -> bytes:
         """Return the source tree's directory below the build directory.
 
-        It is where the patches would have been applied, so the stand-ins tell it.
+        It is where the patches would have been applied, so the stand-ins tell it. %prep may have
+        written the same: only a directory that lies there, and that no link leads to, is taken.
         """
         steps, calls = self._subject.plan.steps, control.calls
         if control.status and len(calls) < len(steps):
@@ -393,23 +402,28 @@ class _Verification:
             for directory in below
             if (b"/" + call).endswith(b"/" + directory if directory else b"")
         )
-        if not tops:
-            return self._likely_top()
-        return os.fsdecode(max(tops, key=lambda top: (tops[top], -len(top))))
+        with self._reading(), ForeignTree(self._here / "control") as left:
+            if tops:
+                top = max(tops, key=lambda top: (tops[top], -len(top)))
+                if top and left.is_directory(top):  # else it was renamed when it was patched
+                    return top
+            return self._likely_top(left)
 
-    def _likely_top(self) -> str:
+    def _likely_top(self, left: ForeignTree) -> bytes:
         """Return the directory that looks most like the tree, where no patch tells."""
-        names = {os.fsdecode(path) for path, _ in self._series.children(b"")}
-        build = self._here / "control"
-        best, most = "", 0
-        for here, directories, files in os.walk(build):
-            depth = len(Path(here).relative_to(build).parts)
-            here_too = len(names & {*directories, *files})
+        names = {path for path, _ in self._series.children(b"")}
+        best, most = b"", 0
+        waiting = deque([b""])
+        while waiting:
+            here = waiting.popleft()
+            children = left.names(here)
+            here_too = len(names & children.keys())
             # Older specs keep a pristine twin beside the tree.
-            if here_too > most or (here_too == most and "vanilla-" in best):
-                best, most = os.path.relpath(here, build), here_too
-            if depth >= 3:
-                directories.clear()
+            if here_too > most or (here_too == most and b"vanilla-" in best):
+                best, most = here, here_too
+            if not here or here.count(b"/") < 2:
+                inside = here + b"/" if here else b""
+                waiting += [inside + name for name in sorted(children) if children[name]]
         return best
 
     def _refused(self, run: Prepared, what: str) -> CannotConvert | CannotWork:
@@ -427,12 +441,14 @@ class _Verification:
 
     # -- comparing -------------------------------------------------------------------------
 
-    def _history(self, top: Path, missing: Collection[bytes]) -> AmHistory | None:
+    def _history(self, top: bytes, missing: Collection[bytes]) -> AmHistory | None:
         steps = self._subject.plan.steps
         if not steps or any(step.tool != "git-am" for step in steps):
             return None
         subject = self._subject
-        return amhistory.compare(top, subject.repository, subject.base, subject.series, missing)
+        with self._reading(), ForeignTree(self._here / "proof") as left:
+            ours = (subject.repository, subject.base, subject.series)
+            return amhistory.compare(left, top, *ours, missing, self._here / "history.git")
 
     def _backup(self, path: bytes, found: Entry, was: Files) -> bool:
         """Tell whether patch(1) left this: a file as it was before a patch, with a suffix.

@@ -1,67 +1,34 @@
-"""A directory on disk as git would store it; what stands there was made by foreign code."""
+"""What %prep left in a directory, as git would store it."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import stat
-from collections.abc import Iterator
-from pathlib import Path
 
 from converter.objects import Entry
+from specparse.foreign_tree import ForeignFile, ForeignTree
 
 _OTHER = 0o010000  # a FIFO, a socket or a device: git has no such thing
-_MAX_DEPTH = 200  # directories; the deepest of Linux is 12
 
 
-def scan(top: Path) -> dict[bytes, Entry]:
+def scan(tree: ForeignTree, top: bytes) -> dict[bytes, Entry]:
     """Return path -> Entry (git's modes and blob ids) of the files below ``top``, ``.git`` apart.
 
-    Links are read, never followed. Empty directories do not count. Raises OSError.
+    Empty directories do not count. Raises ForeignTreeError.
     """
-    return {entry.path: entry for entry in _walk(os.fsencode(top), b"", 0)}
+    return {file.path: _entry(file) for file in tree.walk(top, without=(b".git",))}
 
 
-def _walk(directory: bytes, prefix: bytes, depth: int) -> Iterator[Entry]:
-    if depth > _MAX_DEPTH:
-        raise OSError(f"directories nest deeper than {_MAX_DEPTH}")
-    with os.scandir(directory) as children:
-        for child in sorted(children, key=lambda c: c.name):
-            path = prefix + child.name
-            if child.is_symlink():
-                yield Entry(path, 0o120000, _id(os.readlink(child.path)))
-            elif child.is_dir(follow_symlinks=False):
-                if path != b".git":
-                    yield from _walk(child.path, path + b"/", depth + 1)
-            elif child.is_file(follow_symlinks=False):
-                yield _file(child.path, path)
-            else:
-                yield Entry(path, _OTHER, "")
+def mode_of(file: ForeignFile) -> int:
+    """Return git's mode of ``file``; 0o010000 for what git has no place for."""
+    if file.kind == "file":
+        return 0o100755 if file.executable else 0o100644
+    return 0o120000 if file.kind == "link" else _OTHER
 
 
-def _file(source: bytes, path: bytes) -> Entry:
-    with open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        status = os.fstat(file.fileno())
-        # git looks at the owner's bit alone (read-cache.c, ce_mode_from_stat).
-        mode = 0o100755 if status.st_mode & stat.S_IXUSR else 0o100644
-        if status.st_size < 1 << 20:
-            return Entry(path, mode, _id(file.read()))
-        digest = hashlib.sha1(b"blob %d\0" % status.st_size, usedforsecurity=False)
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-        return Entry(path, mode, digest.hexdigest())
-
-
-def _id(data: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0%s" % (len(data), data), usedforsecurity=False).hexdigest()
-
-
-def remove(directory: Path) -> None:
-    """Delete ``directory`` and all below it, whatever modes foreign code has set."""
-    for here, names, _ in os.walk(directory):
-        for name in names:
-            path = os.path.join(here, name)
-            if not os.path.islink(path):
-                os.chmod(path, 0o700)
-    shutil.rmtree(directory, ignore_errors=True)
+def _entry(file: ForeignFile) -> Entry:
+    if file.kind == "other":
+        return Entry(file.path, _OTHER, "")
+    digest = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
+    for part in file.parts:
+        digest.update(part)
+    return Entry(file.path, mode_of(file), digest.hexdigest())
