@@ -23,6 +23,7 @@ T = TypeVar("T")
 LONGEST = 86400.0  # seconds, of a lease and between attempts: journal.FAR is more
 FEDORA_KOJI = "https://koji.fedoraproject.org/kojihub"
 FEDORA_PKG_GIT = "https://src.fedoraproject.org/rpms/"
+TOPIC_PREFIX = "org.fedoraproject.prod"  # of Koji's messages; staging has another
 LINUX = "https://git.kernel.org/pub/scm/linux/kernel/git/"
 # The committer is part of every commit id: the default must be the same on every host.
 COMMITTER = ("srcgit", "srcgit@srcgit.invalid")
@@ -80,6 +81,7 @@ class Config:
     state: Path
     journal: str  # an SQLAlchemy URL
     koji: str = FEDORA_KOJI
+    topic_prefix: str = TOPIC_PREFIX  # of Koji's messages: those of other instances are refused
     lookaside: str = FEDORA_LOOKASIDE  # a template of URLs, or a directory
     lookaside_gigabytes: float = 20.0  # of what was fetched from there, to be kept
     web: str = ""  # where the public finds `srcgit web`; announcements then lead there
@@ -199,6 +201,7 @@ class _Section:
             state=state,
             journal=self.get("journal", str, f"sqlite:///{state}/journal.sqlite"),
             koji=self.checked("koji", _hub, FEDORA_KOJI),
+            topic_prefix=self.checked("topic_prefix", _topics, TOPIC_PREFIX),
             lookaside=self.checked("lookaside", _lookaside, FEDORA_LOOKASIDE),
             lookaside_gigabytes=self.positive("lookaside_gigabytes", defaults.lookaside_gigabytes),
             web=self.checked("web", _pages, ""),
@@ -285,6 +288,12 @@ def _committer(section: _Section) -> tuple[str, str]:
 def _hub(text: str) -> str:
     if not re.match(r"https?://[^/\s-]", text):
         raise ValueError("is no https or http URL")
+    return text
+
+
+def _topics(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", text):
+        raise ValueError("is no prefix of a topic: words with dots between them, none at the end")
     return text
 
 

@@ -1,6 +1,7 @@
 """Intake: a message about a build becomes a row in the journal, or is refused with a reason.
 
-Nothing is converted and nobody is asked here, so a message is held for milliseconds only.
+Nothing is converted and nobody is asked here, so a message is held for milliseconds only. A message
+only points to a build: what was built, and from which commit, is Koji's word (service/pipeline.py).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from koji_fedoramessaging_messages.build import BuildStateChangeV1
 
 from converter.build import Nvr
 from converter.errors import WrongUsage
-from service.config import Package
+from service.config import TOPIC_PREFIX, Package
 from service.database import JournalUnusable
 from service.journal import Journal, Row
 from service.kinds import elsewhere, key, uploaded, why
@@ -26,7 +27,7 @@ from service.koji import COMPLETE, commit_of, same_repository
 
 log = logging.getLogger(__name__)
 
-TOPIC = re.compile(r"org\.fedoraproject\.[^.]+\.buildsys\.build\.state\.change")
+TOPIC = re.compile(r".*\.buildsys\.build\.state\.change")  # of Koji's messages, on any instance
 LARGEST = 250_000  # bytes of a message; Koji's have a few thousand, and refused ones get logged
 
 
@@ -74,7 +75,7 @@ def decide(body: Mapping[str, Any], packages: Mapping[str, Package]) -> Row | No
             return NotTaken(why("uploaded source package"))
         if not isinstance(source, str) or not same_repository(source, package.source):
             return NotTaken(f"hostile: built from {source!r:.300}, not from {package.source}")
-        commit = commit_of(source)  # a branch name, in a few: then Koji knows
+        commit = commit_of(source)  # a branch name, in a few; Koji knows, and is asked anyway
     if target is not None and not (
         isinstance(target, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}", target)
     ):
@@ -85,9 +86,13 @@ def decide(body: Mapping[str, Any], packages: Mapping[str, Package]) -> Row | No
 class Intake:
     """Takes messages in. What it returns from is acknowledged; JournalUnusable means: hold it."""
 
-    def __init__(self, journal: Journal, packages: Mapping[str, Package]) -> None:
+    def __init__(
+        self, journal: Journal, packages: Mapping[str, Package], prefix: str = TOPIC_PREFIX
+    ) -> None:
+        """Messages of other topics than those below ``prefix`` are another instance's."""
         self._journal = journal
         self._packages = packages
+        self._topic = f"{prefix}.buildsys.build.state.change"
         self._signed = 0.0
 
     def __call__(self, topic: str, body: object) -> None:
@@ -95,7 +100,8 @@ class Intake:
         if time.monotonic() - self._signed > 30:
             self._journal.sign("messages", f"last one: {topic}")
             self._signed = time.monotonic()
-        if not TOPIC.fullmatch(topic):
+        if topic != self._topic:
+            self._elsewhere(topic, body)
             return
         try:
             self._take(topic, body)
@@ -108,9 +114,15 @@ class Intake:
 
     def refuse(self, topic: str, why: str, data: bytes) -> None:
         """Record a message whose body cannot be read, if it claims to be about a build."""
-        if TOPIC.fullmatch(topic):
+        if topic == self._topic:
             log.warning("refused", extra={"bytes": len(data), "reason": why[:300]})
             self._journal.refuse(topic, why, data)
+
+    def _elsewhere(self, topic: str, body: object) -> None:
+        """Record a message about a build of ours that another instance than the configured sent."""
+        name = body.get("name") if isinstance(body, Mapping) else None
+        if TOPIC.fullmatch(topic) and isinstance(name, str) and name in self._packages:
+            self._journal.refuse(topic, f"not below the topic {self._topic}", _data(body))
 
     def _take(self, topic: str, body: object) -> None:
         try:

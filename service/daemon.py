@@ -88,7 +88,7 @@ def listen(
             if not thread.daemon:  # which may be in the middle of a clone of Linux
                 thread.join()
 
-    intake = Intake(journal, config.packages)
+    intake = Intake(journal, config.packages, config.topic_prefix)
     bus = Bus(intake, journal, name, announce=config.announce, lease=config.lease)
     for thread in threads:
         thread.start()

@@ -28,7 +28,7 @@ from converter.request import Request
 from service.config import Config, Package
 from service.journal import Row
 from service.kinds import uploaded, why
-from service.koji import COMPLETE, Koji, KojiBuild, same_repository
+from service.koji import COMPLETE, Koji, KojiBuild, NoSuchBuild, same_repository
 from service.worker import Outcome, judge
 from specparse.plan import Preparer, Tracer
 from specparse.prep import SandboxedPreparer
@@ -36,6 +36,7 @@ from specparse.trace import SandboxedTracer
 
 log = logging.getLogger(__name__)
 
+BY_HAND = ("queue", "pkg-git")  # rows that the operator of this service has ordered
 LOOK_BACK = 200  # builds, between which those of the other releases lie
 
 
@@ -116,11 +117,22 @@ class Pipeline:
         }
 
     def _asked(self, row: Row, progress: Progress) -> KojiBuild | None:
-        """Return what Koji knows; nothing for a row from pkg-git's history, which has no id."""
-        if row.commit is not None and row.koji_id is None:
+        """Return what Koji knows; nothing for a row that the operator made from a pkg-git commit.
+
+        Asked for by its NVR: an id that a message has may be another build's. Raises NotOurs for a
+        message about a build that Koji does not have.
+        """
+        if row.commit is not None and row.koji_id is None and row.via in BY_HAND:
             return None
         progress("asking Koji")
-        return Koji(self.config.koji).build(row.koji_id or row.nvr)
+        try:
+            return Koji(self.config.koji).build(row.nvr)
+        except NoSuchBuild as error:
+            if row.via != "message":
+                raise
+            raise NotOurs(
+                f"a message told of {row.nvr}, and Koji has no such build", where=error.where
+            ) from error
 
     def _facts(self, row: Row, build: KojiBuild | None) -> dict[str, Any]:
         """Return what is known before the conversion, however that ends."""
@@ -198,8 +210,9 @@ def _commit(build: KojiBuild, row: Row, package: Package) -> str:
 
 
 def _target(build: KojiBuild | None, row: Row) -> str | None:
-    """Return the build target: Koji's word, or the message's where Koji has no task to tell it."""
-    return build.target if build and build.task is not None else row.target
+    """Return the build target: Koji's word, or the operator's where Koji has no task to tell it."""
+    told = row.target if row.via in BY_HAND else None
+    return build.target if build and build.task is not None else told
 
 
 def _kind(build: KojiBuild) -> str:

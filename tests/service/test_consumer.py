@@ -162,3 +162,26 @@ def test_intake_is_idempotent_and_durable_or_it_raises(hub: Hub, tmp_path: Path)
     with pytest.raises(JournalUnusable):
         intake(TOPIC, body(hub))
     journal.close()
+
+
+@pytest.mark.parametrize(
+    ("topic", "taken", "recorded"),
+    [
+        (TOPIC, True, False),
+        (TOPIC.replace(".prod.", ".stg."), False, True),
+        (f"x.{TOPIC}", False, True),
+        (TOPIC.replace("org.fedoraproject", "org-fedoraproject"), False, True),
+        (f"{TOPIC}.x", False, False),
+        ("org.fedoraproject.prod.git.receive", False, False),
+    ],
+)
+def test_only_topics_below_the_configured_prefix_are_taken(
+    hub: Hub, tmp_path: Path, topic: str, taken: bool, recorded: bool
+) -> None:
+    journal = Journal(f"sqlite:///{tmp_path}/j")
+    Intake(journal, PACKAGES)(topic, body(hub))
+    assert (journal.find(NVR) is not None, len(journal.refused()) == 1) == (taken, recorded)
+    Intake(journal, PACKAGES, "org.fedoraproject.stg")(topic, body(hub, "kernel-6.13.0-1.fc41"))
+    staging = topic == TOPIC.replace(".prod.", ".stg.")
+    assert (journal.find("kernel-6.13.0-1.fc41") is not None) == staging
+    journal.close()

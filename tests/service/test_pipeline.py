@@ -141,8 +141,11 @@ def test_what_koji_says_can_end_it(
 
 def test_a_task_that_koji_no_longer_has_takes_only_the_target_with_it(site: Site, hub: Hub) -> None:
     hub.requests.clear()
-    fate, facts = site.convert(TODAY, koji_id=hub.builds[0]["id"], target="f41-candidate")
+    known = {"koji_id": hub.builds[0]["id"], "target": "f41-candidate"}
+    fate, facts = site.convert(TODAY, **known, via="queue")
     assert (fate, facts["branch"], facts["target"]) == (Fate.DONE, "f41", "f41-candidate"), facts
+    _, facts = site.convert(TODAY, **known, via="message")  # anybody's word
+    assert facts["target"] is None
     hub.builds[1]["source"] = None
     fate, facts = site.convert(NEXT)
     assert (fate, facts["error"]["class"]) == (Fate.FAILED, "SourceForgotten")
@@ -153,6 +156,20 @@ def test_a_message_that_names_another_commit_than_koji_is_not_believed(
 ) -> None:
     _, facts = site.convert(TODAY, koji_id=hub.builds[0]["id"], commit=made.git_am)
     assert facts["commit"] == made.today
+
+
+def test_a_message_about_what_koji_does_not_have_is_refused(
+    site: Site, hub: Hub, made: Sample
+) -> None:
+    asked = {"commit": made.git_am, "target": "f41-candidate", "via": "message"}
+    for koji_id in (None, hub.builds[0]["id"], 999_999):
+        fate, facts = site.convert("kernel-6.12.8-299.fc41", koji_id=koji_id, **asked)
+        assert (fate, facts["error"]["class"]) == (Fate.NOT_OURS, "NotOurs")
+        assert "Koji has no such build" in facts["error"]["what"]
+    fate, facts = site.convert(
+        TODAY, koji_id=999_999, **asked
+    )  # the pointer is wrong, the NVR right
+    assert (fate, facts["commit"]) == (Fate.DONE, made.today)
 
 
 def test_backfill_converts_what_is_missing_and_status_tells(
