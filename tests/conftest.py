@@ -1,8 +1,11 @@
-"""The seal: no test sees this machine's HOME, git configuration, identity, locale or clock zone."""
+"""The seal: no test and no fixture, of whatever scope, sees this machine's HOME, git configuration,
+identity, locale, clock zone, or any variable of its environment but those of KEPT."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,27 +16,46 @@ from pygit2.enums import ConfigLevel
 
 from tests.builders import Sample, sample
 
+# Where to write, how to reach the network, options of these tests, what pytest tells its children.
+KEPT = re.compile(
+    r"TMPDIR|(https?|all|no)_proxy|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE|PIP_\w+"
+    r"|SRCGIT_[A-Z]+|PYTEST_\w+|PYTHON(DONTWRITEBYTECODE|PATH|WARNINGS|DEVMODE)|COV_\w+",
+    re.IGNORECASE,
+)
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-@pytest.fixture(autouse=True)
-def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty HOME, no git configuration, UTC; leaked GIT_* variables removed."""
-    home = tmp_path_factory.mktemp("home")
-    for name in list(os.environ):
-        if name.startswith(("GIT_", "XDG_", "LC_", "FEDORA_MESSAGING_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
-    monkeypatch.setenv("GIT_AUTHOR_NAME", "A. Tester")
-    monkeypatch.setenv("GIT_AUTHOR_EMAIL", "tester@example.com")
-    monkeypatch.setenv("GIT_COMMITTER_NAME", "A. Tester")
-    monkeypatch.setenv("GIT_COMMITTER_EMAIL", "tester@example.com")
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    monkeypatch.setenv("TZ", "UTC")
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Seal the process before a test module is imported or a fixture made."""
+    home = tempfile.mkdtemp(prefix="srcgit-home-")
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(patch.undo)
+    for name in [name for name in os.environ if not KEPT.fullmatch(name)]:
+        patch.delenv(name)
+    # Services lie in sbin, which is in no ordinary user's PATH on Debian.
+    patch.setenv("PATH", SYSTEM_PATH)
+    patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    patch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    patch.setenv("GIT_AUTHOR_NAME", "A. Tester")
+    patch.setenv("GIT_AUTHOR_EMAIL", "tester@example.com")
+    patch.setenv("GIT_COMMITTER_NAME", "A. Tester")
+    patch.setenv("GIT_COMMITTER_EMAIL", "tester@example.com")
+    patch.setenv("LC_ALL", "C.UTF-8")
+    patch.setenv("TZ", "UTC")
+    patch.setenv("HOME", home)
+    patch.setenv("XDG_CONFIG_HOME", f"{home}/config")
     # libgit2 ignores GIT_CONFIG_GLOBAL and remembers HOME from import time.
     for level in (ConfigLevel.GLOBAL, ConfigLevel.XDG, ConfigLevel.SYSTEM, ConfigLevel.PROGRAMDATA):
         pygit2.settings.search_path[level] = ""
+
+
+@pytest.fixture(autouse=True)
+def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A HOME of the test's own."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     return home
 
 

@@ -37,6 +37,9 @@ def copied(package: Path) -> Callable[[Path], None]:
 
     def export(to: Path) -> None:
         shutil.copytree(package, to, symlinks=True, dirs_exist_ok=True)
+        for path in to.rglob("*"):  # whatever the umask, the sandbox's user reads them
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() else 0o644)
 
     return export
 
