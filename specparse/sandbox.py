@@ -6,29 +6,33 @@ the reader to run by hand.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
+import functools
 import os
 import selectors
 import shlex
 import shutil
 import signal
+import stat
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from specparse import sandbox_refusal, seccomp
 from specparse.plan import SandboxError
+from specparse.resource_watch import INTERVAL, Cgroup, Watch
+from specparse.system_root import SystemRoot
 
 _PIPE = 1 << 20  # bytes: a worker need not wait for each of its answers to be read
-_SYSTEM = ("/usr", "/etc/alternatives", "/etc/rpm", "/etc/ld.so.cache", "/etc/ld.so.conf.d")
 _HOSTNAME = "srcgit"  # what a spec is told on every machine
-_MERGED = ("bin", "lib", "lib32", "lib64", "sbin")
 
 _MODULES = "/srcgit"
-OURS = (Path(__file__).parent, f"{_MODULES}/specparse")  # to be mounted for inside()
 PYTHON = "/usr/bin/python3"  # the system's: rpm's binding is a package of the system
 
 
@@ -42,17 +46,39 @@ def inside(module: str, modules: str = _MODULES) -> tuple[str, ...]:
     return PYTHON, "-I", "-B", "-c", start, modules
 
 
+@functools.cache
+def our_modules() -> tuple[Path, str]:
+    """Return the mount of specparse for inside(): a copy where the sandbox's user reaches no other.
+
+    Root's sandbox runs under another uid, which cannot read below /root or another 0700 directory.
+    """
+    here = Path(__file__).parent
+    if os.geteuid() == 0 and not all(each.stat().st_mode & stat.S_IXOTH for each in here.parents):
+        scratch = Path(tempfile.mkdtemp(prefix="srcgit-modules-"))
+        atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+        scratch.chmod(0o755)
+        copied = scratch / "specparse"
+        shutil.copytree(here, copied)  # with the times, so that what is compiled stays valid
+        for parent, _, names in os.walk(copied):
+            os.chmod(parent, 0o755)
+            for name in names:
+                os.chmod(os.path.join(parent, name), 0o644)
+        here = copied
+    return here, f"{_MODULES}/specparse"
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a program may use: seconds, bytes, processes."""
 
     wall: float = 60  # seconds; the largest kernel spec takes one, more on a busy machine
     cpu: int = 60  # seconds of one process
-    memory: int = 2 << 30  # bytes of address space of one process
+    memory: int = 2 << 30  # bytes of address space of one process, and of memory of all
     file: int = 512 << 20  # bytes of one file
-    processes: int = 400
+    processes: int = 400  # of all
     output: int = 128 << 20  # bytes on standard output and standard error
-    disk: int = 1 << 30  # bytes in /tmp, where no directory is bound there
+    disk: int = 1 << 30  # bytes in /tmp, which is in memory
+    tree: int = 32 << 30  # bytes in each directory that is bound writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +93,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """No network, the system read-only, an empty /tmp, a user and processes of its own.
+    """No network, everything read-only but /tmp, no capabilities, few system calls, a user and
+    processes of its own.
 
-    ``read_only`` and ``writable`` are (path on this machine, path inside). Without ``confined``
-    only the limits hold: for a person who says --no-sandbox.
+    ``read_only`` and ``writable`` are (path on this machine, path inside). ``root`` is the system
+    that is seen. Without ``confined`` only the limits hold: for a person who says --no-sandbox.
     """
 
     read_only: tuple[tuple[Path, str], ...] = ()
@@ -79,12 +106,17 @@ class Sandbox:
     limits: Limits = field(default_factory=Limits)
     directory: str = "/tmp"
     confined: bool = True
+    root: SystemRoot = field(default_factory=SystemRoot)
 
-    def command(self, *program: str) -> list[str]:
-        """Return the whole command line. Raises SandboxError when a tool of it is missing."""
+    def command(self, *program: str, seccomp: int = -1, report: int = -1) -> list[str]:
+        """Return the whole command line. Raises SandboxError when a tool of it is missing.
+
+        From the descriptor ``seccomp`` bubblewrap reads the filter of system calls; to ``report``
+        it tells that the program has ended.
+        """
         limits = self.limits
         limited = [
-            _tool("prlimit", "util-linux"),
+            "/usr/bin/prlimit" if self.confined else _tool("prlimit", "util-linux"),
             f"--nproc={limits.processes}",
             f"--as={limits.memory}",
             f"--fsize={limits.file}",
@@ -97,27 +129,25 @@ class Sandbox:
             _tool("bwrap", "bubblewrap"),
             "--unshare-all",
             "--unshare-user",
+            "--disable-userns",
             "--die-with-parent",
             "--new-session",
             "--clearenv",
             "--cap-drop",
             "ALL",
         ]
+        if seccomp >= 0:
+            words += ["--seccomp", str(seccomp), "--json-status-fd", str(report)]
         if os.uname().nodename != _HOSTNAME:  # in a container that has it, seccomp forbids the call
             words += ["--hostname", _HOSTNAME]
-        for path in _SYSTEM:
-            words += ["--ro-bind-try", path, path]
-        for name in _MERGED:
-            link = Path("/", name)
-            if link.is_symlink():
-                words += ["--symlink", f"usr/{name}", f"/{name}"]
-            elif link.is_dir():
-                words += ["--ro-bind", str(link), str(link)]
+        words += self.root.mounts()
         words += ["--proc", "/proc", "--dev", "/dev", "--size", str(limits.disk), "--tmpfs", "/tmp"]
         for outside, inside in self.writable:
             words += ["--bind", str(outside), inside]
         for outside, inside in self.read_only:
             words += ["--ro-bind", str(outside), inside]
+        # Both are in memory and have no size, and so has /dev/shm.
+        words += ["--remount-ro", "/dev", "--remount-ro", "/"]
         for name, value in {
             "PATH": "/usr/bin:/usr/sbin",
             "LC_ALL": "C.UTF-8",
@@ -134,25 +164,40 @@ class Sandbox:
 
     def start(self, *program: str) -> Running:
         """Start ``program``. Raises SandboxError."""
-        command = self.command(*program)
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                env=None if self.confined else {"PATH": os.defpath, **self.environment},
-                cwd=None if self.confined else self.directory,
+        if not self.confined:
+            command = self.command(*program)
+            process = _started(
+                command, env={"PATH": os.defpath, **self.environment}, cwd=self.directory
             )
-        except OSError as error:
-            raise SandboxError(
-                f"the sandbox cannot be started: {error.strerror}", next_step="install bubblewrap"
-            ) from error
-        assert process.stdout
-        with contextlib.suppress(OSError):  # a user may have only so much of it
-            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE)
-        return Running(process, self.limits, shlex.join(command))
+            return Running(process, self.limits, shlex.join(command), self._watch(process))
+        limits, compiled = self.limits, _filter()
+        report, reporting = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        filter_ = os.open(compiled, os.O_RDONLY)
+        # The kernel counts what is in /tmp as memory.
+        cgroup = Cgroup.create(memory=limits.memory + limits.disk, processes=limits.processes)
+        try:
+            command = self.command(*program, seccomp=filter_, report=reporting)
+            # bubblewrap stays as the sandbox's first process: its environment is seen in there.
+            process = _started(
+                [*cgroup.enter(), *command] if cgroup else command,
+                env={"PATH": os.defpath},
+                pass_fds=(filter_, reporting),
+            )
+        except BaseException:
+            os.close(report)
+            if cgroup:
+                cgroup.remove()
+            raise
+        finally:
+            os.close(filter_)
+            os.close(reporting)
+        by_hand = f"{shlex.join(command)} {filter_}< {shlex.quote(str(compiled))} {reporting}>&2"
+        return Running(process, limits, by_hand, self._watch(process), cgroup, report)
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> Watch:
+        directories = tuple(outside for outside, _ in self.writable)
+        limits = self.limits
+        return Watch(process.pid, memory=limits.memory, tree=limits.tree, directories=directories)
 
 
 class Running:
@@ -161,10 +206,21 @@ class Running:
     (pid_namespaces(7))
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], limits: Limits, command: str) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        limits: Limits,
+        command: str,
+        watch: Watch,
+        cgroup: Cgroup | None = None,
+        report: int = -1,
+    ) -> None:
         self._process = process
         self._limits = limits
         self._command = command  # to run it by hand
+        self._watch = watch
+        self._cgroup = cgroup
+        self._report = report
 
     def __enter__(self) -> Self:
         return self
@@ -172,6 +228,11 @@ class Running:
     def __exit__(self, *exception: object) -> None:
         with self._process:
             _end(self._process)
+        if self._cgroup:
+            self._cgroup.remove()
+        if self._report >= 0:
+            os.close(self._report)
+            self._report = -1
 
     def give(self, input: bytes) -> None:
         """Write its standard input, all of it."""
@@ -193,44 +254,69 @@ class Running:
         if not process.stdin.closed:
             self.give(b"")
         end = time.monotonic() + limits.wall
-        stdout = bytearray()
-        out: dict[object, bytearray] = {process.stdout: stdout, process.stderr: bytearray()}
+        stdout, stderr = bytearray(), bytearray()
+        out = {process.stdout.fileno(): stdout, process.stderr.fileno(): stderr}
         broke, read = "", 0
-        with selectors.DefaultSelector() as ready:
-            ready.register(process.stdout, selectors.EVENT_READ)
-            ready.register(process.stderr, selectors.EVENT_READ)
-            while ready.get_map() and not broke:
+        look = time.monotonic() + INTERVAL
+        with open(os.pidfd_open(process.pid)) as ended, selectors.DefaultSelector() as ready:
+            for descriptor in (*out, ended.fileno()):
+                ready.register(descriptor, selectors.EVENT_READ)
+            while not broke and ready.get_map():  # it may close its pipes and go on
                 left = end - time.monotonic()
                 if left <= 0:
                     broke = f"{limits.wall:g} seconds"
-                for key, _ in ready.select(max(left, 0)):
-                    data = os.read(key.fd, 1 << 20)
-                    out[key.fileobj] += data
+                for key, _ in ready.select(max(min(left, INTERVAL), 0)):
+                    data = os.read(key.fd, 1 << 20) if key.fd in out else b""
                     if not data:
-                        ready.unregister(key.fileobj)
+                        ready.unregister(key.fd)
+                        continue
+                    out[key.fd] += data
                     read += len(data)  # what is taken away counts, too
                     if read > limits.output:
                         broke = f"{limits.output >> 20} MiB of output"
-                    if data and key.fileobj is process.stdout:
+                    if out[key.fd] is stdout:
                         start = time.monotonic()
                         heard(stdout)
                         end += time.monotonic() - start
+                if not broke and time.monotonic() >= look:
+                    broke = self._watch.broke()
+                    look = time.monotonic() + INTERVAL
         if broke:
             _end(process)
-        else:
-            try:
-                process.wait(max(end - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                broke = f"{limits.wall:g} seconds"
-                _end(process)
-        done = Done(process.wait(), bytes(out[process.stdout]), bytes(out[process.stderr]), broke)
-        if done.stderr.startswith((b"bwrap: ", b"setpriv: ", b"prlimit: ")):
-            said = done.stderr.decode("utf-8", "replace").splitlines()[0]
+        status = process.wait()
+        if not broke and self._cgroup and self._cgroup.broke():
+            broke = f"{limits.memory >> 20} MiB of memory"
+        done = Done(status, bytes(stdout), bytes(stderr), broke)
+        if self._report >= 0 and status > 0 and not broke and not self._reported():
+            said = (done.stderr.decode("utf-8", "replace").splitlines() or ["no word"])[0]
+            cause, step = sandbox_refusal.explain(said)
             raise SandboxError(
-                f"the sandbox cannot be had: {said}",
-                next_step=f"allow user namespaces, or run by hand to see why: {self._command}",
+                f"the sandbox cannot be had: {cause or said}",
+                next_step=f"{step and f'{step}, or '}run by hand to see why: {self._command}",
             )
         return done
+
+    def _reported(self) -> bool:
+        """Whether bubblewrap got as far as starting the program: only then it reports its end."""
+        with contextlib.suppress(BlockingIOError):
+            return b'"exit-code"' in os.read(self._report, 1 << 12)
+        return False
+
+
+def _started(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    try:
+        process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, **options
+        )
+    except OSError as error:
+        raise SandboxError(
+            f"the sandbox cannot be started: {error.strerror}", next_step="install bubblewrap"
+        ) from error
+    assert process.stdout
+    with contextlib.suppress(OSError):  # a user may have only so much of it
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE)
+    return process
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -238,6 +324,17 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         process.kill()
+
+
+def _filter() -> Path:
+    machine = os.uname().machine
+    found = seccomp.compiled(machine)
+    if found is None:
+        raise SandboxError(
+            f"there is no filter of system calls for {machine}",
+            next_step="compile one: python -m tests.specparse.seccomp",
+        )
+    return found
 
 
 def _tool(name: str, package: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from specparse.plan import SandboxError, SpecError
-from specparse.sandbox import OURS, Limits, Sandbox, inside
+from specparse.sandbox import Limits, Sandbox, inside, our_modules
 
 MAX_SIZE = 2 << 30  # bytes, unpacked; Fedora's kernel has 0.2, its largest some 1.5
 _LIMITS = Limits(wall=300, cpu=300, file=MAX_SIZE)
@@ -37,7 +37,7 @@ def unpack(path: Path, scratch: Path, limit: int = MAX_SIZE) -> tuple[Srpm, Path
     out.mkdir()
     out.chmod(0o777)
     box = Sandbox(
-        read_only=((copy, "/srpm"), OURS),
+        read_only=((copy, "/srpm"), our_modules()),
         writable=((out, "/out"),),
         limits=_LIMITS,
     )

@@ -16,7 +16,7 @@ from specparse import macros
 from specparse.inside.paths import STANDIN_SHELL
 from specparse.inside.standin import NEVER_RUN
 from specparse.plan import Header, Meanwhile, Plan, SandboxError, Step
-from specparse.sandbox import OURS, Limits, Running, Sandbox, inside
+from specparse.sandbox import Limits, Running, Sandbox, inside, our_modules
 
 _ROOM = 1 << 30  # bytes
 
@@ -147,7 +147,7 @@ class _Worker:
         self.build: dict[str, str] = {}  # where rpm's build directory is, if that is here
         if sandboxed:
             command = inside("worker")
-            mounts = (self.package, "/package"), OURS, *_shells(), *_tools(scratch)
+            mounts = (self.package, "/package"), our_modules(), *_shells(), *_tools(scratch)
             sandbox = Sandbox(mounts, limits=limits)
         else:
             command = inside("worker", str(Path(__file__).parents[1].absolute()))
