@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converter import VERSION, start, top
+from converter import VERSION, borrowing, start, top
 from converter.ahead import Ahead
 from converter.archives.originals import Originals, roomy
 from converter.build import Build, Nvr
@@ -16,7 +16,7 @@ from converter.clock import Clock, Progress
 from converter.conversion import Conversion, SeriesFailed, checked, find
 from converter.errors import WrongUsage, on_this_machine
 from converter.objects import Identity
-from converter.odb import Repository
+from converter.odb import BASE, Repository
 from converter.pkggit import PkgGit
 from converter.planning import Planned, all_told, plan, retracer
 from converter.publish import merge, newest
@@ -96,7 +96,7 @@ def _convert(
             stages.close()
     reached = ids[-1] if ids else base.commit
     if result.failure is not None:
-        repo.move_refs({build.failed_ref: (repo.ref(build.failed_ref), reached)})
+        _move(repo, {build.failed_ref: (repo.ref(build.failed_ref), reached)})
         raise SeriesFailed(result.failure, build, record)
     verdict = None
     if prepare is not None:
@@ -106,7 +106,7 @@ def _convert(
                 planned, request, repo, base, reached, originals, prepare, progress
             )
         if not verdict.verified:
-            repo.move_refs({build.failed_ref: (repo.ref(build.failed_ref), reached)})
+            _move(repo, {build.failed_ref: (repo.ref(build.failed_ref), reached)})
             verdict.check(str(build.nvr))
         record["verified"] = "yes"
         for did in prepared:
@@ -118,7 +118,7 @@ def _convert(
         when = Identity(*request.committer, planned.package.commit.author.date)
         message = top.tag_message(build, record, VERSION)
         tag = repo.write_tag(commit, build.tag, when, message)
-        repo.move_refs(_moves(repo, build, base.commit, commit, tag))
+        _move(repo, _moves(repo, build, base.commit, commit, tag))
         repo.point_head(build.branch_ref)
     tree = repo.commit(commit).tree
     return Conversion(build, record, commit, tree, tag, verdict, clock.seconds)
@@ -215,6 +215,14 @@ def _top(
     )
     [commit] = stage.ids([mark])
     return commit
+
+
+def _move(repo: Repository, moves: Mapping[str, tuple[str | None, str | None]]) -> None:
+    """Move refs; before, see that what they reach is here to stay."""
+    tips = [new for _, new in moves.values() if new]
+    known = [old for old, _ in moves.values() if old] if repo.refs(BASE) else []
+    borrowing.keep(repo, tips, known)
+    repo.move_refs(moves)
 
 
 def _moves(

@@ -43,7 +43,12 @@ def redacted(words: str) -> str:
 
 # Each conversion asks which branches hold a commit, and who introduced each patch: walks over all of
 # history, of which the commit-graph saves most (git-config(1)).
-_FETCH = ("-c", "fetch.writeCommitGraph=true", "fetch", "--quiet", "--tags")
+_FETCH = ("-c", "fetch.writeCommitGraph=true", "fetch", "--quiet")
+# All that upstream has, but refs/srcgit/ is ours: what converted trees stand on is kept there, so
+# neither a prune nor git gc takes it (git-fetch(1), "negative refspecs").
+_OURS = "^refs/srcgit/*"
+_REFS = ("+refs/*:refs/*", _OURS)
+_SHALLOW = b"shallow roots are not allowed to be updated"  # fetch-pack.c: the remote is shallow
 _FIXED = re.compile(r"[0-9a-f]{6,40}|refs/tags/.*")
 
 
@@ -66,6 +71,7 @@ class Mirror:
             else Path(location).expanduser()
         )
         self._fetched = False
+        self.is_new = False  # cloned by this object
         self._opened: Repository | None = None
 
     @classmethod
@@ -100,6 +106,11 @@ class Mirror:
         """Whether it can be read without a network."""
         return not self._remote or self._path.exists()
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether srcgit made it and may write to it; a path is a person's repository."""
+        return self._remote
+
     def fetch(self) -> bool:
         """Bring the mirror up to date; tell whether it was asked for. A path is left as it is.
 
@@ -111,7 +122,8 @@ class Mirror:
         if self._fetched:  # cloned just now
             return False
         with locked(self._path.with_suffix(".lock")):
-            self._talk(repository, *_FETCH, "--prune", "origin")
+            _protect(repository)
+            self._talk(repository, *_FETCH, "--prune", "origin", *_REFS)
         self._fetched = True
         self._opened = None  # libgit2 looks for new packs when it opens
         return True
@@ -132,16 +144,32 @@ class Mirror:
             shutil.rmtree(beside, ignore_errors=True)
             repository = Repository.create(beside)
             repository.git.run("remote", "add", "--mirror=fetch", "origin", self._address)
-            self._talk(repository, *_FETCH, "origin")
+            _protect(repository)
+            self._talk(repository, *_FETCH, "origin", *_REFS)
             os.replace(beside, self._path)
         self._fetched = True
+        self.is_new = True
 
     def _talk(self, repository: Repository, *args: str) -> None:
         try:
-            repository.git.run(*args, network=True)
+            done = repository.git.run(*args, network=True)
         except GitFailed as error:
             raise RemoteUnavailable(
                 redacted(error.message),
                 where=self.location,
                 next_step="check the address and the network, then run it again",
             ) from error
+        if _SHALLOW in done.stderr:
+            raise RemoteUnavailable(
+                "it is a shallow clone: its commits lack their history",
+                where=self.location,
+                next_step="run git fetch --unshallow there, or name another repository",
+            )
+
+
+def _protect(repository: Repository) -> None:
+    """Have a fetch that a person runs in a mirror leave refs/srcgit/ alone, too."""
+    key = "remote.origin.fetch"
+    told = repository.git.run("config", "--local", "--get-all", key, ok=(0, 1)).stdout
+    if _OURS not in told.decode().split("\n"):
+        repository.git.run("config", "--local", "--add", key, _OURS)

@@ -56,6 +56,9 @@ def _identity(said: pygit2.Signature) -> Identity:
     return Identity(said.raw_name, said.raw_email, f"{said.time} {zone}".encode())
 
 
+LENT = "refs/srcgit/lent/"  # in a mirror: commits that converted trees elsewhere stand on
+BASE = "refs/srcgit/base/"  # in a converted tree: the commits of upstream that its builds stand on
+
 _BARE = {"HEAD", "config", "description", "hooks", "info", "objects", "refs"}
 _TEMPORARY = re.compile(r"_git2_\w+|.*\.lock")  # libgit2's, while a file is written
 
@@ -157,12 +160,32 @@ class Repository:
                 finally:
                     beside.unlink(missing_ok=True)
         except OSError as error:
-            raise RepositoryUnusable(
-                f"cannot be written: {error.strerror}",
-                where=str(self.path),
-                next_step="make the repository writable, or choose another --repo",
-            ) from None
-        self._repo = pygit2.Repository(os.fspath(self.path))  # alternates are read once
+            raise self._unwritable(error) from None
+        self.reopen()  # alternates are read once
+
+    def reopen(self) -> None:
+        """See what was changed under libgit2's hands: alternates, packs, where history ends."""
+        self._repo = pygit2.Repository(os.fspath(self.path))
+
+    @property
+    def lenders(self) -> list[Path]:
+        """The object directories that are read besides its own, as its alternates name them."""
+        alternates = self.path / "objects" / "info" / "alternates"
+        if not alternates.exists():
+            return []
+        told = [line for line in alternates.read_bytes().splitlines() if line[:1] not in b"#"]
+        return [self.path / "objects" / os.fsdecode(line) for line in told]
+
+    def hold(self, commit: str) -> None:
+        """Keep ``commit``, and all that it reaches, from git-gc(1): somebody borrows it."""
+        name = f"{LENT}{commit}"
+        with self.writing():
+            if self.ref(name) is None:
+                try:
+                    self._repo.references.create(name, commit)
+                except (ValueError, pygit2.GitError):
+                    if Repository(self.path).ref(name) is None:  # no other process was quicker
+                        raise
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -218,12 +241,59 @@ class Repository:
         """Return the tree of the commit ``commit``, an id. Raises KeyError where there is none."""
         return GitTree(self._repo, self.commit(commit).tree)
 
+    def __contains__(self, id: str) -> bool:
+        """Tell whether the object ``id`` is here or borrowed."""
+        return id in self._repo
+
+    def own_objects(self) -> OwnObjects:
+        """Return what is here and not only borrowed, as it stands now."""
+        return OwnObjects(self.path / "objects")
+
+    def tagged(self, id: str) -> str | None:
+        """Return what the annotated tag ``id`` is of; None for any other object."""
+        tag = self._repo.get(id)
+        return str(tag.target) if isinstance(tag, pygit2.Tag) else None
+
+    def parents(self, commit: str) -> tuple[str, ...]:
+        """Return the parents that the commit object names, even where history is cut off here.
+
+        Raises KeyError where there is none.
+        """
+        head = self._repo.read(commit)[1].partition(b"\n\n")[0]
+        named = re.findall(rb"^parent ([0-9a-f]+)$", head, re.MULTILINE)
+        return tuple(id.decode() for id in named)
+
+    def new_objects(self, old: str | None, new: str) -> Iterator[str]:
+        """Yield the ids of the trees and files that the tree ``new`` has and ``old`` has not.
+
+        Each directory is held against the one of the same name. Raises KeyError where one is missing.
+        """
+        todo = [(old, new)]
+        while todo:
+            before, after = todo.pop()
+            if before == after:
+                continue
+            yield after
+            was = dict(self._entries(before)) if before else {}
+            for name, (mode, id) in self._entries(after):
+                had = was.get(name)
+                if had == (mode, id) or mode == b"160000":
+                    continue
+                if mode == b"40000":
+                    todo.append((had[1] if had and had[0] == mode else None, id))
+                else:
+                    yield id
+
+    def _entries(self, tree: str) -> Iterator[tuple[bytes, tuple[bytes, str]]]:
+        for mode, name, raw in _TREE_ENTRY.findall(self._repo.read(tree)[1]):
+            yield name, (mode, raw.hex())
+
     # -- writing ---------------------------------------------------------------------------
 
     def write_tree(self, files: Mapping[bytes, File]) -> str:
         """Write ``files`` as a tree; return its id. For small trees: every entry is written."""
         below: dict[bytes, dict[bytes, File]] = {}
-        with self._writing():
+        with self.writing():
             builder = self._repo.TreeBuilder()
             for path, file in files.items():
                 name, _, rest = path.partition(b"/")
@@ -245,7 +315,7 @@ class Repository:
             bytes(tagger),
             message,
         )
-        with self._writing():
+        with self.writing():
             return str(self._repo.write(ObjectType.TAG, data))
 
     def write_commit(
@@ -259,7 +329,7 @@ class Repository:
         """Write a commit object (no ref); return its id."""
         said = [b"tree " + tree.encode(), *(b"parent " + p.encode() for p in parents)]
         said += [b"author " + bytes(author), b"committer " + bytes(committer), b"", message]
-        with self._writing():
+        with self.writing():
             return str(self._repo.write(ObjectType.COMMIT, b"\n".join(said)))
 
     def move_refs(self, moves: Mapping[str, tuple[str | None, str | None]]) -> None:
@@ -290,12 +360,20 @@ class Repository:
 
         A clone would check nothing out. Raises RepositoryUnusable.
         """
-        with self._writing():
+        with self.writing():
             if self._repo.head_is_unborn:
                 self._repo.set_head(ref)
 
+    def _unwritable(self, error: OSError) -> RepositoryUnusable:
+        return RepositoryUnusable(
+            f"cannot be written: {error.strerror}",
+            where=str(self.path),
+            next_step="make the repository writable, or choose another --repo",
+        )
+
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
+        """Write in the block: what keeps it from that is raised as RepositoryUnusable."""
         try:
             yield
         except (pygit2.GitError, OSError) as error:
@@ -304,6 +382,18 @@ class Repository:
                 where=str(self.path),
                 next_step="make room or make the repository writable, then run it again",
             ) from None
+
+
+class OwnObjects:
+    """The objects in one object directory, without those of its alternates."""
+
+    def __init__(self, objects: Path) -> None:
+        where = os.fspath(objects)
+        self._backends = (pygit2.OdbBackendPack(where), pygit2.OdbBackendLoose(where, 0, False))
+
+    def __contains__(self, id: object) -> bool:
+        oid = pygit2.Oid(hex=str(id))
+        return any(backend.exists(oid) for backend in self._backends)
 
 
 class _Later(Repository):

@@ -32,6 +32,7 @@ class Request:
     explode_from: Mirror | None = None  # kernel-ark, to take the monolithic patch apart
     archives: Use = "touched"
     lookaside: Lookaside | None = None
+    standalone: bool = False  # the result has all objects itself, it borrows none of upstream's
     with_prep: bool = False  # record what %prep does besides patching
     loose: bool = False  # pkg_git was made from loose files: its commit says nothing of them
     told_by: str = ""  # what the author and date of loose files are taken from
@@ -41,7 +42,7 @@ class Request:
     def wanted(self) -> Wanted:
         """Where to look for the base."""
         use = "others" if self.with_prep and self.archives == "touched" else self.archives
-        return Wanted(self.upstreams, self.base, self.tags, use)
+        return Wanted(self.upstreams, self.base, self.tags, use, self.standalone)
 
     @property
     def variant(self) -> str:

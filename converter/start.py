@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from converter import upstream
+from converter import borrowing, upstream
 from converter.archives.originals import Originals
 from converter.errors import BaseMissing, BaseUnknown, CannotConvert, SpecDoesNotParse
 from converter.mirror import Mirror
@@ -41,6 +41,7 @@ class Wanted:
     rev: str | None = None  # --base
     tags: tuple[str, ...] = ()
     archives: Use = "touched"
+    standalone: bool = False  # copy the base's objects, do not borrow them
 
     def whole(self, plan: Plan) -> bool:
         """Tell whether the main archive is the base."""
@@ -99,8 +100,8 @@ def find(
         lacking = [a.file for a in archives if a.file not in unpacked]
         if not lacking:
             break
-        for mirror in wanted.upstreams:  # what these have is not stored again
-            repo.borrow(mirror.repository)
+        for mirror in wanted.upstreams if not wanted.standalone else ():
+            borrowing.borrow(repo, mirror)  # what these have is not stored again
         for name in lacking:
             unpacked[name] = originals.unpacked(repo, name)
             layouts[name] = layout(repo, unpacked[name])
@@ -112,7 +113,7 @@ def find(
         )
     tag = _tag(plan, wanted, whole=whole)
     if tag is not None:
-        repo.borrow(tag.repository)
+        borrowing.take(repo, tag.mirror, tag.commit, standalone=wanted.standalone)
         plan = replace(plan, base=tag.base)
     if not archives:
         assert tag is not None

@@ -18,18 +18,25 @@ _SHA = re.compile(r"[0-9a-f]{6,40}")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The base, found: the repository that has it, and the commit's full id.
+    """The base, found: the mirror that has it, and the commit's full id.
 
     ``base`` is what was looked for, with the revision's own name; ``template`` is how the upstream
     names its tags, where that had to be learned.
     """
 
-    repository: Repository
-    location: str
+    mirror: Mirror
     rev: str
     commit: str
     base: Base
     template: str = ""
+
+    @property
+    def repository(self) -> Repository:
+        return self.mirror.repository
+
+    @property
+    def location(self) -> str:
+        return self.mirror.location
 
 
 def find(
@@ -72,7 +79,7 @@ def find(
             why = found.why if base.guess else why
         elif commit := _commit(upstream, rev, fetch):
             told = _told(upstream.repository, override) if override else base
-            return Found(upstream.repository, upstream.location, rev, commit, told)
+            return Found(upstream, rev, commit, told)
     raise BaseMissing(
         why + (f" ({base.how})" if override is None else ""),
         where=", ".join(upstream.location for upstream in upstreams),
@@ -107,7 +114,7 @@ def _tag(base: Base, upstream: Mirror, templates: Sequence[str], fetch: bool) ->
     if isinstance(learned, Unclear) and not learned.candidates:
         exact = None if base.guess else _commit(upstream, f"refs/tags/{base.rev}", fetch)
         if exact is not None:
-            return Found(upstream.repository, upstream.location, base.rev, exact, base)
+            return Found(upstream, base.rev, exact, base)
         learned = _learned(base, upstream.repository, (), base.names)
         if isinstance(learned, Unclear) and not learned.candidates and fetch and upstream.fetch():
             learned = _learned(base, upstream.repository, templates, base.names)
@@ -116,9 +123,7 @@ def _tag(base: Base, upstream: Mirror, templates: Sequence[str], fetch: bool) ->
         if commit is None:
             return Unclear(f"the tag {learned.name} is not of a commit")
         named = replace(base, rev=learned.name, how=f"{base.how}; {learned.why}", guess=False)
-        return Found(
-            upstream.repository, upstream.location, named.rev, commit, named, learned.template
-        )
+        return Found(upstream, named.rev, commit, named, learned.template)
     if learned.candidates:
         raise BaseUnknown(
             f"{learned.why} ({base.how})",

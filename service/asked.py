@@ -69,6 +69,7 @@ def understand(options: dict[str, Any]) -> Asked:
         "upstreams": tuple(_mirror(url, cache) for url in options["upstreams"]),
         "archives": archives,
         "lookaside": Lookaside(lookaside, settings.state / "lookaside"),
+        "standalone": options.get("standalone", False),
         "with_prep": options.get("with_prep", False),
         "explode_from": options["explode_from"] and _mirror(options["explode_from"], cache),
         "committer": (name.encode(), email.encode()),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-from converter import conversion
+from converter import borrowing, conversion
 from converter import convert as converting
 from converter.archives.lookaside import Lookaside
 from converter.build import Evr, Nvr
@@ -93,9 +94,11 @@ class Pipeline:
             progress("looking at what is published")
             repo = Repository.create(package.repo)
             for mirror in request.upstreams:
-                repo.borrow(mirror.repository)
+                borrowing.borrow(repo, mirror)
             for place in package.push[:1]:
+                before = repo.refs("refs/tags/").values()
                 catch_up(repo, place)
+                _hold(repo, request, set(repo.refs("refs/tags/").values()).difference(before))
         prepare = self.prepare_tree if package.verify or package.with_prep else None
         done = converting.convert(
             request, repo, self.trace, prepare=prepare, progress=progress, clock=clock
@@ -181,6 +184,14 @@ class Pipeline:
             for location in (package.pkg_git, *package.upstreams, *ark):
                 progress(f"looking at {location}")
                 _ = Mirror(location, cache).repository
+
+
+def _hold(repo: Repository, request: Request, tags: Set[str]) -> None:
+    """Have the mirrors keep what builds of other hosts stand on."""
+    bases = borrowing.keep(repo, tags)
+    for mirror in request.upstreams if bases else ():
+        if mirror.is_ours:
+            borrowing.hold_bases(repo, mirror.repository)
 
 
 def _log_stage(stage: str, seconds: float) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from converter import borrowing
 from converter.archives.archive import members
 from converter.clock import Progress
 from converter.fastimport import FastImport, put
@@ -70,6 +71,7 @@ def unpack(
         message = b"%s\n\nSHA512: %s\n" % (name.replace(b"\n", b" "), sha512.encode())
         edits = (put(*file, path) for path, file in files.items())
         [commit] = importing.ids([importing.write_commit(None, edits, who, who, message)])
+    borrowing.keep(repo, [commit])
     if repo.ref(_REF + sha512) != commit:  # another process may have been as quick
         repo.move_refs({_REF + sha512: (None, commit)})
     return Unpacked(name, sha512, commit, b"%d +0000" % newest)

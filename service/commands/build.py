@@ -66,6 +66,11 @@ def plan(**options: Any) -> None:
     is_flag=True,
     help="Record what %prep does besides patching, as one commit; verifies as well.",
 )
+@click.option(
+    "--standalone",
+    is_flag=True,
+    help="Copy upstream's objects into --repo, which otherwise borrows them from where they are.",
+)
 @click.option("--queue", is_flag=True, help="Leave it to the daemon, whatever was tried before.")
 def convert(**options: Any) -> None:
     """Make the commits, the branch and the tag of BUILD in --repo; publish them with --push.
@@ -80,6 +85,7 @@ def convert(**options: Any) -> None:
     with Progress(options["verbose"]) as progress:
         prepare = _preparer(options) if options["verify"] or options["with_prep"] else None
         asked = understand(options)
+        from converter import borrowing
         from converter import convert as pipeline
         from converter.mirror import is_url
         from converter.odb import Repository
@@ -112,6 +118,12 @@ def convert(**options: Any) -> None:
         receipts = publish_all(repo, done.build, done.commit, done.tag, base, pushes, progress)
     for warning in done.series["warnings"]:
         say(f"srcgit: warning: {warning}", err=True)
+    if lenders := borrowing.lenders(repo):
+        say(
+            f"srcgit: {path} borrows objects of {', '.join(map(str, lenders))} and needs them; "
+            "--standalone copies them",
+            err=True,
+        )
     if options["as_json"]:
         print_json({**done.as_json(), "pushed": [receipt.as_json() for receipt in receipts]})
     else:

@@ -55,7 +55,8 @@ def repo(tmp_path: Path) -> Repository:
 def tag(tmp_path: Path, repo: Repository) -> Found:
     source = Source(tmp_path / "upstream.git")
     commit = source.commit(UPSTREAM, "demo 1.2\n")
-    found = Found(Repository(source.path), "up", "v1.2", commit, Base("tag", "v1.2", ""))
+    upstream = Mirror.of("up", Repository(source.path))
+    found = Found(upstream, "v1.2", commit, Base("tag", "v1.2", ""))
     repo.borrow(found.repository)
     return found
 

@@ -246,7 +246,8 @@ def test_a_patch_that_does_not_apply_keeps_what_did(made: Sample, tmp_path: Path
         git(repo, "log", "--format=%s", f"{made.linux.rev('v4.15')}..{kept}").splitlines()[0]
         == "btrfs: drop a lock"
     )
-    assert git(repo, "for-each-ref", "--format=%(refname)") == kept
+    base = f"refs/srcgit/base/{made.linux.rev('v4.15')}"
+    assert git(repo, "for-each-ref", "--format=%(refname)").splitlines() == [base, kept]
     assert [p["patch"] for p in failed.value.series["patches"]] == [
         "usb-hub-wait.patch",
         "net-tun-series.patch",

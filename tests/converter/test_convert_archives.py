@@ -267,7 +267,7 @@ def test_by_default_upstream_s_files_and_no_download(case: Case, upstream: Sourc
     done, repo = case.convert(on(request, upstream))
     base = done.series["base"]
     assert list(base) == ["kind", "rev", "how", "commit"] and base["commit"] == upstream.rev("v1.2")
-    assert list(repo.refs("refs/srcgit")) == []
+    assert list(repo.refs("refs/srcgit/archives")) == []
 
 
 def test_on_the_tag_where_it_is_asked_for(case: Case, upstream: Source) -> None:
@@ -338,7 +338,7 @@ def test_another_archive_is_left_alone_where_none_does(
     assert "archives" not in done.series["base"]
     told = {u["command"]: u["why"] for u in done.series["unrepresented"]}
     assert told["data-3.tar.gz"] == "unpacked in data-3, and no patch touches it"
-    assert list(repo.refs("refs/srcgit")) == []
+    assert list(repo.refs("refs/srcgit/archives")) == []
 
 
 def test_without_archives_their_patches_are_left_out(case: Case, upstream: Source) -> None:

@@ -141,10 +141,15 @@ def test_results_for_people(made: Sample, tmp_path: Path) -> None:
     assert "2 patches are applied:" in plan and "Patch1  git-am -p1  usb-hub-wait.patch" in plan
     title, *_ = plan.partition("\n  chmod +x scripts/checkpatch.pl\n")[0].splitlines()[::-1]
     assert title == "not represented by a commit, as it changes the tree and is no patch:"
-    done, said = srcgit(
-        "convert", build(made, made.git_am), "--upstream", made.linux.path, "--repo", tmp_path / "r"
-    )
+    asked = ("convert", build(made, made.git_am), "--upstream", made.linux.path)
+    done, said = srcgit(*asked, "--repo", tmp_path / "r")
     assert done.startswith("kernel-4.15.0-1.fc28: 2 patches, 4 commits on v4.15 (")
+    assert said == (
+        f"srcgit: {tmp_path / 'r'} borrows objects of {made.linux.path} and needs them; "
+        "--standalone copies them\n"
+    )
+    again, said = srcgit(*asked, "--repo", tmp_path / "s", "--standalone")
+    assert again == done.replace(f"{tmp_path}/r", f"{tmp_path}/s")
     assert said == ""
 
 
@@ -334,9 +339,10 @@ def test_a_patch_that_does_not_apply(made: Sample, tmp_path: Path) -> None:
     failed = json.loads(out)
     assert failed["error"]["class"] == "PatchDoesNotApply"
     assert "usb-hub-wait.patch" in said and "wait longer" in said and "another file" in said
-    assert git(tmp_path / "f.git", "for-each-ref", "--format=%(refname)") == (
-        "refs/srcgit/failed/kernel-4.15.0-1.fc28"
-    )
+    assert git(tmp_path / "f.git", "for-each-ref", "--format=%(refname)").splitlines() == [
+        f"refs/srcgit/base/{linux.rev('v4.15')}",
+        "refs/srcgit/failed/kernel-4.15.0-1.fc28",
+    ]
 
 
 def test_an_upstream_without_the_tag(made: Sample, tmp_path: Path) -> None:
