@@ -15,6 +15,13 @@ _URL = re.compile(
     r"bugzilla\.(?:redhat\.com|(kernel\.org))/(?:show_bug\.cgi\?id=)?(\d+)", re.IGNORECASE
 )
 
+# Red Hat's Jira: RHEL-1234, RHELPLAN-123456; a release such as RHEL-8.9 or RHEL-10 is no key
+_JIRA = re.compile(r"\b((?:RHEL[A-Z]*|FDP)-\d{3,7})\b(?!\.?\d)")
+# In a file's name: glibc-rh1982608.patch, 0001-bz12345.patch, rhbz-12345, glibc-RHEL-2435-2.patch
+_RHBZ_NAME = re.compile(r"(?<![a-z0-9])(?:rhbz|bz|rh)[#_-]?(\d{5,8})(?!\d)", re.IGNORECASE)
+_JIRA_NAME = re.compile(r"(?<![a-z0-9])(rhel[a-z]*-\d{3,7})(?!\.?\d)", re.IGNORECASE)
+_CVE_NAME = re.compile(r"(?<![a-z0-9])CVE-(?:19|20)\d{2}-\d{4,7}(?!\d)", re.IGNORECASE)
+
 # A message may be a megabyte of blanks: what is repeated must not fit in two ways.
 # Documentation/process/stable-kernel-rules.rst, options 2 and 3; git-cherry-pick(1), -x
 _BACKPORT = re.compile(
@@ -33,18 +40,21 @@ _STABLE = re.compile(
 )
 
 
-def references(texts: Iterable[str]) -> dict[str, Any]:
-    """Return what ``texts`` refer to.
+def references(texts: Iterable[str], name: str = "") -> dict[str, Any]:
+    """Return what ``texts`` and the ``name`` of a patch file refer to.
 
-    ``bugs``: sorted ids (``CVE-2015-8104``, ``rhbz#1278496``, ``kernel.org#12``); ``upstream``:
-    commit ids that the patch is a backport of, in order; ``status``: the ``Upstream-status:``
-    lines; ``stable``: whether it is marked for the stable kernels.
+    ``bugs``: sorted ids (``CVE-2015-8104``, ``rhbz#1278496``, ``RHEL-1234``, ``kernel.org#12``);
+    ``upstream``: commit ids that the patch is a backport of, in order; ``status``: the
+    ``Upstream-status:`` lines; ``stable``: whether it is marked for the stable kernels.
     """
     bugs: set[str] = set()
     upstream: dict[str, None] = {}
     status: dict[str, None] = {}
     stable = False
+    bugs.update(f"rhbz#{number}" for number in _RHBZ_NAME.findall(name))
+    bugs.update(key.upper() for pattern in (_JIRA_NAME, _CVE_NAME) for key in pattern.findall(name))
     for text in texts:
+        bugs.update(_JIRA.findall(text))
         bugs.update(found.upper() for found in _CVE.findall(text))
         for numbers in _RHBZ.findall(text):
             bugs.update(f"rhbz#{number}" for number in re.findall(r"\d+", numbers))

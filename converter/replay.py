@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from converter import robots
 from converter.archives.originals import Originals
+from converter.commits import Notes
 from converter.odb import Repository
 from converter.pkggit import Origin, Package
 from converter.series import Series
@@ -42,7 +45,7 @@ class Replay:
             read=originals.patch,
             origin=lambda patch: _origin(self._planned, patch),
             committer=request.committer,
-            notes=lambda patch: _notes(planned.package, patch),
+            notes=lambda patch: _notes(self._planned, patch),
             explode=lambda step: _explosion(planned.package, step, request, base.commit),
             progress=lambda step: progress(f"applying {text(step.patch)}"),
         )
@@ -63,14 +66,22 @@ def _origin(planned: Planned, patch: bytes) -> Origin:
     commit = planned.package.commit
     if planned.history is None:
         return Origin("", commit.author, commit.message, planned.told_by)
-    if provenance := planned.history.of(patch):
-        return provenance.changed
-    return Origin(commit.id, commit.author, commit.message)
+    provenance = planned.history.of(patch)
+    origin = provenance.changed if provenance else Origin(commit.id, commit.author, commit.message)
+    if not robots.is_robot(origin.author, origin.message):
+        return origin
+    spec = planned.pkg_git.at(origin.commit).read(planned.plan.spec) or b""
+    return robots.packager(origin, spec)
 
 
-def _notes(package: Package, patch: bytes) -> str:
-    """Return what is known of a monolithic patch's content: the list of its kernel-ark commits."""
-    return text(_patchlist(package, patch)).strip()
+_DECLARATION = re.compile(r"(?:Patch|Source)\d*\s*:", re.IGNORECASE)
+
+
+def _notes(planned: Planned, patch: bytes) -> Notes:
+    """Return what is known of a patch beside its file; a declaration in a comment says nothing."""
+    comment = planned.plan.comments.get(patch.rpartition(b"/")[2], "")
+    told = "\n".join(line for line in comment.splitlines() if not _DECLARATION.match(line))
+    return Notes(told, text(_patchlist(planned.package, patch)).strip())
 
 
 def _patchlist(package: Package, patch: bytes) -> bytes:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from converter import commits
-from converter.commits import Draft
+from converter.commits import Draft, Notes
 from converter.engine.apply import Report, Rules, apply
 from converter.engine.diff import DiffError
 from converter.mailbox.mail import MailError
@@ -32,7 +32,7 @@ class Written:
     mark: int
     author: Identity
     message: bytes
-    source: str = ""  # the commit of kernel-ark that it was made from
+    source: str = ""  # the commit that it was made from: kernel-ark's, or one that git show printed
 
     @property
     def subject(self) -> bytes:
@@ -73,7 +73,7 @@ class Series:
         read: Callable[[bytes], bytes],
         origin: Callable[[bytes], Origin],
         committer: tuple[bytes, bytes],
-        notes: Callable[[bytes], str] = lambda patch: "",
+        notes: Callable[[bytes], Notes] = lambda patch: Notes(),
         explode: Callable[[Step], Explosion | None] = lambda step: None,
         progress: Callable[[Step], None] = lambda step: None,
     ) -> None:

@@ -84,7 +84,7 @@ def _patch_json(
         "introduced": _origin_json(provenance, "introduced"),
         "changed": _origin_json(provenance, "changed"),
         "comment": comment,
-        **references(told),
+        **references(told, text(step.patch.rpartition(b"/")[2])),
     }
 
 

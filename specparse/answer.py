@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Container
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +277,7 @@ def plan(
         skipped=meaning.skipped,
         unrepresented=meaning.unrepresented,
         warnings=(*reply["notes"], *meaning.warnings, *warnings),
-        comments={} if "early" in reply else comments(text, [name for name, _ in declared]),
+        comments=comments(text, [name for name, _ in declared]),
         looks=tuple(os.fsencode(name) for name in reply["looks"]),
         unread=tuple(
             left_out.patch
@@ -310,8 +311,13 @@ def _unpacks(command: str, archives: Container[str]) -> bool:
 
 def comments(spec: bytes, patches: list[str]) -> dict[bytes, str]:
     """Return base name of a patch -> the comment lines right above its Patch line, without ``#``."""
+    wanted = {os.fsencode(os.path.basename(name)) for name in patches}
+    return {name: told for name, told in _comments(spec).items() if name in wanted}
+
+
+@lru_cache(maxsize=2)  # a plan is made again and again while %prep goes on
+def _comments(spec: bytes) -> dict[bytes, str]:
     found: dict[bytes, str] = {}
-    wanted = {os.path.basename(name) for name in patches}
     above: list[str] = []
     for line in spec.decode("utf-8", "replace").split("\n"):
         if line.startswith("#"):
@@ -320,7 +326,7 @@ def comments(spec: bytes, patches: list[str]) -> dict[bytes, str]:
         if above and (declared := _DECLARED.match(line)):
             name = declared[1].rpartition("/")[2]
             told = "\n".join(each.lstrip("# ").rstrip() for each in above).strip()
-            if name in wanted and told:
+            if told:
                 found.setdefault(os.fsencode(name), told)
         above.clear()
     return found

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "specparse": {"specparse"},
     "converter/engine": {"converter.engine", "converter.text", "converter.tree", "specparse.plan"},
     "converter/mailbox": {"converter.mailbox"},
+    "converter/patch_header": {"converter.patch_header", "converter.mailbox"},
     "converter": {"converter", "specparse.plan", "specparse.foreign_tree"},
     "service": {"service", "converter", "specparse"},
 }

@@ -29,6 +29,39 @@ def test_bugs(text: str, bugs: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "bugs"),
+    [
+        ("glibc-rh1982608-2.patch", ["rhbz#1982608"]),
+        ("0001-rhbz12345.patch", ["rhbz#12345"]),
+        ("x-bz12345-y.patch", ["rhbz#12345"]),
+        ("x_bz#12345.patch", ["rhbz#12345"]),
+        ("glibc-RHEL-2435-2.patch", ["RHEL-2435"]),
+        ("rhel-1234.patch", ["RHEL-1234"]),
+        ("expat-2.2.5-CVE-2018-20843.patch", ["CVE-2018-20843"]),
+        ("expat_cve-2018-20843_2.patch", ["CVE-2018-20843"]),
+        ("foo-rhel-8.9.patch", []),
+        ("foo-RHEL-10.patch", []),
+        ("orh12345.patch", []),
+        ("kvm-pc-12345.patch", []),
+    ],
+)
+def test_bugs_in_the_name_of_the_file(name: str, bugs: list[str]) -> None:
+    assert references([], name)["bugs"] == bugs
+
+
+@pytest.mark.parametrize(
+    ("text", "bugs"),
+    [
+        ("Resolves: RHEL-1234, RHELPLAN-123456", ["RHEL-1234", "RHELPLAN-123456"]),
+        ("JIRA: https://issues.redhat.com/browse/RHEL-52771", ["RHEL-52771"]),
+        ("Only on RHEL-8, RHEL-8.10 and RHEL-10", []),
+    ],
+)
+def test_keys_of_jira(text: str, bugs: list[str]) -> None:
+    assert references([text])["bugs"] == bugs
+
+
+@pytest.mark.parametrize(
     ("text", "upstream"),
     [
         (

@@ -1,0 +1,1 @@
+"""What a patch file that is no mail says of itself: author, date, message (pure)."""
