@@ -73,7 +73,7 @@ def _convert(
             ahead.drop()
             return checked(done, build.commit, repo, request)
         if tip := repo.ref(build.branch_ref):  # before there is much to do
-            newest(repo, build.branch, tip, str(repo.path))
+            newest(repo, build.branch, tip, str(repo.path), build.nvr.name)
         if start.is_final(planned.plan, request.wanted):  # before upstream is asked for its base
             all_told(planned.plan)
             patches = (step.patch for step in planned.plan.steps)
@@ -237,10 +237,10 @@ def _moves(
     if failed is not None:
         moves[build.failed_ref] = (failed, None)
     old = repo.ref(build.branch_ref)
-    if newest(repo, build.branch, old, str(repo.path)) < build.evr:
+    if newest(repo, build.branch, old, str(repo.path), build.nvr.name) < build.evr:
         builds = repo.ref(build.builds_ref)
         moves[build.branch_ref] = (old, commit)
-        moves[build.builds_ref] = (builds, merge(repo, build, commit, builds or base))
+        moves[build.builds_ref] = (builds, merge(repo, build.nvr, commit, builds or base))
     return moves
 
 

@@ -237,6 +237,11 @@ class Repository:
         tag = self._repo.get(id)
         return tag.raw_message if isinstance(tag, pygit2.Tag) else None
 
+    def tag_data(self, id: str) -> bytes | None:
+        """Return the bytes of the annotated tag object ``id``; None for any other object."""
+        tag = self._repo.get(id)
+        return tag.read_raw() if isinstance(tag, pygit2.Tag) else None
+
     def tree(self, commit: str) -> GitTree:
         """Return the tree of the commit ``commit``, an id. Raises KeyError where there is none."""
         return GitTree(self._repo, self.commit(commit).tree)

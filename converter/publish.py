@@ -2,7 +2,8 @@
 
 What is published decides where the branches go, not what this repository last thought: the remote
 is asked, its tip is read, and the push says what it expects to replace. So any number of hosts may
-publish to one remote, in any order, and a push that is repeated changes nothing.
+publish to one remote, in any order, and a push that is repeated changes nothing. What somebody else
+has put there is told apart first (remote.py), and never built upon.
 """
 
 from __future__ import annotations
@@ -25,13 +26,26 @@ from converter.errors import (
     RemoteUnavailable,
     RepositoryUnusable,
     SrcgitError,
+    TryAgain,
     WrongUsage,
 )
-from converter.git import Done, GitFailed, lines
 from converter.mirror import is_url, redacted
 from converter.odb import Repository
+from converter.remote import (
+    NOBODY,
+    TAGS,
+    Judge,
+    Record,
+    Remote,
+    Trust,
+    another_packages,
+    compare,
+    not_srcgits,
+    nvr_of,
+    read,
+    talk,
+)
 
-TIMEOUT = 1800.0  # seconds for one push or fetch
 ATTEMPTS = 3  # when somebody else's push comes between our look and ours
 PAUSE = 0.3  # seconds, growing, for that push to let go of its locks
 
@@ -72,23 +86,35 @@ class Receipt:
         return {"url": redacted(self.url), "refs": refs}
 
 
-def publish(repo: Repository, build: Build, commit: str, tag: str, base: str, url: str) -> Receipt:
+def publish(
+    repo: Repository,
+    build: Build,
+    commit: str,
+    tag: str,
+    base: str,
+    url: str,
+    trust: Trust = NOBODY,
+) -> Receipt:
     """Push a build that is in ``repo`` to ``url``: its tag, and its branches if it is the newest.
 
     ``commit`` is the top commit, ``tag`` the tag object, ``base`` the upstream commit (on which
-    a ``builds/`` branch starts). Raises RemoteUnavailable, LeaseLost, PublishedOtherwise,
-    and WrongUsage where a branch of that name is somebody else's.
+    a ``builds/`` branch starts), ``trust`` says whom to believe. Raises RemoteUnavailable,
+    LeaseLost, PublishedOtherwise, RemoteChanged, and WrongUsage where a branch of that name is
+    somebody else's.
     """
     for attempt in range(1, ATTEMPTS + 1):
-        there = look(repo, url, build)
+        remote = read(repo, url)
+        record = Record(repo, url)
         try:
-            wanted = _wanted(repo, build, commit, tag, base, url, there)
+            wanted = _wanted(repo, build, commit, tag, base, remote, record, trust)
+            there = {ref: id for ref, id in remote.refs.items() if ref in _refs(build)}
             changed = {ref: id for ref, id in wanted.items() if there.get(ref) != id}
             if changed:
                 _push(repo, url, {ref: (there.get(ref), id) for ref, id in changed.items()})
                 if not is_url(url):  # elsewhere it is left to that repository's upkeep
                     with suppress(RepositoryUnusable):
                         Repository(Path(url)).point_head(build.branch_ref)
+            record.note(wanted)
             break
         except (LeaseLost, RefLocked):
             if attempt == ATTEMPTS:
@@ -105,6 +131,7 @@ def publish_all(
     base: str,
     urls: Sequence[str],
     progress: Progress = lambda stage: None,
+    trust: Trust = NOBODY,
 ) -> list[Receipt]:
     """Push a build to each of ``urls``; one that fails does not keep it from the others.
 
@@ -117,7 +144,7 @@ def publish_all(
     for url in urls:
         progress(f"pushing to {redacted(url)}")
         try:
-            receipts.append(publish(repo, build, commit, tag, base, url))
+            receipts.append(publish(repo, build, commit, tag, base, url, trust))
         except SrcgitError as error:
             failures.append(error)
     if failures:
@@ -125,15 +152,30 @@ def publish_all(
     return receipts
 
 
-def catch_up(repo: Repository, url: str) -> None:
-    """Fetch the tags that ``url`` has and ``repo`` lacks: what other hosts have converted.
+def catch_up(repo: Repository, url: str, package: str, trust: Trust) -> list[str]:
+    """Take over the signed tags of ``package`` that ``url`` has and ``repo`` lacks.
 
-    ``repo`` has to borrow upstream's objects already, or all of upstream comes along. Raises
-    RemoteUnavailable.
+    Those are what other hosts have converted. Without ``trust.signers`` there is no telling, and
+    nothing is taken. Returns the names of those that are not signed by ours. ``repo`` has to
+    borrow upstream's objects already, or all of upstream comes along. Raises RemoteUnavailable,
+    LeaseLost.
     """
-    tags = "refs/tags/*:refs/tags/*"
-    # Exit status 1: a tag of ours differs, which is judged when that build is published.
-    _talk(repo, url, "fetch", "--quiet", "--no-write-fetch-head", url, tags, ok=(0, 1))
+    if trust.signers is None:
+        return []
+    remote, record = read(repo, url), Record(repo, url)
+    ours = repo.refs(TAGS)
+    new = [
+        ref
+        for ref in remote.peeled
+        if ref not in ours and (nvr := nvr_of(ref)) and nvr.name == package
+    ]
+    judge = Judge(repo, remote, record, trust)
+    judge.fetch(new)
+    believed = {ref: remote.refs[ref] for ref in new if judge.signed(ref)}
+    with suppress(TryAgain):  # another worker of this host was quicker
+        repo.move_refs({ref: (None, id) for ref, id in believed.items()})
+    record.note(believed)
+    return [ref.removeprefix(TAGS) for ref in new if ref not in believed]
 
 
 def _state(ref: str, there: Mapping[str, str], wanted: Mapping[str, str]) -> tuple[RefState, str]:
@@ -144,15 +186,16 @@ def _state(ref: str, there: Mapping[str, str], wanted: Mapping[str, str]) -> tup
     return ("same" if there[ref] == wanted[ref] else "moved"), wanted[ref]
 
 
+def _refs(build: Build) -> tuple[str, str, str]:
+    return build.branch_ref, build.builds_ref, build.tag_ref
+
+
 def look(repo: Repository, url: str, build: Build) -> dict[str, str]:
     """Return ref -> id of the build's three refs as the remote has them now.
 
     Raises RemoteUnavailable.
     """
-    refs = (build.branch_ref, build.builds_ref, build.tag_ref)
-    told = _talk(repo, url, "ls-remote", url, *refs).stdout
-    pairs = (line.split("\t", 1) for line in lines(told))
-    return {name: id for id, name in pairs if name in refs}
+    return {name: id for name, id in read(repo, url).refs.items() if name in _refs(build)}
 
 
 def _wanted(
@@ -161,45 +204,86 @@ def _wanted(
     commit: str,
     tag: str,
     base: str,
-    url: str,
-    there: Mapping[str, str],
+    remote: Remote,
+    record: Record,
+    trust: Trust,
 ) -> dict[str, str]:
     """Return what the refs should be: the branches move only to a higher version."""
-    tagged = there.get(build.tag_ref)
-    if tagged not in (None, tag):
-        raise PublishedOtherwise(
-            f"the tag {build.tag} is published with other content ({tagged}, here {tag})",
-            where=redacted(url),
-            next_step="find out which srcgit made it; a published tag is never moved",
-        )
-    wanted = {build.tag_ref: tag}
-    tip, builds = there.get(build.branch_ref), there.get(build.builds_ref)
-    _fetch(repo, url, {r: id for r, id in there.items() if r != build.tag_ref})
-    if tip != commit and not newest(repo, build.branch, tip, redacted(url)) < build.evr:
-        return wanted
+    judge = Judge(repo, remote, record, trust, (build.tag_ref, tag, commit))
+    there = {name: id for name, id in remote.refs.items() if name in _refs(build)}
+    judge.fetch(there)
+    judge.refuse(*compare(repo, remote, record))
+    wanted = {build.tag_ref: _tag(repo, build, commit, tag, remote, judge, trust)}
+    tip = there.get(build.branch_ref)
+    if tip not in (None, commit):
+        judge.tip(build)
+        where = redacted(remote.url)
+        if not newest(repo, build.branch, tip, where, build.nvr.name) < build.evr:
+            return wanted
     wanted[build.branch_ref] = commit
+
+    def merged(nvr: Nvr, top: str, previous: str) -> str:
+        return merge(repo, nvr, top, previous)
+
+    builds = judge.builds(build, merged) if build.builds_ref in there else None
     if builds is None or commit not in repo.commit(builds).parents[1:]:
-        builds = merge(repo, build, commit, builds or base)
+        builds = merge(repo, build.nvr, commit, builds or base)
     wanted[build.builds_ref] = builds
     return wanted
 
 
-def merge(repo: Repository, build: Build, commit: str, previous: str) -> str:
+def _tag(
+    repo: Repository,
+    build: Build,
+    commit: str,
+    tag: str,
+    remote: Remote,
+    judge: Judge,
+    trust: Trust,
+) -> str:
+    """Return the id of the tag: what is published already stays, if it says the same.
+
+    Another version of srcgit may have made it, which the tag names. Raises PublishedOtherwise.
+    """
+    tagged = remote.refs.get(build.tag_ref)
+    if tagged in (None, tag):
+        return tag
+    assert tagged
+    same = remote.peeled.get(build.tag_ref) == commit and (
+        judge.signed(build.tag_ref)
+        if trust.signers
+        else _but_for_version(repo, tagged) == _but_for_version(repo, tag)
+    )
+    if not same:
+        raise PublishedOtherwise(
+            f"the tag {build.tag} is published with other content ({tagged}, here {tag})",
+            where=redacted(remote.url),
+            next_step="find out which srcgit made it; a published tag is never moved",
+        )
+    return tagged
+
+
+def _but_for_version(repo: Repository, tag: str) -> bytes:
+    return re.sub(rb"(?m)^Converter: srcgit \S+$", b"", repo.tag_data(tag) or b"")
+
+
+def merge(repo: Repository, nvr: Nvr, commit: str, previous: str) -> str:
     """Write the commit that joins a build to its ``builds/`` branch; return its id.
 
     It has the build's tree and dates; first parent the previous build, second parent the series.
     """
     top = repo.commit(commit)
     tagger = replace(top.committer, date=top.author.date)
-    return repo.write_commit(
-        top.tree, [previous, commit], top.author, tagger, f"{build.nvr}\n".encode()
-    )
+    return repo.write_commit(top.tree, [previous, commit], top.author, tagger, f"{nvr}\n".encode())
 
 
-def newest(repo: Repository, branch: str, tip: str | None, where: str) -> Evr:
+def newest(
+    repo: Repository, branch: str, tip: str | None, where: str, package: str | None = None
+) -> Evr:
     """Return the EVR of the build at ``tip``, the end of ``branch``; the lowest for None.
 
-    Raises WrongUsage where that is no build: the branch is somebody else's.
+    Raises WrongUsage where that is no build, or one of another package than ``package``: the branch
+    is somebody else's.
     """
     if tip is None:
         return Evr(-1, "", "")
@@ -207,26 +291,12 @@ def newest(repo: Repository, branch: str, tip: str | None, where: str) -> Evr:
     try:
         record = json.loads(file.data if file else b"")
         nvr = Nvr.parse(record["nvr"])
-        return Evr(record["epoch"] or 0, nvr.version, nvr.release)
+        evr = Evr(record["epoch"] or 0, nvr.version, nvr.release)
     except (ValueError, KeyError, TypeError, WrongUsage):
-        raise WrongUsage(
-            f"the branch {branch} exists there and is not srcgit's ({tip})",
-            where=where,
-            next_step="choose another repository or --branch, or rename that one; it is never overwritten",
-        ) from None
-
-
-def _fetch(repo: Repository, url: str, tips: Mapping[str, str]) -> None:
-    """Have the objects of the remote's branches here; refs of our own keep them from git gc."""
-    lacking = [ref for ref, id in tips.items() if repo.commit_id(id) is None]
-    if not lacking:
-        return
-    specs = [f"+{ref}:refs/srcgit/published/{ref.removeprefix('refs/')}" for ref in lacking]
-    _talk(repo, url, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", url, *specs)
-    if any(repo.commit_id(tips[ref]) is None for ref in lacking):
-        raise LeaseLost(
-            "a branch moved while it was read", where=redacted(url), next_step="run it again"
-        )
+        raise not_srcgits(branch, tip, where) from None
+    if package not in (None, nvr.name):
+        raise another_packages(branch, nvr.name, where)
+    return evr
 
 
 def _push(repo: Repository, url: str, moves: Mapping[str, tuple[str | None, str]]) -> None:
@@ -236,7 +306,7 @@ def _push(repo: Repository, url: str, moves: Mapping[str, tuple[str | None, str]
     """
     leases = [f"--force-with-lease={ref}:{old or ''}" for ref, (old, _) in moves.items()]
     specs = [f"{new}:{ref}" for ref, (_, new) in moves.items()]
-    done = _talk(repo, url, "push", "--porcelain", "--atomic", *leases, url, *specs, ok=(0, 1))
+    done = talk(repo, url, "push", "--porcelain", "--atomic", *leases, url, *specs, ok=(0, 1))
     if done.status != 0:  # of any ref (git's transport.c, push_had_errors)
         said = done.stderr.decode("utf-8", "replace").strip()
         raise _refusal(parse_porcelain(done.stdout), said, url)
@@ -281,15 +351,3 @@ def _refusal(pushes: list[Push], said: str, url: str) -> SrcgitError:
         where=redacted(url),
         next_step="see its hooks, permissions and disk",
     )
-
-
-def _talk(repo: Repository, url: str, *args: str, ok: tuple[int, ...] = (0,)) -> Done:
-    """Run git with the remote. Raises RemoteUnavailable for any exit status that is not ``ok``."""
-    try:
-        return repo.git.run(*args, ok=ok, network=True, timeout=TIMEOUT)
-    except (GitFailed, TimeoutError) as error:
-        raise RemoteUnavailable(
-            redacted(str(getattr(error, "message", error))),
-            where=redacted(url),
-            next_step="check the address and the network, then run it again",
-        ) from error

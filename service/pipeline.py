@@ -25,10 +25,11 @@ from converter.mirror import Mirror
 from converter.odb import Repository
 from converter.pkggit import PkgGit
 from converter.publish import catch_up, publish_all
+from converter.remote import Trust
 from converter.request import Request
 from service.config import Config, Package
 from service.journal import Row
-from service.kinds import uploaded, why
+from service.kinds import key, uploaded, why
 from service.koji import COMPLETE, Koji, KojiBuild, NoSuchBuild, same_repository
 from service.worker import Outcome, judge
 from specparse.plan import Preparer, Tracer
@@ -95,18 +96,19 @@ class Pipeline:
             repo = Repository.create(package.repo)
             for mirror in request.upstreams:
                 borrowing.borrow(repo, mirror)
-            for place in package.push[:1]:
-                before = repo.refs("refs/tags/").values()
-                catch_up(repo, place)
-                _hold(repo, request, set(repo.refs("refs/tags/").values()).difference(before))
-        prepare = self.prepare_tree if package.verify or package.with_prep else None
-        done = converting.convert(
-            request, repo, self.trace, prepare=prepare, progress=progress, clock=clock
-        )
+            trust = self._trust(package, repo, progress)
+            before = repo.refs("refs/tags/").values()
+            for place in package.push:
+                if others := catch_up(repo, place, package.name, trust):
+                    told = {"reason": f"not signed by ours: {', '.join(others[:5])}"}
+                    log.warning("%d tags there are somebody else's", len(others), extra=told)
+            _hold(repo, request, set(repo.refs("refs/tags/").values()).difference(before))
+        done = self._convert(request, repo, package, progress, clock)
         base = done.series["base"]
         with clock("publish"):
             receipts = publish_all(
-                repo, done.build, done.commit, done.tag, base["commit"], package.push, progress
+                *(repo, done.build, done.commit, done.tag, base["commit"], package.push),
+                *(progress, trust),
             )
         return {
             "branch": done.build.branch,
@@ -118,6 +120,33 @@ class Pipeline:
             "pushed": [receipt.as_json() for receipt in receipts],
             "seconds": {stage: round(s, 3) for stage, s in clock.seconds.items()},
         }
+
+    def _trust(self, package: Package, repo: Repository, progress: Progress) -> Trust:
+        """Return when a tag that ``repo`` did not make is believed."""
+
+        def again(tag: str, _: str) -> str | None:
+            """Convert a build again, of which Koji tells the commit; return what comes of it."""
+            try:
+                nvr = Nvr.of_ref(tag)
+                progress(f"converting {nvr} again, to compare")
+                row = Row(str(nvr), package.name, key(nvr))
+                request = self._request(row, self._asked(row, progress), package)
+                return self._convert(request, repo, package, progress, Clock(_log_stage)).commit
+            except SrcgitError as error:
+                if error.fate in (Fate.LATER, Fate.STOP):
+                    raise
+                log.warning("%s cannot be converted again", tag, extra={"reason": error.what})
+                return None
+
+        return Trust(again=again)
+
+    def _convert(
+        self, request: Request, repo: Repository, package: Package, progress: Progress, clock: Clock
+    ) -> Conversion:
+        prepare = self.prepare_tree if package.verify or package.with_prep else None
+        return converting.convert(
+            request, repo, self.trace, prepare=prepare, progress=progress, clock=clock
+        )
 
     def _asked(self, row: Row, progress: Progress) -> KojiBuild | None:
         """Return what Koji knows; nothing for a row that the operator made from a pkg-git commit.

@@ -6,6 +6,8 @@ started: starting up is a tenth of a conversion.
 
 from __future__ import annotations
 
+import json
+import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,9 @@ from service.show import print_conversion, print_plan
 from service.terminal import print_json, say
 
 if TYPE_CHECKING:
+    from converter.odb import Repository
     from converter.planning import Planned
+    from converter.request import Request
     from specparse.plan import Preparer
 
 
@@ -90,6 +94,7 @@ def convert(**options: Any) -> None:
         from converter.mirror import is_url
         from converter.odb import Repository
         from converter.publish import publish_all
+        from converter.remote import Trust
 
         pushes = [  # git runs elsewhere; and what is no address is told before the work
             url if is_url(url) else str(Path(url).expanduser().absolute())
@@ -115,7 +120,20 @@ def convert(**options: Any) -> None:
             verdict.check(str(nvr))
             done = replace(done, verdict=verdict)
         base = done.series["base"]["commit"]
-        receipts = publish_all(repo, done.build, done.commit, done.tag, base, pushes, progress)
+
+        def again(tag: str, commit: str) -> str | None:
+            """Convert the build that is published as ``commit`` again; return what comes of it."""
+            if options["series"] or options["srpm"]:
+                return None  # which tell of no other build
+            request = of_published(asked.request, repo, tag, commit)
+            if request is None:
+                return None
+            made = pipeline.convert(request, repo, asked.trace, prepare=prepare, progress=progress)
+            return made.commit
+
+        receipts = publish_all(
+            *(repo, done.build, done.commit, done.tag, base, pushes, progress), Trust(again=again)
+        )
     for warning in done.series["warnings"]:
         say(f"srcgit: warning: {warning}", err=True)
     if lenders := borrowing.lenders(repo):
@@ -131,6 +149,26 @@ def convert(**options: Any) -> None:
         for receipt in receipts:
             for ref, (state, _) in receipt.refs.items():
                 say(f"{state:<6} {ref} at {receipt.url}")
+
+
+def of_published(request: Request, repo: Repository, tag: str, commit: str) -> Request | None:
+    """Return ``request`` for the build that a remote has published as ``commit``, by its record.
+
+    The record is a claim: what comes of it is compared. None where there is none that can be read.
+    """
+    from converter.build import SERIES_JSON, Nvr
+    from converter.errors import SrcgitError
+
+    file = repo.tree(commit).get(SERIES_JSON)
+    try:
+        record = json.loads(file.data if file else b"")
+        rev, branch = str(record["pkg_git"]["commit"]), str(record["branch"])
+        nvr = Nvr.of_ref(tag)
+    except (ValueError, KeyError, TypeError, SrcgitError):
+        return None
+    if not re.fullmatch(r"[0-9a-f]{40}", rev) or request.variant:
+        return None
+    return replace(request, rev=rev, nvr=nvr, branch=branch, dist=None, target=None, koji_id=None)
 
 
 def _queue(asked: Asked, config: Path | None) -> str:

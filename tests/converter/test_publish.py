@@ -26,6 +26,7 @@ from converter.publish import (
     publish,
     publish_all,
 )
+from converter.remote import Trust
 from converter.tree import File
 from tests.builders import Source
 from tests.httpgit import HttpGit
@@ -51,6 +52,7 @@ class Host:
         self.repo = Repository.create(path)
         self.repo.borrow(upstream)
         self.base = base
+        self.converted_again: list[str] = []
 
     def make(self, version: str, branch: str = "f41", note: str = "") -> Made:
         return self.make_nvr(Nvr.parse(f"kernel-{version}.fc41"), branch, note)
@@ -67,7 +69,13 @@ class Host:
         return Made(build, commit, tag, self.base)
 
     def publish(self, made: Made, url: str) -> Receipt:
-        return publish(self.repo, made.build, made.commit, made.tag, made.base, url)
+        trust = Trust(again=self.again)
+        return publish(self.repo, made.build, made.commit, made.tag, made.base, url, trust)
+
+    def again(self, tag: str, commit: str) -> str:
+        """Make what another host has published: the ids depend on the build alone."""
+        self.converted_again.append(tag)
+        return self.make_nvr(Nvr.of_ref(tag)).commit
 
 
 def published(repo: Repository, commit: str) -> str:
@@ -212,16 +220,18 @@ def test_hosts_that_publish_at_the_same_time_all_get_through(world: World) -> No
 
 def test_somebody_who_is_always_quicker_is_not_overwritten(world: World) -> None:
     """The pre-push hook moves the branch each time, after git has looked and before it pushes."""
-    world.one.publish(world.one.make("6.1-1"), world.url)
+    first, second = (world.one.make(version) for version in ("6.1-1", "6.2-1"))
+    for made in (first, second):
+        world.one.publish(made, world.url)
     hook = world.one.repo.path / "hooks" / "pre-push"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(
-        f"#!/bin/sh\nexport GIT_DIR={world.url}\n"
-        "new=$(echo again | git commit-tree -p refs/heads/f41 refs/heads/f41^{tree})\n"
+        f"#!/bin/sh\nexport GIT_DIR={world.url}\nnew={first.commit}\n"
+        f"[ $(git rev-parse refs/heads/f41) != $new ] || new={second.commit}\n"
         "git update-ref refs/heads/f41 $new\n"
     )
     hook.chmod(0o755)
-    made = world.one.make("6.2-1")
+    made = world.one.make("6.3-1")
     with pytest.raises(LeaseLost):
         world.one.publish(made, world.url)
     assert made.build.tag_ref not in world.refs()
