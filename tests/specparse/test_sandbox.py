@@ -141,13 +141,15 @@ def test_only_tmp_can_be_written(place: str, package: Path) -> None:
 @pytest.mark.parametrize(
     "hog",
     [
-        "bytearray(150 << 20)",  # of its own
-        "(m := __import__('mmap').mmap(-1, 150 << 20)).write(bytes(150 << 20))",  # shared
+        "x = bytearray(150 << 20)",  # of its own
+        "import mmap; x = mmap.mmap(-1, 150 << 20); [x.write(bytes(1 << 20)) for _ in range(150)]",  # shared
     ],
 )
 def test_memory_is_limited_for_all_processes_together(hog: str) -> None:
     few = Limits(memory=300 << 20)
-    program = f"for n in 1 2 3; do /usr/bin/python3 -c 'x = {hog}; import time; time.sleep(30)' & done; wait"
+    program = (
+        f"for n in 1 2 3; do /usr/bin/python3 -c '{hog}; import time; time.sleep(30)' & done; wait"
+    )
     done = Sandbox(limits=few).run("/usr/bin/bash", "-c", program)
     assert done.broke == "300 MiB of memory"
 
