@@ -49,17 +49,17 @@ _RECORD = {
     "argv": [str],
 }
 _HEADER = {"name": str, "version": str, "release": str, "notes": [str]}
-_RECORDED = {
+_PARSED = {
     **_HEADER,
+    "rpm": str,
     "epoch": int | None,
     "sources": [(str, int | None, bool)],
     "urls": {str: str},
     "fakes": [str],
-    "trees": {str: [str]},
     "tops": {str: str},
     "buildsubdir": str,
-    "records": [_RECORD],
 }
+_RECORDED = {"trees": {str: [str]}, "records": [_RECORD]}
 _WHOLE = {
     **_RECORDED,
     "end": str,
@@ -72,6 +72,7 @@ _WHOLE = {
 }
 _MESSAGES: tuple[Any, ...] = (
     {"configs": {str: int}},
+    _PARSED,
     {"early": bool, **_RECORDED},
     _WHOLE,
     _HEADER,
@@ -85,6 +86,7 @@ class Messages:
     def __init__(self) -> None:
         self._searched = 0  # bytes that are no whole line
         self._begun: dict[str, Any] | None = None  # a line whose contents are to come
+        self._parsed: dict[str, Any] | None = None  # what was said before %prep ran
 
     def next(self, printed: bytearray) -> tuple[dict[str, Any], dict[bytes, bytes]] | None:
         """Take the next message out of what was ``printed``; None where that is not whole.
@@ -98,9 +100,15 @@ class Messages:
                 raise _disturbed("a message is too long")
             if length < 0:
                 return None
-            self._begun = _told(bytes(printed[:length]))
+            said = _told(bytes(printed[:length]))
             del printed[: length + 1]
             self._searched = 0
+            if "tops" in said:
+                if self._parsed is not None:
+                    raise _disturbed("the spec was read twice")
+                self._parsed = said
+                return self.next(printed)
+            self._begun = self._whole(said) if "trees" in said else said
         sizes = self._begun.get("configs", {})
         if len(printed) < sum(sizes.values()):
             return None
@@ -110,6 +118,15 @@ class Messages:
             files[os.fsencode(name)] = bytes(printed[:size])
             del printed[:size]
         return told, files
+
+    def _whole(self, recorded: dict[str, Any]) -> dict[str, Any]:
+        """Return what was recorded with what the spec says, which comes from before."""
+        if self._parsed is None:
+            raise _disturbed("%prep ran before the spec was read")
+        trees = recorded["trees"]
+        if not all(trees.values()) or not trees.keys() <= self._parsed["tops"].keys():
+            raise _disturbed("the answer has trees of nowhere")
+        return {**recorded, **self._parsed, "notes": [*self._parsed["notes"]]}
 
     @property
     def all_taken(self) -> bool:
@@ -124,9 +141,6 @@ def _told(line: bytes) -> dict[str, Any]:
         raise _disturbed("the answer is no JSON") from None
     if not any(_fits(told, kind) for kind in _MESSAGES):
         raise _disturbed("the answer is none of a worker's")
-    trees = told.get("trees", {})
-    if not all(trees.values()) or not trees.keys() <= told.get("tops", {}).keys():
-        raise _disturbed("the answer has trees of nowhere")
     if any(size < 0 for size in told.get("configs", {}).values()):
         raise _disturbed("the answer is none of a worker's")
     message: dict[str, Any] = told

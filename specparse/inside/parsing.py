@@ -100,6 +100,13 @@ def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]
             file.write(version)
 
 
+def rpm_version() -> str:
+    """Return rpm's version as it says it itself: ``4.20.1``."""
+    import rpm
+
+    return str(rpm.__version__)
+
+
 def cleaned(said: str) -> tuple[str, str]:
     """Return rpm's first error without our paths, and the line that it names."""
     lines = [line for line in said.splitlines() if line.startswith("error: ")]

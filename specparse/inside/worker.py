@@ -2,15 +2,16 @@
 
 Started by the system's Python, which has rpm's binding; the standard library and the modules
 beside it are all that it uses. Reads a request from standard input and answers on standard output,
-both JSON, an object a line; file names travel with surrogateescape. Lines that say so are early: what
-was recorded when no patch had come for a moment. The contents of configuration files follow their
-lines. The last line is the answer.
+both JSON, an object a line; file names travel with surrogateescape. The first line is what rpm made of
+the spec, before %prep runs. Lines that say so are early: what was recorded when no patch had come for
+a moment. The contents of configuration files follow their lines. The last line is the answer.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import ctypes
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from typing import Any
 from specparse.inside import configs
 from specparse.inside.commands import changes, commands, errors, last, looks, unread, written
 from specparse.inside.names import ARCHIVE, MOVES_BASE
-from specparse.inside.parsing import Refused, Spec, missing_patch, parse
+from specparse.inside.parsing import Refused, Spec, missing_patch, parse, rpm_version
 from specparse.inside.paths import BUILD, END, PACKAGE, ROOT, SOURCES, read
 from specparse.inside.recording import below, records, relative, trees
 from specparse.inside.running import run
@@ -36,6 +37,7 @@ from specparse.inside.sources import (
     setup_names,
 )
 
+PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 _EARLY = 32 << 20  # bytes of what is told early
 
 
@@ -48,6 +50,7 @@ def answer(request: dict[str, Any], send: Callable[..., int]) -> None:
         send(spec.named | {"notes": spec.notes})
         return
     put_in_place(spec)
+    send(parsed(spec))  # before %prep runs: nothing of it can be said otherwise later
     told = 0
 
     def pause() -> None:
@@ -108,33 +111,43 @@ def put_in_place(spec: Spec) -> None:
             fake(name)
 
 
-def recorded(spec: Spec) -> dict[str, Any]:
-    """Return what the spec says, and what the stand-ins have recorded so far."""
-    # The fakes: whatever is there and no file of pkg-git, listed by the spec or not.
-    present = os.listdir(SOURCES)
-    others = [n for n in present if os.path.islink(f"{SOURCES}/{n}") or n in COPIED]
-    patches = spec.patches
+def parsed(spec: Spec) -> dict[str, Any]:
+    """Return what the spec says, before its %prep has run."""
     return {
         **spec.named,
+        "rpm": rpm_version(),
         "epoch": spec.epoch,
         "sources": [
             (relative(f"{SOURCES}/{n}")[1:], number, is_patch)
             for n, number, is_patch in spec.sources
         ],
         "urls": spec.urls,
-        "fakes": list(set(present) - set(others)),
+        # Whatever is there and no file of pkg-git, listed by the spec or not.
+        "fakes": sorted(set(os.listdir(SOURCES)) - set(held())),
+        "tops": TOPS,
+        "buildsubdir": spec.buildsubdir,
+        "notes": spec.notes,
+    }
+
+
+def recorded(spec: Spec) -> dict[str, Any]:
+    """Return what the stand-ins have recorded so far."""
+    patches = spec.patches
+    return {
         "trees": {
             name: [below(directory, "") for directory, _ in found]
             for name, found in trees(spec.buildsubdir).items()
         },
-        "tops": TOPS,
-        "buildsubdir": spec.buildsubdir,
         "records": records(
-            [n for n in [*patches, *others] if "patch" in n or "diff" in n or n in patches],
+            [n for n in [*patches, *held()] if "patch" in n or "diff" in n or n in patches],
             spec.buildsubdir,
         ),
-        "notes": spec.notes,
     }
+
+
+def held() -> list[str]:
+    """Return the files of the source directory that pkg-git holds."""
+    return [n for n in os.listdir(SOURCES) if os.path.islink(f"{SOURCES}/{n}") or n in COPIED]
 
 
 def outcome(spec: Spec, status: int) -> dict[str, Any]:
@@ -156,9 +169,18 @@ def outcome(spec: Spec, status: int) -> dict[str, Any]:
     }
 
 
+def unreachable() -> None:
+    """Keep this process's memory and descriptors from what runs under the same user (prctl(2)).
+
+    Else %prep could answer in its place, through /proc/PID/fd or /proc/PID/mem.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def main() -> None:
     import rpm  # noqa: F401  before there is a request: a worker may be started ahead of it
 
+    unreachable()
     request = json.load(sys.stdin)
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a spec prints while it is parsed is not an answer

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -188,16 +188,43 @@ def test_an_answer_cannot_be_forged(traced: Traced) -> None:
     assert plan_or_error.name == "demo"
 
 
+def test_prep_cannot_answer_in_the_workers_place(traced: Traced) -> None:
+    """Its memory and descriptors are not in reach of what it runs, and its modules are read-only."""
+    forged = json.dumps(PARSED | {"name": "forged"})
+    plan = traced(
+        PATCHED,
+        "%setup -q\npatch -p1 < %{PATCH1}\n"
+        f"for fd in /proc/$PPID/fd/*; do echo '{forged}' > $fd; done\n"
+        "python3 -c \"open('/proc/$PPID/mem', 'wb').write(b'x')\"\n"
+        "echo 'raise SystemExit' > /srcgit/json.py\n"
+        "ls /proc/$PPID/fd && touch reached\nexit 0",
+        {"fix.patch": PATCH},
+    )
+    assert plan.name == "demo"
+    assert [step.patch for step in plan.steps] == [b"fix.patch"]
+    assert not any("touch reached" in each.command for each in plan.unrepresented)
+
+
 RECORD = {
     "tool": "patch", "archive": "a.tar", "directory": ".", "repository": "", "where": "",
     "inputs": ["@x"], "argv": [],
 }  # fmt: skip
-ANSWER: dict[str, Any] = {
-    "name": "demo", "version": "1.2", "release": "3", "epoch": None, "notes": [],
-    "sources": [["a.tar", 0, False]], "urls": {}, "fakes": [], "records": [RECORD],
-    "trees": {"a.tar": ["a"]}, "tops": {"a.tar": "a"}, "buildsubdir": "a", "end": "end",
-    "signal": 0, "errors": [], "last": "", "changes": [], "looks": [], "unread": [],
+PARSED: dict[str, Any] = {
+    "name": "demo", "version": "1.2", "release": "3", "epoch": None, "notes": [], "rpm": "4.18.0",
+    "sources": [["a.tar", 0, False]], "urls": {}, "fakes": [], "tops": {"a.tar": "a"},
+    "buildsubdir": "a",
 }  # fmt: skip
+RAN: dict[str, Any] = {
+    "records": [RECORD], "trees": {"a.tar": ["a"]}, "end": "end", "signal": 0, "errors": [],
+    "last": "", "changes": [], "looks": [], "unread": [],
+}  # fmt: skip
+
+
+def lines(change: Mapping[str, Any] = {}) -> bytes:
+    """Return an answer of the worker, changed."""
+    parsed = PARSED | {key: value for key, value in change.items() if key not in RAN}
+    ran = RAN | {key: value for key, value in change.items() if key in RAN}
+    return json.dumps(parsed).encode() + b"\n" + json.dumps(ran).encode()
 
 
 def heard(package: Path, printed: bytes) -> Plan:
@@ -213,7 +240,7 @@ def heard(package: Path, printed: bytes) -> Plan:
 
 
 def test_what_a_worker_says_is_taken_only_whole(package: Path) -> None:
-    line = json.dumps(ANSWER).encode() + b"\n"
+    line = lines() + b"\n"
     plan = heard(package, b'{"configs": {"a": 9000, "b": 2}}\n' + b"\nx" * 4500 + b"hi" + line)
     assert [step.patch for step in plan.steps] == [b"x"]
     # a spec has written into it: none of this is a bug of ours, and nothing else comes of it
@@ -231,17 +258,25 @@ def test_what_a_worker_says_is_taken_only_whole(package: Path) -> None:
         {"tops": {}},
         {"more": 1},
     ]
-    lines = [json.dumps(ANSWER | change).encode() for change in changed]
-    lines += [line + line, b"[]", b"null", b"", b"x", b"[" * 100_000, b"1" * 10_000]
-    lines += [
+    all_forged = [lines(change) for change in changed]
+    parsed, _, ran = line.partition(b"\n")
+    # what %prep might say once more, or of itself before
+    all_forged += [ran, ran + parsed, parsed + b"\n" + line, line + parsed]
+    all_forged += [line + line, b"[]", b"null", b"", b"x", b"[" * 100_000, b"1" * 10_000]
+    all_forged += [
         b'{"configs": []}',
         b'{"configs": {"a": -9}}',
         b'{"configs": {"a": 1e9}}',
         b'{"configs": {"\\u0000": 0}}',
     ]
-    lines += [line + b'{"configs": {"a": 9}}', b'{"early": true}', b'{"refused": {}}', line + b"x"]
-    lines += [b'{"name": "a", "version": "1", "release": "1", "notes": []}']
-    for forged in lines:
+    all_forged += [
+        line + b'{"configs": {"a": 9}}',
+        b'{"early": true}',
+        b'{"refused": {}}',
+        line + b"x",
+    ]
+    all_forged += [b'{"name": "a", "version": "1", "release": "1", "notes": []}']
+    for forged in all_forged:
         with pytest.raises(SpecError, match="disturbed"):
             heard(package, forged + b"\n")
     with pytest.raises(SpecError, match="disturbed"):
@@ -254,7 +289,7 @@ def test_what_a_worker_says_is_taken_only_whole(package: Path) -> None:
 def test_a_command_that_broke_a_limit_is_named(package: Path, status: int) -> None:
     errors = [[1, "false"], [status, "yes > x"]]
     with pytest.raises(SpecError, match=r"broke a limit .*: yes > x$"):
-        heard(package, json.dumps(ANSWER | {"errors": errors}).encode() + b"\n")
+        heard(package, lines({"errors": errors}) + b"\n")
 
 
 def test_what_the_shell_said_while_the_spec_was_read_is_told(package: Path) -> None:
@@ -265,7 +300,9 @@ def test_what_the_shell_said_while_the_spec_was_read_is_told(package: Path) -> N
         "bash: fork: Cannot allocate memory",
     ]
     said = "\n".join(["warning: bogus date", *told, "sh: five", "sh: six"]).encode()
-    reply = answer.whole(Done(0, b"", said), answer.Messages(), [ANSWER | {"notes": []}], "end")
+    reply = answer.whole(
+        Done(0, b"", said), answer.Messages(), [PARSED | RAN | {"notes": []}], "end"
+    )
     assert reply["notes"] == [f"while the spec was read: {line}" for line in [*told, "sh: five"]]
 
 
