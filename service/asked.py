@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from service.config import Config, Package
     from service.koji import KojiBuild
     from specparse.plan import Tracer
+    from specparse.system_root import Roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +118,30 @@ def _tracer(options: dict[str, Any]) -> Tracer:
     """Return what makes the plan; its sandbox starts beside what is still to be imported."""
     from specparse.trace import SandboxedTracer
 
+    if options["no_sandbox"] and options["root"]:
+        raise WrongUsage("--root needs the sandbox", next_step="drop --no-sandbox")
     trace = SandboxedTracer(
-        sandboxed=not options["no_sandbox"], defined=defined(options)[0], in_memory=True
+        sandboxed=not options["no_sandbox"],
+        defined=defined(options)[0],
+        in_memory=True,
+        roots=roots(options["config"], options["root"]),
     )
     trace.ahead()
     click.get_current_context().call_on_close(trace.close)
     return trace
+
+
+def roots(config: Path | None, root: Path | None) -> Roots:
+    """Return the systems that specs are read and prepared with: --root, else the configured ones."""
+    from specparse.system_root import NO_ROOTS, Roots
+
+    if root is not None and not root.is_dir():
+        raise WrongUsage("no such directory", where=str(root))
+    if config is None:  # no roots by default, and the configuration's modules take their time
+        return Roots({}, root) if root else NO_ROOTS
+    from service import config as configuration
+
+    return Roots(configuration.load(config).roots, root)
 
 
 def _ask_build(

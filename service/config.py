@@ -92,6 +92,8 @@ class Config:
     stale: float = 86400.0  # `srcgit status` warns when the lag exceeds it
     announce: bool = True
     retry: Retry = field(default_factory=Retry)
+    # Dist tag (".fc41") -> the root directory that holds that release's system.
+    roots: Mapping[str, Path] = field(default_factory=dict)
 
 
 def default_state() -> Path:
@@ -212,6 +214,7 @@ class _Section:
             stale=self.positive("stale", defaults.stale),
             announce=self.get("announce", bool, defaults.announce),
             retry=_retry(self.table("retry")),
+            roots=_roots(self.table("sandbox")),
         )
         if found.workers < 1:
             raise self.wrong("workers", "must be 1 or more")
@@ -272,6 +275,18 @@ def _retry(section: _Section) -> Retry:
     )
     if found.factor < 1:
         raise section.wrong("factor", "must be 1 or more: delays grow")
+    section.end()
+    return found
+
+
+def _roots(section: _Section) -> Mapping[str, Path]:
+    roots = section.table("roots")
+    found = {dist: Path(roots.get(dist, str)) for dist in roots.values}
+    for dist, path in found.items():
+        if not re.fullmatch(r"\.[A-Za-z][\w.]*", dist):
+            raise roots.wrong(dist, "is no dist tag such as .fc41")
+        if not path.is_absolute():
+            raise roots.wrong(dist, "must be an absolute path")
     section.end()
     return found
 

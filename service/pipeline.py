@@ -34,6 +34,7 @@ from service.koji import COMPLETE, Koji, KojiBuild, NoSuchBuild, same_repository
 from service.worker import Outcome, judge
 from specparse.plan import Preparer, Tracer
 from specparse.prep import SandboxedPreparer
+from specparse.system_root import Roots
 from specparse.trace import SandboxedTracer
 
 log = logging.getLogger(__name__)
@@ -306,4 +307,5 @@ def _previous(repo: Repository, done: Conversion) -> Conversion | None:
 
 def pipeline(config: Config) -> Pipeline:
     """Return the daemon's pipeline: always sandboxed."""
-    return Pipeline(config, SandboxedTracer(sandboxed=True), SandboxedPreparer())
+    roots = Roots(config.roots)
+    return Pipeline(config, SandboxedTracer(roots=roots), SandboxedPreparer(roots=roots))

@@ -137,6 +137,7 @@ class Plan:
     # The words with which %prep ended before its end, having looked at files of upstream's that were
     # made up: what it does with the real ones (``looks``) is not known.
     unfinished: str = ""
+    tools: str = ""  # what read and ran it: "rpm 4.18.0", "rpm 4.20.1, root fc41 of 2026-12-01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ class Prepared:
     """What a run of the real ``%prep`` said; what it did is below its build directory."""
 
     command: str  # to run it again by hand
-    version: str  # rpmbuild's own word: "RPM version 4.18.0"
+    version: str  # of what ran it: "rpm 4.18.0", "rpm 4.20.1, root fc41 of 2026-12-01"
     status: int  # rpmbuild's exit status; 0 is success
     trace: tuple[str, ...]  # the commands of %prep, as `set -x` printed them
     errors: tuple[str, ...]  # the last lines on standard error that are no commands

@@ -18,6 +18,7 @@ from specparse.inside.edits import edit
 from specparse.macros import BUILD, SOURCES, macros
 from specparse.plan import Prepared, SpecError
 from specparse.sandbox import Done, Limits, Sandbox
+from specparse.system_root import NO_ROOTS, Roots, SystemRoot
 
 # A kernel: 1.5 GB in 90,000 files, and a git pack of 300 MB.
 LIMITS = Limits(
@@ -102,15 +103,23 @@ exit 0
 class SandboxedPreparer:
     """A specparse.plan.Preparer that works in bubblewrap; without it, sh could not be bash."""
 
-    def __init__(self, *, limits: Limits = LIMITS, defined: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits = LIMITS,
+        defined: Mapping[str, str] = {},
+        roots: Roots = NO_ROOTS,
+    ) -> None:
         self._limits = limits
         self._defined = defined
+        self._roots = roots
 
     def declared(self, package: Path, spec: bytes, *, dist: str, arch: str) -> tuple[bytes, ...]:
         """Return the base names of the spec's sources and patches, as declared. Raises PlanError."""
+        root = self._roots.of(dist)
         query = ("rpmspec", "-q", "--srpm", "--qf", "[%{SOURCE}\\n]\\t[%{PATCH}\\n]")
         done, _, _ = _accepted(
-            Sandbox(read_only=_mounts(package), environment={"HOME": "/tmp"}),
+            Sandbox(read_only=_mounts(root, package), environment={"HOME": "/tmp"}, root=root),
             (*query, *_options(dist, arch, self._defined)),
             package,
             spec,
@@ -130,9 +139,12 @@ class SandboxedPreparer:
         Raises SpecError for a spec that does not parse or a %prep that breaks a limit,
         SandboxError.
         """
+        root = self._roots.of(dist)
         with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
+            stand_ins = _stand_ins(root, Path(scratch)) if control else ()
             box = Sandbox(
-                read_only=_mounts(package) + (_stand_ins(Path(scratch)) if control else ()),
+                root=root,
+                read_only=_mounts(root, package) + stand_ins,
                 writable=((build, _BUILD),),
                 environment={"HOME": "/tmp"},
                 limits=self._limits,
@@ -145,10 +157,11 @@ class SandboxedPreparer:
                 spec,
                 lambda done: b"Executing(%prep)" in done.stdout,
             )
-        return self._prepared(done, words, notes, build, control)
+        return self._prepared(root, done, words, notes, build, control)
 
     def _prepared(
         self,
+        root: SystemRoot,
         done: Done,
         words: tuple[str, ...],
         notes: tuple[str, ...],
@@ -163,7 +176,7 @@ class SandboxedPreparer:
             )
         return Prepared(
             command=shlex.join(words),
-            version=self._version(),
+            version=root.described(_version(root)),
             status=done.status,
             trace=_trace(done),
             errors=_errors(done)[-20:],
@@ -171,19 +184,19 @@ class SandboxedPreparer:
             calls=_calls(build) if control else (),
         )
 
-    def _version(self) -> str:
-        done = Sandbox().run("rpmbuild", "--version")
-        return done.stdout.decode("utf-8", "replace").strip()
+
+def _version(root: SystemRoot) -> str:
+    done = Sandbox(root=root).run("rpmbuild", "--version")
+    return done.stdout.decode("utf-8", "replace").strip().removeprefix("RPM version ")
 
 
-def _mounts(package: Path) -> tuple[tuple[Path, str], ...]:
+def _mounts(root: SystemRoot, package: Path) -> tuple[tuple[Path, str], ...]:
     # Fedora's sh is bash, Debian's is dash: what is called sh in there is bash.
-    shell = Path("/bin/sh").resolve()
-    bash = Path("/usr/bin/bash")
-    return (package, SOURCES), *(((bash, str(shell)),) if shell.name != "bash" else ())
+    bash = (root.outside("/usr/bin/bash"), root.real("/bin/sh"))
+    return (package, SOURCES), *((bash,) if root.shell != "bash" else ())
 
 
-def _stand_ins(scratch: Path) -> tuple[tuple[Path, str], ...]:
+def _stand_ins(root: SystemRoot, scratch: Path) -> tuple[tuple[Path, str], ...]:
     """Return the mounts of a control run. Specs may call a tool by its absolute path, too."""
     scratch.chmod(0o755)
     stand_in = scratch / "stand-in"
@@ -191,8 +204,8 @@ def _stand_ins(scratch: Path) -> tuple[tuple[Path, str], ...]:
     stand_in.chmod(0o755)
     mounts: list[tuple[Path, str]] = []
     for tool in ("patch", "git"):
-        real = Path("/usr/bin", tool)
-        mounts += [(real, f"/run/srcgit/{tool}"), (stand_in, str(real))]
+        path = f"/usr/bin/{tool}"
+        mounts += [(root.outside(path), f"/run/srcgit/{tool}"), (stand_in, path)]
     return tuple(mounts)
 
 
@@ -204,14 +217,14 @@ def _options(dist: str, arch: str, defined: Mapping[str, str]) -> tuple[str, ...
 
 
 @functools.cache
-def _macros() -> bytes:
+def _macros(root: SystemRoot) -> bytes:
     here = Path(__file__).parent
-    functions = b"" if _has_strings() else (here / "strings.macros").read_bytes()
+    functions = b"" if _has_strings(root) else (here / "strings.macros").read_bytes()
     return functions + (here / "fedora.macros").read_bytes()
 
 
-def _has_strings() -> bool:
-    return bool(Sandbox().run("rpm", "--eval", "%{?sub:1}").stdout.strip())
+def _has_strings(root: SystemRoot) -> bool:
+    return bool(Sandbox(root=root).run("rpm", "--eval", "%{?sub:1}").stdout.strip())
 
 
 def _accepted(
@@ -234,7 +247,7 @@ def _accepted(
     with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
         os.chmod(scratch, 0o755)
         own = Path(scratch) / "macros"  # of HOME: read again for --target, as --load is not
-        own.write_bytes(_macros())
+        own.write_bytes(_macros(box.root))
         own.chmod(0o644)
         box = replace(box, read_only=(*box.read_only, (own, "/tmp/.rpmmacros")))
         mounts = box.read_only

@@ -77,6 +77,18 @@ class SystemRoot:
                 break
         return done
 
+    @property
+    def shell(self) -> str:
+        """The name of the shell that is called sh: ``bash``, ``dash``."""
+        return self.real("/bin/sh").rpartition("/")[2]
+
+    def described(self, rpm: str) -> str:
+        """Return what reads and prepares packages: ``rpm 4.20.1, root fc41 of 2026-12-01``."""
+        if self.directory == Path("/"):
+            return f"rpm {rpm}"
+        made = self.made()
+        return f"rpm {rpm}, root {self.directory.name}" + (f" of {made}" if made else "")
+
     def made(self) -> str:
         """Return the day on which the root was made or last updated, ``2026-12-01``; "" if unknown."""
         for name in _DATABASES:

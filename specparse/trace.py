@@ -17,6 +17,7 @@ from specparse.inside.paths import STANDIN_SHELL
 from specparse.inside.standin import NEVER_RUN
 from specparse.plan import Header, Meanwhile, Plan, SandboxError, Step
 from specparse.sandbox import Limits, Running, Sandbox, inside, our_modules
+from specparse.system_root import NO_ROOTS, Roots, SystemRoot
 
 _ROOM = 1 << 30  # bytes
 
@@ -31,12 +32,18 @@ class SandboxedTracer:
     # Write the files in memory, where there is room: not for what may be killed again and again, since
     # what it leaves there stays until the machine is started anew.
     in_memory: bool = False
+    roots: Roots = NO_ROOTS  # the system that a release's specs are read and prepared with
     _waiting: list[_Worker] = field(default_factory=list, repr=False, compare=False)
 
     def ahead(self) -> None:
-        """Start the sandbox of the next trace now, so that it need not be waited for then."""
+        """Start the sandbox of the next trace now, so that it need not be waited for then.
+
+        Which root that needs is known only with the release.
+        """
+        if self.roots.by_dist and not self.roots.every:
+            return
         with contextlib.suppress(SandboxError):  # which that trace tells
-            self._waiting.append(self._worker())
+            self._waiting.append(self._worker(""))
 
     def close(self) -> None:
         """End what was started ahead and not used."""
@@ -96,7 +103,8 @@ class SandboxedTracer:
 
             done = worker.running.done(heard)
             reply = answer.whole(done, messages, replies, "end")
-            return replace(answer.plan(reply, *of), configs=configs)
+            tools = worker.root.described(reply["rpm"])
+            return replace(answer.plan(reply, *of), configs=configs, tools=tools)
 
     def header(
         self, export: Callable[[Path], None], spec: bytes, *, dist: str, arch: str
@@ -118,7 +126,7 @@ class SandboxedTracer:
 
     def _asked(self, export: Callable[[Path], None], dist: str, request: dict[str, Any]) -> _Worker:
         """Return a worker that has its files and its request."""
-        worker = self._waiting.pop() if self._waiting else self._worker()
+        worker = self._waiting.pop() if self._waiting else self._worker(dist)
         try:
             export(worker.package)
             table = macros.macros(dist, request["arch"], **worker.build) | dict(self.defined)
@@ -128,15 +136,18 @@ class SandboxedTracer:
             raise
         return worker
 
-    def _worker(self) -> _Worker:
+    def _worker(self, dist: str) -> _Worker:
         room = _in_memory() if self.in_memory else None
-        return _Worker(sandboxed=self.sandboxed, limits=self.limits, room=room)
+        root = self.roots.of(dist) if self.sandboxed else SystemRoot()
+        return _Worker(sandboxed=self.sandboxed, limits=self.limits, room=room, root=root)
 
 
 class _Worker:
     """A worker that waits for its request, and the directory where it finds the package's files."""
 
-    def __init__(self, *, sandboxed: bool, limits: Limits, room: str | None) -> None:
+    def __init__(
+        self, *, sandboxed: bool, limits: Limits, room: str | None, root: SystemRoot
+    ) -> None:
         """Work in a directory of its own below ``room``. Raises SandboxError."""
         self._scratch = tempfile.TemporaryDirectory(prefix="srcgit-", dir=room)
         scratch = Path(self._scratch.name)
@@ -144,23 +155,29 @@ class _Worker:
         self.package = scratch / "package"
         self.package.mkdir()
         self.package.chmod(0o755)
+        self.root = root
         self.build: dict[str, str] = {}  # where rpm's build directory is, if that is here
         if sandboxed:
             command = inside("worker")
-            mounts = (self.package, "/package"), our_modules(), *_shells(), *_tools(scratch)
-            sandbox = Sandbox(mounts, limits=limits)
+            mounts = (
+                (self.package, "/package"),
+                our_modules(),
+                *_shells(root),
+                *_tools(root, scratch),
+            )
+            sandbox = Sandbox(mounts, limits=limits, root=root)
         else:
             command = inside("worker", str(Path(__file__).parents[1].absolute()))
-            root = scratch / "root"
-            root.mkdir()
-            self.build["build"] = f"{root}/build"
+            own = scratch / "root"
+            own.mkdir()
+            self.build["build"] = f"{own}/build"
             environment = {
                 "LC_ALL": "C.UTF-8",
                 "SRCGIT_PACKAGE": str(self.package),
-                "SRCGIT_ROOT": str(root),
+                "SRCGIT_ROOT": str(own),
             }
             sandbox = Sandbox(
-                environment=environment, limits=limits, directory=str(root), confined=False
+                environment=environment, limits=limits, directory=str(own), confined=False
             )
         try:
             self.running: Running = sandbox.start(*command)
@@ -192,22 +209,23 @@ exec /run/srcgit/$tool "$@"
 """
 
 
-def _tools(scratch: Path) -> tuple[tuple[Path, str], ...]:
+def _tools(root: SystemRoot, scratch: Path) -> tuple[tuple[Path, str], ...]:
     """What is called by its path, or with another PATH, is the stand-in, once %prep runs."""
     tool = scratch / "tool"
     tool.write_text(_TOOL)
     tool.chmod(0o755)
     mounts: list[tuple[Path, str]] = []
     for name in NEVER_RUN:
-        real = Path("/usr/bin", name)
+        path = f"/usr/bin/{name}"
+        real = root.outside(path)
         if real.is_file() and not real.is_symlink():
-            mounts += [(real, f"/run/srcgit/{name}"), (tool, str(real))]
+            mounts += [(real, f"/run/srcgit/{name}"), (tool, path)]
     return tuple(mounts)
 
 
-def _shells() -> tuple[tuple[Path, str], ...]:
+def _shells(root: SystemRoot) -> tuple[tuple[Path, str], ...]:
     """Fedora's sh is bash, Debian's is dash: what is called sh in there is bash."""
-    shell = Path("/bin/sh").resolve()
-    if shell.name == "bash":
+    if root.shell == "bash":
         return ()
-    return (shell, STANDIN_SHELL), (Path("/usr/bin/bash"), str(shell))
+    shell = root.real("/bin/sh")
+    return (root.outside(shell), STANDIN_SHELL), (root.outside("/usr/bin/bash"), shell)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from converter.errors import WrongUsage
-from service.asked import Asked, defined, understand
+from service.asked import Asked, defined, roots, understand
 from service.commands.options import of_a_build
 from service.progress import Progress
 from service.show import print_conversion, print_plan
@@ -246,7 +246,9 @@ def _preparer(options: dict[str, Any]) -> Preparer:
         raise WrongUsage("%prep itself runs only in the sandbox", next_step="drop --no-sandbox")
     if options["series"]:
         raise WrongUsage("a plain series has no %prep", next_step="name a BUILD to verify")
-    return SandboxedPreparer(defined=defined(options)[0])
+    return SandboxedPreparer(
+        defined=defined(options)[0], roots=roots(options["config"], options["root"])
+    )
 
 
 def _print_variants(

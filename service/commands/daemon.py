@@ -138,6 +138,7 @@ def _from_pkg_git(
     from converter.planning import named
     from converter.request import Request
     from service.backfill import from_pkg_git, spec_reader
+    from specparse.system_root import Roots
     from specparse.trace import SandboxedTracer
 
     progress("looking at pkg-git")
@@ -145,7 +146,9 @@ def _from_pkg_git(
     mirror.fetch()
 
     def name(commit: str, dist: str) -> tuple[Nvr, tuple[str, ...]]:
-        return named(Request(mirror, commit, dist=dist), SandboxedTracer().header)
+        return named(
+            Request(mirror, commit, dist=dist), SandboxedTracer(roots=Roots(config.roots)).header
+        )
 
     return from_pkg_git(package, PkgGit(mirror), spec_reader(name), since, limit, progress)
 

@@ -15,6 +15,13 @@ CONFIG = click.option(
     help="fedora-messaging's TOML file, with srcgit's part in [consumer_config]; "
     "else $FEDORA_MESSAGING_CONF.",
 )
+ROOT = click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Read and prepare specs with the system below DIR (its rpm, macros, patch and git); "
+    "else as configured, else this machine's.",
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Give the result as JSON.")
 
 
@@ -117,6 +124,7 @@ def of_a_build(command: Callable[..., None]) -> Callable[..., None]:
             "--push", "pushes", metavar="URL", multiple=True, help="Publish there (repeatable)."
         ),
         CONFIG,
+        ROOT,
         click.option(
             "--no-sandbox",
             is_flag=True,

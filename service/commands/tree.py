@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 
 from converter.errors import WrongUsage
-from service.commands.options import CONFIG, JSON
+from service.asked import roots
+from service.commands.options import CONFIG, JSON, ROOT
 from service.terminal import print_json, say, say_report
 
 
@@ -78,6 +79,7 @@ def _here() -> Path:
     help="Where the original patch files are (repeatable); DIR and the build tell, otherwise.",
 )
 @CONFIG
+@ROOT
 @click.option("--no-sandbox", is_flag=True, help="Run the spec's code unprotected.")
 @JSON
 def export(
@@ -87,6 +89,7 @@ def export(
     base: str | None,
     pkg_gits: Sequence[str],
     config: Path | None,
+    root: Path | None,
     no_sandbox: bool,
     as_json: bool,
 ) -> None:
@@ -101,7 +104,7 @@ def export(
     from specparse.trace import SandboxedTracer
 
     cache = configuration.load(config).state / "mirrors"
-    trace = SandboxedTracer(sandboxed=not no_sandbox)
+    trace = SandboxedTracer(sandboxed=not no_sandbox, roots=roots(config, root))
     done = back.run(
         Repository(repo or _here()),
         wanted,

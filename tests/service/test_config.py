@@ -187,3 +187,16 @@ def test_addresses_that_could_run_something_are_refused(text: str) -> None:
 def test_delays_grow_to_a_cap() -> None:
     retry = Retry(first=10, factor=2, cap=60)
     assert [retry.delay(n) for n in (1, 2, 3, 4, 5, 10_000)] == [10, 20, 40, 60, 60, 60]
+
+
+def test_roots_are_given_by_dist_tag(tmp_path: Path) -> None:
+    table = "[consumer_config.sandbox.roots]\n"
+    path = written(tmp_path, table + '".fc41" = "/var/lib/srcgit/roots/fc41"\n')
+    assert load(path).roots == {".fc41": Path("/var/lib/srcgit/roots/fc41")}
+    for wrong, why in (
+        ('fc41 = "/r"', "fc41 is no dist tag"),
+        ('".fc41" = "r"', "must be an absolute path"),
+        ('".fc41" = 1', "must be a str"),
+    ):
+        with pytest.raises(WrongUsage, match=why):
+            load(written(tmp_path, table + wrong))
