@@ -154,3 +154,37 @@ def parents(path: bytes) -> Iterator[bytes]:
     while at >= 0:
         yield path[:at]
         at = path.find(b"/", at + 1)
+
+
+_MOST_LINKS = 40  # Linux's MAXSYMLINKS
+
+
+def followed(tree: Tree, path: bytes, *, whole: bool = False) -> bytes:
+    """Return where ``path`` leads through the links of ``tree``; the last part only with ``whole``.
+
+    A path that leaves the tree, or goes round in circles, is returned as it is.
+    """
+    directory = path if whole else path.rpartition(b"/")[0]
+    if not directory or tree.is_dir(directory):
+        return path
+    left = path.split(b"/")
+    if b".." in left or path.endswith(b"/"):
+        return path
+    done: list[bytes] = []
+    links = 0
+    while left:
+        part = left.pop(0)
+        if part == b"..":
+            if not done:
+                return path
+            done.pop()
+        elif part not in (b"", b"."):
+            done.append(part)
+            link = tree.get(b"/".join(done)) if left or whole else None
+            if link is not None and link.mode == 0o120000:
+                links += 1
+                if links > _MOST_LINKS or link.data.startswith(b"/"):
+                    return path
+                done.pop()
+                left[:0] = link.data.split(b"/")
+    return b"/".join(done)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import getopt
 import posixpath
 import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from specparse import options
+from specparse.options import OptionError
 from specparse.plan import CHANGES, Skipped, Step, Unrepresented
 
 # what a call worked on that is not the tree that is built
@@ -64,163 +65,6 @@ class Interpretation:
     warnings: tuple[str, ...]
 
 
-# patch(1), "OPTIONS"; the long options without the hyphens that getopt wants left out
-_PATCH_SHORT = "bB:cd:D:eEfF:g:i:lnNo:p:r:RstTuvV:x:Y:z:Z"
-_PATCH_LONG = [
-    "backup",
-    "prefix=",
-    "context",
-    "directory=",
-    "ifdef=",
-    "ed",
-    "remove-empty-files",
-    "force",
-    "fuzz=",
-    "get=",
-    "input=",
-    "ignore-whitespace",
-    "normal",
-    "forward",
-    "output=",
-    "strip=",
-    "reject-file=",
-    "reverse",
-    "quiet",
-    "silent",
-    "batch",
-    "set-time",
-    "unified",
-    "version",
-    "version-control=",
-    "debug=",
-    "basename-prefix=",
-    "suffix=",
-    "set-utc",
-    "dry-run",
-    "verbose",
-    "binary",
-    "help",
-    "backup-if-mismatch",
-    "no-backup-if-mismatch",
-    "posix",
-    "quoting-style=",
-    "reject-format=",
-    "read-only=",
-    "merge",
-    "follow-symlinks",
-]
-# options that change what the tree becomes, and that the engine knows by these names
-_PATCH_KEPT = {
-    "-E": "-E",
-    "--remove-empty-files": "-E",
-    "-l": "-l",
-    "--ignore-whitespace": "-l",
-    "-N": "-N",
-    "--forward": "-N",
-    "--binary": "--binary",
-    "-f": "-f",
-    "--force": "-f",
-    "-t": "-t",
-    "--batch": "-t",
-}
-_PATCH_UNKNOWN = {
-    "-D",
-    "--ifdef",
-    "-o",
-    "--output",
-    "-e",
-    "--ed",
-    "-n",
-    "--normal",
-    "-c",
-    "--context",
-}
-
-_AM_SHORT = "sikbmcq3uC:p:S"
-_AM_LONG = [
-    "signoff",
-    "interactive",
-    "keep",
-    "keep-non-patch",
-    "keep-cr",
-    "no-keep-cr",
-    "scissors",
-    "no-scissors",
-    "quiet",
-    "3way",
-    "no-3way",
-    "utf8",
-    "no-utf8",
-    "whitespace=",
-    "directory=",
-    "exclude=",
-    "include=",
-    "patch-format=",
-    "reject",
-    "message-id",
-    "no-message-id",
-    "committer-date-is-author-date",
-    "ignore-date",
-    "ignore-space-change",
-    "ignore-whitespace",
-    "no-verify",
-    "rerere-autoupdate",
-    "continue",
-    "resolved",
-    "skip",
-    "abort",
-    "quit",
-    "resolvemsg=",
-    "no-gpg-sign",
-]
-_AM_KEPT = {
-    "-k": "-k", "--keep": "-k", "-b": "-b", "--keep-non-patch": "-b", "--keep-cr": "--keep-cr",
-    "-c": "-c", "--scissors": "-c", "--no-scissors": "--no-scissors", "-m": "-m",
-    "--message-id": "-m", "-s": "-s", "--signoff": "-s", "--ignore-whitespace": "--ignore-whitespace",
-    "--ignore-space-change": "--ignore-whitespace", "-3": "-3", "--3way": "-3",
-}  # fmt: skip
-_AM_KEPT_VALUE = {"-C": "-C", "--whitespace": "--whitespace=", "--exclude": "--exclude=",
-                  "--include": "--include=", "--directory": "--directory=",
-                  "--patch-format": "--patch-format="}  # fmt: skip
-
-_APPLY_SHORT = "p:RC:zqvN3"
-_APPLY_LONG = [
-    "stat",
-    "numstat",
-    "summary",
-    "check",
-    "index",
-    "cached",
-    "intent-to-add",
-    "3way",
-    "build-fake-ancestor=",
-    "reverse",
-    "reject",
-    "recount",
-    "inaccurate-eof",
-    "verbose",
-    "quiet",
-    "unidiff-zero",
-    "whitespace=",
-    "directory=",
-    "exclude=",
-    "include=",
-    "no-add",
-    "allow-binary-replacement",
-    "binary",
-    "ignore-space-change",
-    "ignore-whitespace",
-    "apply",
-    "unsafe-paths",
-    "allow-overlap",
-]
-_APPLY_KEPT = {
-    "--recount": "--recount", "--unidiff-zero": "--unidiff-zero", "-3": "-3", "--3way": "-3",
-    "--ignore-whitespace": "--ignore-whitespace", "--ignore-space-change": "--ignore-whitespace",
-    "--inaccurate-eof": "--inaccurate-eof", "--no-add": "--no-add",
-    "--allow-overlap": "--allow-overlap",
-}  # fmt: skip
-
 _GIT_VALUE = {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path"}
 # git commands that change the tree as rm, mv and their like do: no patches
 _GIT_CHANGES = {"rm", "mv", "clean"}
@@ -255,6 +99,7 @@ class _Interpreter:
         self._unrepresented: list[Unrepresented] = []
         self._warnings: list[str] = []
         self._imported: list[tuple[str, Step]] = []  # by quilt, and not pushed yet
+        self._quilted: list[tuple[str, str]] = []  # (archive, directory) that quilt has a series in
         self._unadded = False  # whether a patch was applied that git's index does not have
 
     def take(self, call: Call) -> None:
@@ -267,11 +112,11 @@ class _Interpreter:
                 self._quilt(call)
             elif call.tool == "hg" and call.argv[:1] not in (("init",), ("add",), ("commit",)):
                 self._leave_out(call, "hg is not understood")
-        except getopt.GetoptError as error:
+        except OptionError as error:
             self._leave_out(call, str(error))
 
     def _patch(self, call: Call) -> None:
-        if {"--dry-run", "--version", "--help", "-v"} & dict(_patch_options(call.argv)[0]).keys():
+        if options.PATCH.read(call.argv).changes_nothing:
             return
         step, source = patch_step(call.argv, place=call.directory)
         self._add(call, source or call.input, step)
@@ -296,17 +141,14 @@ class _Interpreter:
             )
 
     def _git_am(self, call: Call, rest: Sequence[str]) -> None:
-        options, operands = getopt.gnu_getopt(list(rest), _AM_SHORT, _AM_LONG)
-        found = dict(options)
-        if {"--abort", "--skip", "--quit", "--continue", "--resolved"} & found.keys():
+        given = options.AM.read(rest)
+        if given.changes_nothing:
             return
-        strip = _number(found.get("-p"), default=1)
-        kept = [_AM_KEPT[o] for o, _ in options if o in _AM_KEPT]
-        kept += [_AM_KEPT_VALUE[o] + value for o, value in options if o in _AM_KEPT_VALUE]
+        strip = _number(given.value("-p"), default=1)
         # git am works from the top of its work tree, wherever it is started.
         top = _bytes(call.repository.removeprefix("./"))
-        step = Step(b"", "git-am", strip=strip, directory=top, options=tuple(kept))
-        sources = operands or ["-"]
+        step = Step(b"", "git-am", strip=strip, directory=top, options=given.words())
+        sources = given.operands or ("-",)
         if sources[0] == "-":
             step = replace(step, format_of=b"-")
         for source in sources:
@@ -316,45 +158,55 @@ class _Interpreter:
                 step = replace(step, format_of=_bytes(sources[0][1:]))
 
     def _git_apply(self, call: Call, rest: Sequence[str]) -> None:
-        options, operands = getopt.gnu_getopt(list(rest), _APPLY_SHORT, _APPLY_LONG)
-        found = dict(options)
-        quiet = {"--stat", "--numstat", "--summary", "--check", "--cached"} & found.keys()
-        if quiet and "--apply" not in found:
+        given = options.APPLY.read(rest)
+        if given.changes_nothing and "--apply" not in given:
             return
         if call.repository and call.repository.removeprefix("./") != call.directory:
             # git-apply(1): "paths outside the directory are ignored"
-            raise getopt.GetoptError("git apply inside of a directory of a repository")
+            raise OptionError("git apply inside of a directory of a repository")
         # With --index git refuses more: a file that it does not have, or that changed since. But one
         # that %prep removed it takes from the index, which an earlier patch may not have reached.
-        indexed = not {"--index", "-3", "--3way"}.isdisjoint(found)
+        indexed = "--index" in given or "-3" in given
         if indexed and self._unadded and any(map(_REMOVES.search, self._recording.changes)):
-            raise getopt.GetoptError("it brings back what was removed, without the patches before")
-        kept = [_APPLY_KEPT[o] for o, _ in options if o in _APPLY_KEPT]
-        kept += [_AM_KEPT_VALUE[o] + value for o, value in options if o in _AM_KEPT_VALUE]
+            raise OptionError("it brings back what was removed, without the patches before")
         step = Step(
             b"",
             "git-apply",
-            strip=_number(found.get("-p"), default=1),
-            reverse="-R" in found or "--reverse" in found,
+            strip=_number(given.value("-p"), default=1),
+            reverse="-R" in given,
             directory=_bytes(call.directory),
-            options=tuple(kept),
+            options=given.words(),
         )
-        for source in operands or [call.input]:
+        for source in given.operands or (call.input,):
             self._add(call, source, step, indexed=indexed)
 
     def _quilt(self, call: Call) -> None:
         """What ``%autosetup -S quilt`` calls: ``import -pN FILE`` and ``push`` (rpm's macros.in)."""
         command, *rest = call.argv or ("",)
         if command == "import":
-            options, operands = getopt.gnu_getopt(rest, "p:")
+            given = options.QUILT_IMPORT.read(rest)
+            given.words()  # none, or what is not followed
             # quilt's push: patch -pN --backup --prefix=... -f, with patch's own fuzz
-            strip = _number(dict(options).get("-p"), default=1)
-            step = Step(b"", "patch", strip=strip, fuzz=2, options=("-f",))
-            self._imported += [(source, step) for source in operands]
+            strip = _number(given.value("-p"), default=1)
+            top = _bytes(self._quilt_top(call))
+            step = Step(b"", "patch", strip=strip, fuzz=2, directory=top, options=("-f",))
+            self._imported += [(source, step) for source in given.operands]
         elif command == "push" and self._imported and not {*rest} - {"-q"}:
             self._add(call, *self._imported.pop(0))
         elif command not in ("new", "series", "applied", "top", "setup", "refresh", "--version"):
             self._leave_out(call, f"quilt {command} is not understood")
+
+    def _quilt_top(self, call: Call) -> str:
+        """Return the directory that quilt works in: the first above that it has worked in, or its own.
+
+        quilt's scripts/patchfns looks for .pc from the current directory upwards.
+        """
+        here = "" if call.directory == "." else call.directory
+        above = [top for archive, top in self._quilted if archive == call.archive]
+        found = [top for top in above if not top or f"{here}/".startswith(f"{top}/")]
+        if not found:
+            self._quilted.append((call.archive, here))
+        return max(found, key=len, default=here)
 
     def _add(self, call: Call, source: str, step: Step, *, indexed: bool = False) -> None:
         """Add ``step`` for the file ``source``, if it is a patch of the main tree."""
@@ -423,52 +275,39 @@ class _Interpreter:
 def patch_step(argv: Sequence[str], place: str | None = None) -> tuple[Step, str]:
     """Return what ``patch ARGV`` does, and the input that it names, or "".
 
-    ``place`` is the directory to which the stand-in has followed ``-d``. Raises GetoptError for what
+    ``place`` is the directory to which the stand-in has followed ``-d``. Raises OptionError for what
     cannot be expressed as a step.
     """
-    options, operands = _patch_options(argv)
-    found = dict(options)
-    unknown = _PATCH_UNKNOWN & found.keys()
-    if unknown:
-        raise getopt.GetoptError(f"patch {' '.join(sorted(unknown))} is not understood")
-    if operands:
-        raise getopt.GetoptError("the file to patch is named: the patch's own names do not count")
-    asked = _first(found, "-d", "--directory")
-    short = not any(word.startswith("--directory") for word in argv)
-    if place is not None and "--directory" in found and short:
-        raise getopt.GetoptError("--directory by a short name is not understood")
+    given = options.PATCH.read(argv)
+    if given.operands:
+        raise OptionError("the file to patch is named: the patch's own names do not count")
+    shortened = (w for w in argv if w.startswith("--di") and not w.startswith("--directory"))
+    if place is not None and any(shortened):
+        raise OptionError("--directory by a short name is not understood")
     step = Step(
         patch=b"",
         tool="patch",
-        strip=_number(_first(found, "-p", "--strip"), default=-1),
-        fuzz=_number(_first(found, "-F", "--fuzz"), default=2),
-        reverse="-R" in found or "--reverse" in found,
-        directory=_directory(asked or ".") if place is None else _below(place),
-        options=tuple(dict.fromkeys(_PATCH_KEPT[o] for o, _ in options if o in _PATCH_KEPT)),
+        strip=_number(given.value("-p"), default=-1),
+        fuzz=_number(given.value("-F"), default=2),
+        reverse="-R" in given,
+        directory=_directory(given.value("-d") or ".") if place is None else _below(place),
+        options=tuple(dict.fromkeys(given.words())),
     )
-    return step, _first(found, "-i", "--input") or ""
-
-
-def _patch_options(argv: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    return getopt.gnu_getopt(list(argv), _PATCH_SHORT, _PATCH_LONG)
-
-
-def _first(found: dict[str, str], *names: str) -> str | None:
-    return next((found[name] for name in names if name in found), None)
+    return step, given.value("-i") or ""
 
 
 def _number(word: str | None, *, default: int) -> int:
     if word is None:
         return default
     if not re.fullmatch(r"\d{1,3}", word):
-        raise getopt.GetoptError(f"not a number: {word}")
+        raise OptionError(f"not a number: {word}")
     return int(word)
 
 
 def _directory(asked: str) -> bytes:
     inside = posixpath.normpath(asked)
     if inside.startswith(("/", "..")):
-        raise getopt.GetoptError(f"leads out of the tree: {asked}")
+        raise OptionError(f"leads out of the tree: {asked}")
     return _below(inside)
 
 

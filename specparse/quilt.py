@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable
-from getopt import GetoptError
 
 from specparse.interpret import patch_step
+from specparse.options import OptionError
 from specparse.plan import Base, Plan, Skipped, Step
 
 
@@ -43,7 +43,7 @@ def steps(
             if name in applied:  # quilt's scripts/push, check_duplicate_patches
                 raise SeriesError("is in the series already")
             applied[name] = _step(name, options)
-        except (SeriesError, GetoptError) as error:
+        except (SeriesError, OptionError) as error:
             shown = name.decode("utf-8", "backslashreplace")
             raise SeriesError(f"line {number}: {shown}: {error}") from None
     return tuple(applied.values()), tuple(skipped)
@@ -82,7 +82,7 @@ def _included(guards: Iterable[str], defined: Container[str]) -> bool:
 def _step(name: bytes, options: Iterable[bytes]) -> Step:
     """Return the step of one line, as quilt's scripts/push has it: patch OPTIONS -f.
 
-    Raises SeriesError, GetoptError.
+    Raises SeriesError, OptionError.
     """
     words = [word.decode("utf-8", "surrogateescape") for word in options]
     # quilt refresh knows "-p ab", for names that start with a/ and b/; patch does not

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from converter.engine.diff import FilePatch
-from converter.tree import File, Tree
+from converter.tree import File, Tree, followed
 from specparse.plan import Tool
 
 
@@ -81,7 +81,8 @@ def apply(diff: bytes, tree: Tree, rules: Rules) -> Report:
     """
     from converter.engine import apply_git, apply_patch
 
-    below = _Below(tree, rules.directory) if rules.directory else tree
+    directory = followed(tree, rules.directory, whole=True)
+    below = _Below(tree, directory) if directory else tree
     try:
         if rules.tool == "patch":
             changes, moved = apply_patch.apply(diff, below, rules)
@@ -89,8 +90,8 @@ def apply(diff: bytes, tree: Tree, rules: Rules) -> Report:
             changes, moved = apply_git.apply(diff, below, rules)
     except Refused as refused:
         return Report(failure=refused.failure)
-    if rules.directory:
-        prefix = rules.directory + b"/"
+    if directory:
+        prefix = directory + b"/"
         changes = {prefix + path: file for path, file in changes.items()}
     same = [path for path, file in changes.items() if tree.get(path) == file]
     for path in same:
@@ -128,8 +129,8 @@ def check_length(patch: FilePatch) -> None:
 def check_path(path: bytes, tree: Tree) -> None:
     """Refuse a path that leaves the tree, enters .git, or goes through a link.
 
-    git: read-cache.c, verify_path, and apply.c, path_is_beyond_symlink. patch(1) would write to
-    .git/hooks if a patch says so; srcgit never does.
+    patch(1) follows links that stay in the tree (src/safe.c); ``path`` is what it came to. It would
+    write to .git/hooks if a patch says so; srcgit never does.
     """
     parts = path.split(b"/")
     if any(part in (b"", b".", b"..") or part.lower() == b".git" for part in parts):

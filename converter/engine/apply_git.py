@@ -24,7 +24,8 @@ from converter.tree import File, Overlay, Tree, parents, why_unsafe
 # series has changed) it may not. explain.py says so where a diff fails; verification finds the rest.
 _HARMLESS = {
     "-3", "--3way", "-k", "-b", "-c", "-m", "-s", "-q", "-v", "--no-scissors", "--keep-cr",
-    "--reject", "--binary", "--index", "--no-3way", "--allow-binary-replacement",
+    "--reject", "--binary", "--index", "--no-3way", "--allow-binary-replacement", "--allow-empty",
+    "--keep-non-patch", "--no-keep", "--no-keep-cr", "--no-message-id", "--ignore-date",
 }  # fmt: skip
 _TYPE, _REGULAR, _LINK, _SUBMODULE = 0o170000, 0o100000, 0o120000, 0o160000
 
@@ -41,7 +42,7 @@ def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | Non
             patch = _reversed(patch)
         if options.wants(patch.new if patch.new is not None else patch.old or b""):
             patches.append(patch)
-    if not found:
+    if not found and "--allow-empty" not in rules.options:
         raise DiffError("no valid patches in input")
     if rules.reverse:
         patches.reverse()

@@ -13,9 +13,10 @@ from converter.engine.apply import Moved, Refused, Rules, check_length, check_pa
 from converter.engine.diff import FilePatch
 from converter.engine.diff_patch import patch_patches
 from converter.engine.image_patch import Image, Sought
-from converter.tree import File, Overlay, Tree, parents
+from converter.tree import File, Overlay, Tree, followed, parents
 
-_KNOWN = {"-E", "-N", "-f", "-l", "-t", "--binary"}
+_KINDS = {"-c": "context", "-n": "normal", "-u": "unified"}
+_KNOWN = {"-E", "-N", "-f", "-l", "-t", "--binary", "--follow-symlinks", *_KINDS}
 _REGULAR, _LINK = 0o100000, 0o120000
 
 
@@ -27,7 +28,9 @@ def apply(diff: bytes, tree: Tree, rules: Rules) -> tuple[dict[bytes, File | Non
     work = _Work(tree)
     moved = Moved()
     given = rules.options
-    for patch in patch_patches(diff, rules.strip, binary="--binary" in given, loose="-l" in given):
+    kind = next((_KINDS[option] for option in reversed(given) if option in _KINDS), "")
+    reads = {"binary": "--binary" in given, "loose": "-l" in given}
+    for patch in patch_patches(diff, rules.strip, kind=kind, **reads):
         check_length(patch)
         work.apply(patch, rules, moved)
     return work.finish(), moved
@@ -122,8 +125,12 @@ class _Work:
 
     def _get(self, path: bytes) -> File | None:
         """Return the file unless it is to be deleted (src/pch.c, intuit_diff_type)."""
-        path = _plain(path)
+        path = self._at(path)
         return None if self._disk.is_doomed(path) else self._files.get(path)
+
+    def _at(self, path: bytes) -> bytes:
+        """Return the path in the tree that ``path`` leads to (src/safe.c, traverse_path)."""
+        return followed(self._files, _plain(path))
 
     # -- one file --------------------------------------------------------------------------
 
@@ -133,7 +140,7 @@ class _Work:
             raise Refused("NotSupported", patch.new or patch.old, patch.trouble)
         self._reverse = rules.reverse
         kind = _file_type(patch)
-        name = _plain(self._choose(patch, kind, rules))
+        name = self._at(self._choose(patch, kind, rules))
         again = self._git and not patch.git  # look at the file again: inerrno = -1
         if again:
             self._flush()
@@ -143,7 +150,7 @@ class _Work:
         if patch.rename or patch.copy:
             if not (patch.old and patch.new and _safe(patch.old) and _safe(patch.new)):
                 raise Refused("BadHeader", name, "cannot rename a file without two valid names")
-            target = _plain(patch.old if reverse else patch.new)
+            target = self._at(patch.old if reverse else patch.new)
         if not kind:
             raise Refused("WrongType", name, "the patch changes the type of the file")
         for path in (name, target):
@@ -162,6 +169,8 @@ class _Work:
         inode = self._disk.inode(name) if exists else self._disk.stale()
         if file is None and self._files.is_dir(name):
             raise Refused("WrongType", name, "a directory, not a regular file")
+        if file is not None and file.mode == _LINK and "--follow-symlinks" in rules.options:
+            raise Refused("NotSupported", name, "a link, which --follow-symlinks would follow")
         if file is not None and (kind not in (_REGULAR, _LINK) or file.mode & 0o170000 != kind):
             raise Refused("WrongType", name, "not a file of the type that the patch is for")
         if patch.is_binary:
@@ -265,7 +274,7 @@ class _Work:
         raise Refused(reason, name, detail, hunk)
 
     def _exists(self, name: bytes) -> bool:
-        return self._get(name) is not None or self._files.is_dir(_plain(name))
+        return self._get(name) is not None or self._files.is_dir(self._at(name))
 
     def _looks_reversed(self, patch: FilePatch, file: File | None) -> bool:
         """src/pch.c, maybe_reverse."""
@@ -281,7 +290,8 @@ class _Work:
         """src/pch.c, prefix_components: all less those that are there, as /dev always is."""
         above = name.split(b"/")[:-1]
         paths = [b"/".join(above[: n + 1]) for n, part in enumerate(above) if part]
-        return sum(path != b"/dev" and not self._files.is_dir(_plain(path)) for path in paths)
+        there = (self._files.is_dir(followed(self._files, _plain(p), whole=True)) for p in paths)
+        return sum(p != b"/dev" and not is_dir for p, is_dir in zip(paths, there, strict=True))
 
     # -- its hunks -------------------------------------------------------------------------
 

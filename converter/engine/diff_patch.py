@@ -35,20 +35,22 @@ OTHER = 1
 
 
 def patch_patches(
-    data: bytes, strip: int, *, binary: bool = False, loose: bool = False
+    data: bytes, strip: int, *, binary: bool = False, loose: bool = False, kind: str = ""
 ) -> Iterator[FilePatch]:
     """Yield the diffs that patch(1) finds: unified, context and normal ones.
 
-    ``binary`` keeps carriage returns in them, ``loose`` is -l. An ed script, which patch(1) has a
+    ``binary`` keeps carriage returns in them, ``loose`` is -l, ``kind`` the one kind that -c, -n or
+    -u asks for: "context", "normal" or "unified". An ed script, which patch(1) has a
     program run, is a FilePatch with ``trouble``. Raises DiffError where patch ends with a
     complaint.
     """
-    return _Reader(data, strip, binary, loose).patches()
+    return _Reader(data, strip, binary, loose, kind).patches()
 
 
 class _Reader:
-    def __init__(self, data: bytes, strip: int, binary: bool, loose: bool) -> None:
+    def __init__(self, data: bytes, strip: int, binary: bool, loose: bool, kind: str) -> None:
         self._keep_cr = binary
+        self._only = kind  # of the first diff alone: src/patch.c, reinitialize_almost_everything
         self._loose = loose
         self._lines = PatchLines(data)
         self._strip = strip
@@ -61,7 +63,7 @@ class _Reader:
         lines = self._lines
         first = True
         while not (lines.at and lines.at >= len(lines.raw)):
-            found = self._intuit()
+            found = self._intuit(self._only if first else "")
             if found is None:
                 if first and not self._empty:
                     raise DiffError("only garbage was found in the patch input")
@@ -77,8 +79,10 @@ class _Reader:
             yield patch
             first = False
 
-    def _intuit(self) -> tuple[FilePatch, str] | None:
+    def _intuit(self, only: str) -> tuple[FilePatch, str] | None:
         """src/pch.c, intuit_diff_type: the next header, up to its first hunk.
+
+        Of hunks only those of the kind ``only`` count, where that is not empty.
 
         The second value is the kind of diff that the cursor is at; it is empty for a diff without
         hunks, and for one that is not read (binary, ed).
@@ -91,7 +95,7 @@ class _Reader:
         patch = FilePatch(cursor.at + 1)
         cursor.indent = cursor.nesting = 0
         cursor.strip_cr = False
-        need_header, extended = True, False
+        need_header, extended = only != "normal", False
         renames = {"rename from": False, "rename to": False, "copy from": False, "copy to": False}
         stars = command = False  # what the line before was
         stars_indent = 0
@@ -178,10 +182,10 @@ class _Reader:
                         cursor.nesting = len(dashes[1]) // 2
             if not need_header:
                 columns = _columns(indentation[0])
-                if text == b".\n" and script is not None:
+                if text == b".\n" and script is not None and not only:
                     patch.trouble = _ED_SCRIPT
                     return found(at + 1)
-                if text.startswith(b"@@ -"):
+                if text.startswith(b"@@ -") and only in ("", "unified"):
                     names["old"], names["new"] = names["new"], names["old"]
                     stamps["old"], stamps["new"] = stamps["new"], stamps["old"]
                     ranges = re.match(rb"@@ -(0(?!\d))?[^ \n]* *(\+0(?!\d))?", text)
@@ -192,7 +196,8 @@ class _Reader:
                         says[1] = 1 + (stamps["new"] == ABSENT)
                     cursor.indent = columns
                     return found(at, "unified")
-                if text.startswith(b"*** ") and stars_before and stars_indent == columns:
+                after_stars = stars_before and stars_indent == columns
+                if text.startswith(b"*** ") and after_stars and only in ("", "context"):
                     if re.match(rb"\*\*\* 0(?!\d)", text):
                         says[0] = 1 + (stamps["old"] == ABSENT)
                     cursor.indent, cursor.strip_cr = columns, ends_cr
@@ -200,7 +205,8 @@ class _Reader:
                     if self._empties(previous, kind):
                         says[1] = 1 + (stamps["new"] == ABSENT)
                     return found(previous, kind)
-                if after_command and text.startswith((b"< ", b"> ")):
+                changed = after_command and text.startswith((b"< ", b"> "))
+                if changed and only in ("", "normal"):
                     cursor.indent = columns
                     return found(previous, "normal")
                 stars, stars_indent = text.startswith(b"********"), columns

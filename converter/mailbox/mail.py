@@ -50,6 +50,7 @@ _FLAGS = {
     "-k": {"keep_subject": True, "keep_non_patch": False},
     "--keep": {"keep_subject": True, "keep_non_patch": False},
     "--keep-non-patch": {"keep_subject": False, "keep_non_patch": True},
+    "--no-keep": {"keep_subject": False, "keep_non_patch": False},
     "-c": {"scissors": True},
     "--scissors": {"scissors": True},
     "--no-scissors": {"scissors": False},

@@ -453,9 +453,9 @@ class _Verification:
     def _backup(self, path: bytes, found: Entry, was: Files) -> bool:
         """Tell whether patch(1) left this: a file as it was before a patch, with a suffix.
 
-        quilt(1) keeps its backups apart, in ``.pc``.
+        quilt(1) keeps its backups apart, in the ``.pc`` of the directory that it works in.
         """
-        if path.startswith(b".pc/"):
+        if b"/.pc/" in b"/" + path:
             return True
         start = path.rfind(b"/") + 2
         for end in (n for n in range(start, len(path)) if path[n] in b".~"):

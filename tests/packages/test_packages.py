@@ -30,13 +30,23 @@ from service.export import Exported
 from specparse.prep import SandboxedPreparer
 from specparse.trace import SandboxedTracer
 from tests.builders import Source
-from tests.packages import archives, autosetup, conditions, kinds, other, refused, shell, stacks
+from tests.packages import (
+    archives,
+    autosetup,
+    conditions,
+    kinds,
+    options,
+    other,
+    refused,
+    shell,
+    stacks,
+)
 from tests.packages.judge import differences, rpmbuild, taken_in
 from tests.packages.model import BOTH, SPEC, TOP, Package, Upstream, resolved
 
-MODULES = (autosetup, shell, kinds, conditions, archives, other, stacks)
+MODULES = (autosetup, shell, kinds, conditions, archives, other, stacks, options)
 PACKAGES = [package for module in MODULES for package in module.PACKAGES]
-REFUSED = refused.PACKAGES
+REFUSED = [*refused.PACKAGES, *options.REFUSED]
 WHO = ("-c", "user.name=A. Developer", "-c", "user.email=dev@example.org")
 
 
