@@ -9,6 +9,24 @@ BUILD = "/tmp/build"
 SOURCES = f"{BUILD}/SOURCES"
 
 
+# The rpm of each release (Fedora's and RHEL's release notes); what differs there and matters is told in
+# inside/edits.py. A release that is not listed is older than the first or newer than the last.
+_RPMS = {
+    "fc": ((35, (4, 17)), (37, (4, 18)), (39, (4, 19)), (41, (4, 20)), (43, (6, 0)), (45, (6, 1))),
+    "el": ((9, (4, 16)), (10, (4, 19))),
+    "eln": ((0, (6, 0)),),
+}
+
+
+def built_with(dist: str) -> tuple[int, ...]:
+    """Return the version of the rpm that builds for the dist tag ``dist``: (4, 20)."""
+    found = re.fullmatch(r"\.(fc|eln|el)(\d*).*", dist)
+    if found is None:
+        return (4, 16)
+    of = [rpm for release, rpm in _RPMS[found[1]] if release <= int(found[2] or 0)]
+    return of[-1] if of else (4, 14)
+
+
 def macros(dist: str, arch: str, build: str = BUILD) -> dict[str, str]:
     """Return macro -> body for a build with the dist tag ``dist`` (``.fc28``) on ``arch``.
 
@@ -41,4 +59,8 @@ def macros(dist: str, arch: str, build: str = BUILD) -> dict[str, str]:
         table |= {"rhel": rhel[1], f"el{rhel[1]}": "1"}
     elif dist.startswith(".eln"):
         table |= {"rhel": "11", "eln": dist[4:] or "1"}
+    if (rpm := built_with(dist)) >= (4, 19):
+        table["srcgit_rpmversion"] = ".".join(
+            map(str, (*rpm, 0))
+        )  # so does alike() rename %rpmversion
     return table

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from specparse.foreign_tree import ForeignTree
-from specparse.inside.edits import edit
-from specparse.macros import BUILD, SOURCES, macros
+from specparse.inside.edits import alike, edit
+from specparse.macros import BUILD, SOURCES, built_with, macros
 from specparse.plan import Prepared, SpecError
 from specparse.sandbox import Done, Limits, Sandbox
 from specparse.system_root import NO_ROOTS, Roots, SystemRoot
@@ -123,6 +123,7 @@ class SandboxedPreparer:
             (*query, *_options(dist, arch, self._defined)),
             package,
             spec,
+            built_with(dist),
             lambda done: done.status == 0,
         )
         if done.broke:
@@ -155,6 +156,7 @@ class SandboxedPreparer:
                 ("rpmbuild", "-bp", "--nodeps", *_options(dist, arch, self._defined)),
                 package,
                 spec,
+                built_with(dist),
                 lambda done: b"Executing(%prep)" in done.stdout,
             )
         return self._prepared(root, done, words, notes, build, control)
@@ -232,26 +234,33 @@ def _accepted(
     words: tuple[str, ...],
     package: Path,
     spec: bytes,
+    rpm: tuple[int, ...],
     accepted: Callable[[Done], bool],
 ) -> tuple[Done, tuple[str, ...], tuple[str, ...]]:
     """Run ``words`` on the spec, changed until rpm accepts it; return also the command and edits.
 
-    The original stays in the source directory, because specs look for patches in their own text.
+    ``rpm`` is the version of the build's. The original stays in the source directory, because specs look for patches in their own text.
     Raises SpecError for a spec that rpm refuses whatever is changed.
     """
     name = os.path.basename(os.fsdecode(spec))
     with ForeignTree(package) as files:
-        text = files.read(spec, _MAX_TEXT) or b""
+        original = files.read(spec, _MAX_TEXT) or b""
+    text = alike(original, rpm)
     notes: tuple[str, ...] = ()
-    command = (*words, f"{SOURCES}/{name}")
     with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
         os.chmod(scratch, 0o755)
         own = Path(scratch) / "macros"  # of HOME: read again for --target, as --load is not
         own.write_bytes(_macros(box.root))
         own.chmod(0o644)
         box = replace(box, read_only=(*box.read_only, (own, "/tmp/.rpmmacros")))
-        mounts = box.read_only
         while True:
+            command, mounts = (*words, f"{SOURCES}/{name}"), box.read_only
+            if text != original:
+                edited = Path(scratch) / str(len(notes))
+                edited.write_bytes(text)
+                edited.chmod(0o644)
+                command = (*words, f"{BUILD}/{name}")
+                mounts = (*box.read_only, (edited, f"{BUILD}/{name}"))
             done = replace(box, read_only=mounts).run(*command)
             if done.broke or accepted(done):
                 return done, command, notes
@@ -259,11 +268,6 @@ def _accepted(
             if made is None:
                 raise _refused(done, spec)
             text, notes = made[0], (*notes, made[1])
-            edited = Path(scratch) / str(len(notes))
-            edited.write_bytes(text)
-            edited.chmod(0o644)
-            command = (*words, f"{BUILD}/{name}")
-            mounts = (*box.read_only, (edited, f"{BUILD}/{name}"))
 
 
 def _refused(done: Done, spec: bytes) -> SpecError:

@@ -130,7 +130,8 @@ class SandboxedTracer:
         try:
             export(worker.package)
             table = macros.macros(dist, request["arch"], **worker.build) | dict(self.defined)
-            worker.running.give(json.dumps(request | {"macros": table}).encode())
+            more = {"macros": table, "built_with": macros.built_with(dist)}
+            worker.running.give(json.dumps(request | more).encode())
         except BaseException:
             worker.close()
             raise

@@ -8,7 +8,7 @@ import re
 import sys
 from typing import Any
 
-from specparse.inside.edits import edit
+from specparse.inside.edits import alike, edit
 from specparse.inside.names import MOVES_BASE
 from specparse.inside.paths import BUILD, ROOT, SOURCES
 from specparse.inside.sources import INVENTED, fake
@@ -30,14 +30,15 @@ class Spec:
         self.notes = notes
         self.named: dict[str, Any] = {tag: self._tag(tag) for tag in ("name", "version", "release")}
         self.epoch: int | None = parsed.sourceHeader["epoch"]
-        # file, number, is it a patch; rpm has them from the last to the first
+        # file, number, is it a patch; before 6.0, rpm has them from the last to the first (release notes)
+        listed = list(parsed.sources)
         self.sources = [
             (os.path.basename(full), number, bool(flags & 2))
-            for full, number, flags in reversed(list(parsed.sources))
+            for full, number, flags in (listed if version() >= (5, 99) else reversed(listed))
         ]
         self.patches = [name for name, _, is_patch in self.sources if is_patch]
         self.urls = {os.path.basename(full): full for full, _, _ in parsed.sources if "://" in full}
-        self.prep: str = parsed.prep or ""  # fully expanded
+        self.prep: str = in_one_layout(parsed.prep or "")  # fully expanded
         self.buildsubdir = ""  # where %build starts, below the build directory
         with contextlib.suppress(rpm.error):
             self.buildsubdir = rpm.expandMacro("%{?buildsubdir}")
@@ -49,16 +50,41 @@ class Spec:
         return None if value is None else str(value)
 
 
-def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]:
+def version() -> tuple[int, ...]:
+    """Return the version of the rpm that parses: (4, 20, 1)."""
+    import rpm
+
+    return tuple(int(part) for part in re.findall(r"\d+", rpm.__version__))
+
+
+def in_one_layout(prep: str) -> str:
+    """Return %prep with the directories of an rpm before 4.20.
+
+    Since then a build has a directory of its own, NAME-VERSION-build, and the build root is in it
+    (rpm 4.20.1, build/parsePreamble.c, parsePreamble()).
+    """
+    import rpm
+
+    for macro, place in (("buildroot", f"{BUILD}/BUILDROOT/root"), ("builddir", f"{BUILD}/BUILD")):
+        with contextlib.suppress(rpm.error):
+            prep = prep.replace(rpm.expandMacro(f"%{{{macro}}}"), place)
+    return prep
+
+
+def parse(
+    path: str, arch: str, macros: dict[str, str], built_with: tuple[int, ...]
+) -> tuple[Any, list[str]]:
     """Return rpm's parse of the spec at ``path``, and what had to be left out for it: a Spec's parts.
 
-    ``macros`` are name -> body. Raises Refused.
+    ``macros`` are name -> body, ``built_with`` the version of the build's rpm. Raises Refused.
     """
     import rpm
 
     with open(path, "rb") as file:
         text = file.read()
-    version = text
+    version = alike(text, built_with)
+    if version != text:
+        path = changed(path, version)
     notes: list[str] = []
     missing: set[str] = set()
     while True:
@@ -95,9 +121,15 @@ def parse(path: str, arch: str, macros: dict[str, str]) -> tuple[Any, list[str]]
             raise Refused(what, where)
         version, note = edited
         notes.append(note)
-        path = f"{BUILD}/{os.path.basename(path)}"
-        with open(path, "wb") as file:
-            file.write(version)
+        path = changed(path, version)
+
+
+def changed(path: str, spec: bytes) -> str:
+    """Write a changed ``spec`` beside the source directory, which has the one at ``path``."""
+    beside = f"{BUILD}/{os.path.basename(path)}"
+    with open(beside, "wb") as file:
+        file.write(spec)
+    return beside
 
 
 def rpm_version() -> str:

@@ -85,6 +85,7 @@ def run(prep: str, name: str, *, pause: Callable[[], None]) -> int:
         "RPM_SOURCE_DIR": SOURCES,
         "RPM_BUILD_DIR": f"{BUILD}/BUILD",
         "RPM_BUILD_ROOT": f"{BUILD}/BUILDROOT/root",
+        "RPM_BUILD_TIME": "0",  # of %autosetup's commits, since rpm 4.20 (macros.in, __scm_source_timestamp)
         "RPM_PACKAGE_NAME": name,
     }
     with open(f"{ROOT}/prep.out", "wb") as out:

@@ -44,7 +44,8 @@ _EARLY = 32 << 20  # bytes of what is told early
 def answer(request: dict[str, Any], send: Callable[..., int]) -> None:
     """Parse, run, and ``send`` what came of it. Raises Refused."""
     path = take(request)
-    spec = Spec(*parse(readable(path), request["arch"], request["macros"]))
+    built_with = tuple(request["built_with"])
+    spec = Spec(*parse(readable(path), request["arch"], request["macros"], built_with))
     missing_patch(read(path), spec.sources)
     if request.get("only") == "header":
         send(spec.named | {"notes": spec.notes})

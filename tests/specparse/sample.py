@@ -3,6 +3,9 @@
 Each plan is held against two readings that share nothing with the tracer: the base that the
 version and release stand for, and the patch commands in the text of ``%prep`` as rpmspec(8)
 expands it, read line by line.
+
+``--plans FILE`` writes every plan to a file, a line for each commit: of two systems, which differ in
+rpm, the files are the same.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from specparse.plan import Plan, PlanError
 from specparse.sandbox import Limits, Sandbox
 from specparse.trace import SandboxedTracer
 from tests.specparse.conftest import copied
+from tests.specparse.plans import as_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,11 +294,18 @@ def table(outcomes: Sequence[Outcome]) -> None:
     print("warnings:", dict(warnings.most_common(20)))
 
 
+def written(outcome: Outcome) -> str:
+    """Return a commit's plan, or why there is none, in one line."""
+    plan = as_json(outcome.plan) if outcome.plan else f"no plan: {outcome.error or outcome.crash}"
+    return f"{outcome.sampled.commit} {plan}\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mirror", type=Path)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--plans", type=Path, help="write the plans to this file, to be compared")
     options = parser.parse_args()
     chosen = sample(options.mirror, options.count)
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -304,6 +315,8 @@ def main() -> None:
             if number % 100 == 0:
                 print(f"{number} of {len(chosen)}", file=sys.stderr)
     table(outcomes)
+    if options.plans:
+        options.plans.write_text("".join(map(written, outcomes)))
     if any(o.crash for o in outcomes):
         sys.exit(1)
 
