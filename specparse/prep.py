@@ -129,8 +129,11 @@ class SandboxedPreparer:
         if done.broke:
             raise SpecError(f"reading the spec takes more than {done.broke}")
         sources, _, patches = done.stdout.partition(b"\t")
-        # rpm keeps both in reverse order of declaration (rpm 4.18, build/parsePreamble.c).
-        return (*reversed(sources.split(b"\n")[:-1]), *reversed(patches.split(b"\n")[:-1]))
+        listed = sources.split(b"\n")[:-1], patches.split(b"\n")[:-1]
+        # Before 6.0, rpm keeps both in reverse order of declaration (its release notes).
+        if int(_version(root).partition(".")[0] or 0) < 6:
+            listed = listed[0][::-1], listed[1][::-1]
+        return (*listed[0], *listed[1])
 
     def run(
         self, package: Path, spec: bytes, build: Path, *, dist: str, arch: str, control: bool
@@ -187,6 +190,7 @@ class SandboxedPreparer:
         )
 
 
+@functools.cache
 def _version(root: SystemRoot) -> str:
     done = Sandbox(root=root).run("rpmbuild", "--version")
     return done.stdout.decode("utf-8", "replace").strip().removeprefix("RPM version ")
@@ -239,8 +243,8 @@ def _accepted(
 ) -> tuple[Done, tuple[str, ...], tuple[str, ...]]:
     """Run ``words`` on the spec, changed until rpm accepts it; return also the command and edits.
 
-    ``rpm`` is the version of the build's. The original stays in the source directory, because specs look for patches in their own text.
-    Raises SpecError for a spec that rpm refuses whatever is changed.
+    ``rpm`` is the version of the build's. The original stays in the source directory, because specs
+    look for patches in their own text. Raises SpecError for a spec that rpm refuses whatever is changed.
     """
     name = os.path.basename(os.fsdecode(spec))
     with ForeignTree(package) as files:

@@ -231,7 +231,9 @@ def _without_indent(spec: bytes, _: re.Match[str]) -> tuple[bytes, str]:
     made = spec
     for section, _header, start, end in reversed([*_sections(spec)]):
         if section in (b"", b"package"):
-            tags = re.sub(rb"^[ \t]+(?=\w+[ \t]*(?:\([^)]*\))?:)", b"", made[start:end], flags=re.MULTILINE)
+            tags = re.sub(
+                rb"^[ \t]+(?=\w+[ \t]*(?:\([^)]*\))?:)", b"", made[start:end], flags=re.MULTILINE
+            )
             made = made[:start] + tags + made[end:]
     return made, "tags without the blanks before them"
 
