@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,15 +41,17 @@ def convert(
     prepare: Preparer | None = None,
     progress: Progress = lambda stage: None,
     clock: Clock | None = None,
+    sign: Callable[[bytes], bytes] | None = None,
 ) -> Conversion:
     """Make the commits, the branch and the tag of one build in ``repo``.
 
     With ``prepare``, the series is first held against the real %prep, and a difference leaves
     neither branch nor tag; ``with_prep`` needs it. A build that has its tag already is returned as
-    it is. ``clock`` is told how long each stage took. Raises SrcgitError of every kind.
+    it is. ``clock`` is told how long each stage took; ``sign`` signs the tag. Raises SrcgitError of every kind.
     """
     with tempfile.TemporaryDirectory(prefix="srcgit-", dir=roomy()) as scratch:
-        return _convert(request, repo, trace, prepare, progress, clock or Clock(), Path(scratch))
+        clock = clock or Clock()
+        return _convert(request, repo, trace, prepare, progress, clock, Path(scratch), sign)
 
 
 def _convert(
@@ -60,6 +62,7 @@ def _convert(
     progress: Progress,
     clock: Clock,
     scratch: Path,
+    sign: Callable[[bytes], bytes] | None,
 ) -> Conversion:
     with ExitStack() as stages:
         ahead = Ahead(request, repo, scratch, progress, clock, stages)
@@ -117,7 +120,7 @@ def _convert(
     with clock("tag"):
         when = Identity(*request.committer, planned.package.commit.author.date)
         message = top.tag_message(build, record, VERSION)
-        tag = repo.write_tag(commit, build.tag, when, message)
+        tag = repo.write_tag(commit, build.tag, when, message, sign)
         _move(repo, _moves(repo, build, base.commit, commit, tag))
         repo.point_head(build.branch_ref)
     tree = repo.commit(commit).tree

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -312,14 +312,26 @@ class Repository:
                 builder.insert(os.fsdecode(name), id, FileMode.TREE)
             return str(builder.write())
 
-    def write_tag(self, target: str, name: str, tagger: Identity, message: bytes) -> str:
-        """Write an annotated tag object (no ref) for the commit ``target``; return its id."""
+    def write_tag(
+        self,
+        target: str,
+        name: str,
+        tagger: Identity,
+        message: bytes,
+        sign: Callable[[bytes], bytes] | None = None,
+    ) -> str:
+        """Write an annotated tag object (no ref) for the commit ``target``; return its id.
+
+        ``sign`` returns the object's bytes with a signature.
+        """
         data = b"object %s\ntype commit\ntag %s\ntagger %s\n\n%s" % (
             target.encode(),
             name.encode(),
             bytes(tagger),
             message,
         )
+        if sign is not None:
+            data = sign(data)
         with self.writing():
             return str(self._repo.write(ObjectType.TAG, data))
 

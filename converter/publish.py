@@ -107,7 +107,7 @@ def publish(
         record = Record(repo, url)
         try:
             wanted = _wanted(repo, build, commit, tag, base, remote, record, trust)
-            there = {ref: id for ref, id in remote.refs.items() if ref in _refs(build)}
+            there = {r: id for r, id in remote.refs.items() if r in _refs(build) or r in wanted}
             changed = {ref: id for ref, id in wanted.items() if there.get(ref) != id}
             if changed:
                 _push(repo, url, {ref: (there.get(ref), id) for ref, id in changed.items()})
@@ -213,7 +213,7 @@ def _wanted(
     there = {name: id for name, id in remote.refs.items() if name in _refs(build)}
     judge.fetch(there)
     judge.refuse(*compare(repo, remote, record))
-    wanted = {build.tag_ref: _tag(repo, build, commit, tag, remote, judge, trust)}
+    wanted = {build.tag_ref: _tag(repo, build, commit, tag, remote, judge, trust), **judge.keys()}
     tip = there.get(build.branch_ref)
     if tip not in (None, commit):
         judge.tip(build)

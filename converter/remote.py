@@ -9,17 +9,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from converter.build import Build, Nvr
 from converter.errors import LeaseLost, RemoteUnavailable, TryAgain, WrongUsage
 from converter.git import Done, GitFailed, lines
 from converter.mirror import redacted
-from converter.objects import Commit
+from converter.objects import Commit, Identity
 from converter.odb import Repository
+from converter.signing import Signers
+from converter.tree import File
 
 TIMEOUT = 1800.0  # seconds for one push or fetch
 TAGS, HEADS, BUILDS = "refs/tags/", "refs/heads/", "refs/heads/builds/"
+KEYS = "refs/heads/srcgit/keys"  # whose signatures are ours, for who reads the tree
+ALLOWED = b"allowed_signers"
+_WHO = Identity(b"srcgit", b"srcgit@srcgit.invalid", b"0 +0000")  # on every host the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +100,6 @@ class Record:
             self.refs |= new
 
 
-class Signers(Protocol):
-    """Whose signatures are ours."""
-
-    def verifies(self, tag: bytes) -> bool:
-        """Tell whether the tag object ``tag`` ends in a signature of theirs."""
-        ...
-
-
 Merge = Callable[[Nvr, str, str], str]  # (NVR, its commit, the merge before) -> the merge
 Again = Callable[
     [str, str], str | None
@@ -135,7 +131,7 @@ def compare(repo: Repository, remote: Remote, record: Record) -> list[Finding]:
     tagged = set(remote.peeled.values())
     for ref, id in record.refs.items():
         there = remote.refs.get(ref)
-        if there in (None, id):
+        if there in (None, id) or ref == KEYS:
             continue
         name = ref.partition("/")[2].partition("/")[2]
         if ref.startswith(TAGS):
@@ -265,6 +261,28 @@ class Judge:
             if tag not in self._remote.refs or self.believes(tag):
                 return True
         return False
+
+    def keys(self) -> dict[str, str]:
+        """Return what the branch of the allowed signers should be (ref -> commit); none: no branch.
+
+        A change of the configuration continues it. Raises RemoteChanged where somebody else changed it.
+        """
+        repo, signers = self._repo, self._trust.signers
+        if signers is None:
+            return {}
+        there, last = self._remote.refs.get(KEYS), self._record.refs.get(KEYS)
+        text = signers.text.encode()
+        if there:
+            self.fetch([KEYS])
+            file = repo.tree(there).get(ALLOWED)
+            if file and file.data == text:
+                return {KEYS: there}
+            if there != last:
+                what = "the branch srcgit/keys has other allowed signers than this host's"
+                self.refuse(Finding(KEYS, what, last))
+        tree = repo.write_tree({ALLOWED: File(0o100644, text)})
+        parents = [there] if there else []
+        return {KEYS: repo.write_commit(tree, parents, _WHO, _WHO, b"allowed signers of tags\n")}
 
     def refuse(self, *findings: Finding) -> None:
         """Raise RemoteChanged where there are findings."""

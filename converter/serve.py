@@ -122,7 +122,8 @@ def _point_head(repo: Repository) -> str | None:
     """
     names = repo.git.run("for-each-ref", "--sort=-version:refname", "--format=%(refname)", "refs/")
     heads = [ref for ref in lines(names.stdout) if ref.startswith("refs/heads/")]
-    branches = [ref for ref in heads if not ref.startswith("refs/heads/builds/")]
+    apart = ("refs/heads/builds/", "refs/heads/srcgit/")
+    branches = [ref for ref in heads if not ref.startswith(apart)]
     if not branches:
         return None
     head = "refs/heads/rawhide" if "refs/heads/rawhide" in branches else branches[0]

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from converter.archives.lookaside import FEDORA as FEDORA_LOOKASIDE
 from converter.archives.lookaside import Lookaside
 from converter.errors import WrongUsage
+from converter.signing import KEYGEN, LITERAL, Signer, Signers, public_key
 
 T = TypeVar("T")
 
@@ -74,6 +75,35 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True)
+class Signing:
+    """Who signs tags, and whose signatures are believed; nobody, and none, by default."""
+
+    key: str = ""  # path of an Ed25519 key, or key::ssh-ed25519 AAAA... for one of an agent
+    program: str = KEYGEN
+    allowed_signers: str = ""  # path of a file (ssh-keygen(1)); the key's public half alone: ""
+
+    def signers(self, email: str) -> Signers | None:
+        """Return whose signatures are ours; None where no key is configured. Raises WrongUsage."""
+        if self.allowed_signers:
+            try:
+                return Signers(Path(self.allowed_signers).read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError) as error:
+                raise WrongUsage(
+                    f"the allowed signers cannot be read: {error}",
+                    where=self.allowed_signers,
+                    next_step="correct allowed_signers in [signing]",
+                ) from None
+        if not self.key:
+            return None
+        return Signers(f'{email} namespaces="git" {public_key(self.key)}\n')
+
+    def signer(self, email: str) -> Signer | None:
+        """Return what signs tags; None where no key is configured. Raises WrongUsage."""
+        signers = self.signers(email)
+        return Signer(self.key, signers, self.program) if self.key and signers else None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that srcgit is told from outside. Durations are seconds."""
 
@@ -94,6 +124,7 @@ class Config:
     retry: Retry = field(default_factory=Retry)
     # Dist tag (".fc41") -> the root directory that holds that release's system.
     roots: Mapping[str, Path] = field(default_factory=dict)
+    signing: Signing = field(default_factory=Signing)
 
 
 def default_state() -> Path:
@@ -215,6 +246,7 @@ class _Section:
             announce=self.get("announce", bool, defaults.announce),
             retry=_retry(self.table("retry")),
             roots=_roots(self.table("sandbox")),
+            signing=_signing(self.table("signing")),
         )
         if found.workers < 1:
             raise self.wrong("workers", "must be 1 or more")
@@ -289,6 +321,36 @@ def _roots(section: _Section) -> Mapping[str, Path]:
             raise roots.wrong(dist, "must be an absolute path")
     section.end()
     return found
+
+
+def _signing(section: _Section) -> Signing:
+    found = Signing(
+        section.checked("key", _key, ""),
+        section.checked("program", _program, KEYGEN),
+        section.checked("allowed_signers", _absolute, ""),
+    )
+    section.end()
+    return found
+
+
+def _key(text: str) -> str:
+    if text.startswith(LITERAL):
+        try:
+            public_key(text)
+        except WrongUsage as error:
+            raise ValueError(f"is {error.what}") from error
+        return text
+    return _absolute(text)
+
+
+def _program(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", text) else _absolute(text)
+
+
+def _absolute(text: str) -> str:
+    if text and not text.startswith("/"):
+        raise ValueError("is no absolute path")
+    return text
 
 
 def _committer(section: _Section) -> tuple[str, str]:

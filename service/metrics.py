@@ -125,15 +125,23 @@ class Finished(Collector):
         """Return (package, dist tag) -> the NVR that finished last, of what Koji last said."""
         return {(each.package, d): nvr for each in self._seen for d, nvr in each.newest.items()}
 
+    def changed(self) -> Sequence[str]:
+        """Return what somebody else has changed at the places of publication."""
+        return [f"{each.package}: {what}" for each in self._seen for what in each.changed]
+
     def collect(self) -> Iterator[Metric]:
         what = (
             "Builds of the last weeks that Koji finished and that are neither published nor refused"
         )
         gauge = _gauge("koji_finished_unconverted", what, "package")
+        others = _gauge(
+            "remote_changes", "Published refs that somebody else has changed", "package"
+        )
         for each in self._seen:
             if not each.trouble:
                 gauge.add_metric([each.package], len(each.missing))
-        yield gauge
+                others.add_metric([each.package], len(each.changed))
+        yield from (gauge, others)
 
 
 def _gauge(name: str, what: str, *labels: str) -> GaugeMetricFamily:

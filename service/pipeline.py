@@ -139,14 +139,18 @@ class Pipeline:
                 log.warning("%s cannot be converted again", tag, extra={"reason": error.what})
                 return None
 
-        return Trust(again=again)
+        return Trust(self.config.signing.signers(self.config.committer[1]), again)
 
     def _convert(
         self, request: Request, repo: Repository, package: Package, progress: Progress, clock: Clock
     ) -> Conversion:
         prepare = self.prepare_tree if package.verify or package.with_prep else None
         return converting.convert(
-            request, repo, self.trace, prepare=prepare, progress=progress, clock=clock
+            *(request, repo, self.trace),
+            prepare=prepare,
+            progress=progress,
+            clock=clock,
+            sign=self.config.signing.signer(self.config.committer[1]),
         )
 
     def _asked(self, row: Row, progress: Progress) -> KojiBuild | None:

@@ -14,6 +14,9 @@ from typing import Any
 
 from converter.build import Evr, Nvr
 from converter.errors import SrcgitError, WrongUsage
+from converter.mirror import redacted
+from converter.odb import Repository
+from converter.remote import Record, RemoteChanged, compare, read
 from service.backfill import left_out, published
 from service.config import Config, Package
 from service.journal import Journal, Row
@@ -42,6 +45,7 @@ class Freshness:
     trouble: str = ""  # why it is not known
     unheard: Sequence[str] = ()  # of the missing, those of which the journal has no row either
     newest: Mapping[str, str] = field(default_factory=dict)  # dist tag -> NVR that finished last
+    changed: Sequence[str] = ()  # refs of the places of publication that are not as we left them
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,12 @@ def status(config: Config, journal: Journal, koji: Koji, *, failures: int = 20) 
         for p in packages
         if p.lag is not None and p.lag > config.stale
     ]
+    wrong += [f"{p.package}: {what}" for p in packages for what in p.changed]
+    wrong += [
+        f"{row.nvr} is not published: {row.outcome}"
+        for row in waiting
+        if row.evidence.get("error", {}).get("class") == RemoteChanged.__name__
+    ]
     unheard = [
         f"{p.package}: no message told of {', '.join(p.unheard[:3])}" for p in packages if p.unheard
     ]
@@ -128,6 +138,7 @@ def _freshness(
 ) -> Freshness:
     try:
         tags = published(package)
+        changed = _changed(package)
         since = datetime.fromtimestamp(now, UTC) - LOOK_BACK
         builds = [b for b in koji.builds(package.name, since) if not left_out(b, package)]
     except SrcgitError as error:
@@ -155,8 +166,21 @@ def _freshness(
             and now - _finished(build) > HEARD
             and journal.find(build.nvr) is None
         ],
+        changed=changed,
         newest={Nvr.parse(b.nvr).dist or "": b.nvr for b in sorted(builds, key=_finished)},
     )
+
+
+def _changed(package: Package) -> list[str]:
+    """Return what somebody else changed at the places of publication. Raises RemoteUnavailable."""
+    if not package.repo.exists():
+        return []
+    repo = Repository(package.repo)
+    return [
+        f"{finding.what} [{redacted(place)}]"
+        for place in package.push
+        for finding in compare(repo, read(repo, place), Record(repo, place))
+    ]
 
 
 def _finished(build: KojiBuild) -> float:

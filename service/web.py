@@ -76,6 +76,7 @@ def app(config: Config, journal: Journal, koji: Koji | None = None) -> Starlette
             "overview.html",
             branches=shelf.branches(),
             finished=finished.newest() if finished else {},
+            changed=finished.changed() if finished else [],
             attempts=shelf.attempts(),
             counts=shelf.counts(),
         )

@@ -18,6 +18,7 @@ from converter.request import Request
 from service import config as configuration
 from service.config import Config
 from service.journal import Journal, Row
+from service.koji import Koji
 from service.web import app
 from specparse.trace import SandboxedTracer
 from tests.builders import sample
@@ -52,10 +53,10 @@ def site(here: Path) -> tuple[Config, Journal]:
 
 
 @contextmanager
-def served(config: Config, journal: Journal) -> Iterator[str]:
+def served(config: Config, journal: Journal, koji: Koji | None = None) -> Iterator[str]:
     """Serve the pages on a port of their own; yields their address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app(config, journal), log_level="error"))
+        server = uvicorn.Server(uvicorn.Config(app(config, journal, koji), log_level="error"))
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         try:

@@ -40,6 +40,7 @@ DOORS = {
     "twisted": {"service/bus.py"},
     "subprocess": {
         "converter/git.py",
+        "converter/signing.py",
         "specparse/sandbox.py",
         "specparse/inside/recording.py",
         "specparse/inside/running.py",

@@ -95,6 +95,7 @@ def convert(**options: Any) -> None:
         from converter.odb import Repository
         from converter.publish import publish_all
         from converter.remote import Trust
+        from service import config as configuration
 
         pushes = [  # git runs elsewhere; and what is no address is told before the work
             url if is_url(url) else str(Path(url).expanduser().absolute())
@@ -103,6 +104,9 @@ def convert(**options: Any) -> None:
         path = options["repo"] or (asked.package.repo if asked.package else None)
         if path is None:
             raise WrongUsage("no repository for the result", next_step="name one with --repo PATH")
+        settings = configuration.load(options["config"])
+        email = settings.committer[1]
+        sign = settings.signing.signer(email)
         repo = Repository.when_needed(path)
         if options["series"] and not options["nvr"]:
             from service import inputs
@@ -110,7 +114,7 @@ def convert(**options: Any) -> None:
             assert isinstance(asked.trace, inputs.Queue)
             asked = Asked(*inputs.numbered(asked.request, asked.trace, repo), None)
         done = pipeline.convert(
-            asked.request, repo, asked.trace, prepare=prepare, progress=progress
+            asked.request, repo, asked.trace, prepare=prepare, progress=progress, sign=sign
         )
         if prepare and done.verdict is None and done.series.get("verified") != "yes":
             # Converted before, without: the tag stays as it is, the answer is given all the same.
@@ -128,12 +132,14 @@ def convert(**options: Any) -> None:
             request = of_published(asked.request, repo, tag, commit)
             if request is None:
                 return None
-            made = pipeline.convert(request, repo, asked.trace, prepare=prepare, progress=progress)
+            made = pipeline.convert(
+                request, repo, asked.trace, prepare=prepare, progress=progress, sign=sign
+            )
             return made.commit
 
-        receipts = publish_all(
-            *(repo, done.build, done.commit, done.tag, base, pushes, progress), Trust(again=again)
-        )
+        trust = Trust(settings.signing.signers(email), again)
+        built = (done.build, done.commit, done.tag, base)
+        receipts = publish_all(repo, *built, pushes, progress, trust)
     for warning in done.series["warnings"]:
         say(f"srcgit: warning: {warning}", err=True)
     if lenders := borrowing.lenders(repo):

@@ -7,8 +7,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
+from converter.odb import Repository
+from converter.remote import Record
 from service.config import Config, load
 from service.journal import Journal, Row
 from service.koji import Koji
@@ -16,6 +19,7 @@ from service.metrics import Finished
 from service.status import Status, status
 from tests.builders import Source
 from tests.hub import SHA, Hub
+from tests.pages import served
 from tests.service.test_backfill import tag
 
 
@@ -205,10 +209,46 @@ def test_pages_tell_what_koji_finished_and_do_not_wait_for_it(
     finished(hub, "kernel-6.3-1.fc41", 1)
     finished(hub, "kernel-6.2-1.fc41", 2)
     watch = Finished(config, journal, Koji(config.koji, attempts=1, timeout=2))
-    [gauge] = watch.collect()
+    gauge, _ = watch.collect()
     assert (gauge.samples, watch.newest(), hub.calls) == ([], {}, [])
     watch.ask()
-    [gauge] = watch.collect()
+    gauge, _ = watch.collect()
     assert gauge.name == "srcgit_koji_finished_unconverted"
     assert [(s.labels, s.value) for s in gauge.samples] == [({"package": "kernel"}, 2)]
     assert watch.newest() == {("kernel", ".fc41"): "kernel-6.3-1.fc41"}
+
+
+def test_what_somebody_changed_at_a_place_of_publication_is_told_everywhere(
+    config: Config, journal: Journal, hub: Hub, tmp_path: Path
+) -> None:
+    finished(hub, "kernel-6.1-1.fc41", 40)
+    tag(place(config), "kernel-6.1-1.fc41")
+    journal.sign("host:1 intake", "consuming")
+    package = replace(config.packages["kernel"], repo=tmp_path / "kernel.git")
+    config = replace(config, packages={"kernel": package})
+    repo = Repository.create(package.repo)
+    assert look(config, journal).wrong == []
+    ref = "refs/tags/kernel-6.1-1.fc41"
+    there = Source(Path(place(config)))
+    repo.git.run("fetch", "--quiet", place(config), f"{ref}:{ref}")
+    Record(repo, place(config)).note(repo.refs(ref))
+    assert look(config, journal).wrong == []
+    there.git.run("update-ref", ref, there.commit({"a": "backdoor"}, "x\n"))
+    [told] = look(config, journal).wrong
+    assert told.startswith("kernel: the tag kernel-6.1-1.fc41 was moved, from ")
+    watch = Finished(config, journal, Koji(config.koji, attempts=1, timeout=2))
+    watch.ask()
+    [sample] = [s for m in watch.collect() for s in m.samples if s.name == "srcgit_remote_changes"]
+    assert (sample.labels, sample.value) == ({"package": "kernel"}, 1)
+    assert watch.changed() == [told]
+    with served(config, journal, Koji(config.koji)) as url:
+        until = time.monotonic() + 30
+        while told not in (page := httpx.get(url).text) and time.monotonic() < until:
+            time.sleep(0.2)  # it asks Koji beside
+    assert told in page
+    row = Row("kernel-6.2-1.fc41", "kernel", "k")
+    journal.add(row)
+    claimed = journal.claim("w", 60)
+    assert claimed
+    journal.settle(claimed, "waiting", "moved", {"error": {"class": "RemoteChanged"}})
+    assert "kernel-6.2-1.fc41 is not published: moved" in look(config, journal).wrong
