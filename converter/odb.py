@@ -499,9 +499,9 @@ class GitTree:
 
     def _lacks(self, path: bytes, id: str) -> RepositoryUnusable:
         return RepositoryUnusable(
-            f"upstream lacks the content of {os.fsdecode(path)} (blob {id})",
+            f"the content of {os.fsdecode(path)} is missing (blob {id})",
             where=self._repo.path,
-            next_step="complete the upstream mirror with git fetch, or name another --upstream",
+            next_step="complete this repository with git fetch --refetch, or name another one",
         )
 
     def below(self, directory: bytes) -> GitTree | None:

@@ -178,6 +178,8 @@ class PkgGit:
             return release
         if held:
             return min(held, key=lambda name: int(name[1:]))
+        if named := _named_by(dist, holders):
+            return named
         if len(holders) == 1:
             return holders[0]
         raise WrongUsage(
@@ -186,6 +188,27 @@ class PkgGit:
             where=self.url,
             next_step="say it with --branch NAME",
         )
+
+
+# How distributions other than Fedora name the branch of a dist tag: c9s, el9 or r9 for .el9,
+# el-9.2 or r9.2 for .el9_2, 8.3 for .xcpng8.3
+_DIST = re.compile(r"\.?(?P<system>[a-z]+)(?P<number>\d+(?:[._]\d+)*)")
+
+
+def _named_by(dist: str, branches: Iterable[str]) -> str | None:
+    """Return the branch, of ``branches``, that a dist tag names; None where it is none or several."""
+    told = _DIST.fullmatch(dist)
+    if told is None:
+        return None
+    number = re.escape(told["number"].replace("_", "."))
+    forms = [rf"{told['system']}-?{number}", number]
+    if told["system"] == "el":
+        forms.append(rf"(?:c|r|a|el|rhel|epel|imports/c)-?{number}s?")
+    for form in forms:
+        named = [name for name in branches if re.fullmatch(form, name)]
+        if named:
+            return named[0] if len(named) == 1 else None
+    return None
 
 
 def _releases(branches: Iterable[str]) -> set[int]:
@@ -238,6 +261,10 @@ class Package:
         """Return the path of the file that rpm's source directory has as ``name``, if it is here."""
         places = (directory + name for directory in (b"", b"SOURCES/", b"SPECS/"))
         return next((path for path in places if self.entry(path)), None)
+
+    def metadata(self) -> list[bytes]:
+        """Return the paths of RHEL's lists of sources, ``.NAME.metadata``."""
+        return [path for path in self._tree.entries(b"") if re.fullmatch(rb"\..+\.metadata", path)]
 
     def save(self, path: bytes, file: Path) -> None:
         """Write the content of ``path`` to ``file``, in parts: it may be an archive of any size."""

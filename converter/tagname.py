@@ -98,7 +98,7 @@ def find(
             if given is not None:
                 return given
     for version in versions if names else ():
-        found = _learned(version, names, tags)
+        found = _learned(version, names, tags) or _with_release(version, names, tags)
         if found is not None:
             return found
     return Unclear(
@@ -154,6 +154,23 @@ def _learned(version: str, names: Sequence[str], tags: Sequence[str]) -> Tag | U
             could = tuple(r.tag for r in ranked)
             return Unclear(f"several tags could be {version}: {', '.join(could)}", could)
     return None
+
+
+_NVR = re.compile(r"(?P<name>.+)-(?P<version>\d[^-]*)-(?P<release>\d{1,3})")
+
+
+def _with_release(version: str, names: Sequence[str], tags: Sequence[str]) -> Tag | Unclear | None:
+    """Find tito's tags, NAME-VERSION-RELEASE, where upstream has no other of this version."""
+    forms = {name: m for name in tags if (m := _NVR.fullmatch(name)) and m["name"] in names}
+    found = [name for name, m in forms.items() if m["version"] == version]
+    if not found or len(forms) < _ENOUGH:
+        return None
+    if len(found) > 1:
+        return Unclear(f"several tags could be {version}: {', '.join(found)}", tuple(found))
+    tag = forms[found[0]]
+    template = f"{tag['name']}-{VERSION}-{tag['release']}"
+    others = f"{len(forms) - 1} of the other {len(tags) - 1} tags look like NAME-VERSION-RELEASE"
+    return Tag(found[0], template, others)
 
 
 def _best(readings: Sequence[_Reading], version: str, tags: Sequence[str]) -> _Reading | None:

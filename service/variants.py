@@ -19,7 +19,7 @@ from specparse.plan import Step, Tracer
 # What Fedora builds for, or built for; a spec's ExclusiveArch and %ifarch speak of these.
 ARCHES = ("x86_64", "aarch64", "ppc64le", "s390x", "i686", "armv7hl", "ppc64", "riscv64")
 _CONDITION = re.compile(
-    r"^[^\S\n]*%bcond(?:_with|_without)?\s+(\w+)|_(?:with|without)_(\w+)", re.MULTILINE
+    r"^[^\S\n]*%bcond(?:_with|_without)?\s+(\w+)|(?<!\w)_(?:with|without)_(\w+)", re.MULTILINE
 )
 _DISTRIBUTION = re.compile(r"%\{\??!?\??rhel\b|\brhel\b")
 _EL = ".el10"

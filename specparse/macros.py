@@ -12,15 +12,28 @@ SOURCES = f"{BUILD}/SOURCES"
 # The rpm of each release (Fedora's and RHEL's release notes); what differs there and matters is told in
 # inside/edits.py. A release that is not listed is older than the first or newer than the last.
 _RPMS = {
-    "fc": ((35, (4, 17)), (37, (4, 18)), (39, (4, 19)), (41, (4, 20)), (43, (6, 0)), (45, (6, 1))),
-    "el": ((9, (4, 16)), (10, (4, 19))),
+    "fc": (
+        (0, (4, 8)),
+        (23, (4, 13)),
+        (35, (4, 17)),
+        (37, (4, 18)),
+        (39, (4, 19)),
+        (41, (4, 20)),
+        (43, (6, 0)),
+        (45, (6, 1)),
+    ),
+    "el": ((0, (4, 11)), (8, (4, 14)), (9, (4, 16)), (10, (4, 19))),
     "eln": ((0, (6, 0)),),
+    # made of CentOS 7: XCP-ng and XenServer 7 and 8, Amazon Linux 2
+    "xcpng": ((0, (4, 11)), (9, (4, 16))),
+    "xs": ((0, (4, 11)), (9, (4, 16))),
+    "amzn": ((0, (4, 11)), (2022, (4, 16))),
 }
 
 
 def built_with(dist: str) -> tuple[int, ...]:
     """Return the version of the rpm that builds for the dist tag ``dist``: (4, 20)."""
-    found = re.fullmatch(r"\.(fc|eln|el)(\d*).*", dist)
+    found = re.fullmatch(r"\.(fc|eln|el|xcpng|xs|amzn)(\d*).*", dist)
     if found is None:
         return (4, 16)
     of = [rpm for release, rpm in _RPMS[found[1]] if release <= int(found[2] or 0)]
@@ -53,13 +66,15 @@ def macros(dist: str, arch: str, build: str = BUILD) -> dict[str, str]:
         "__hg": "hg",
         "__make": "make",
     }
+    if (rpm := built_with(dist)) < (4, 13):
+        table["srcgit_old_rpm"] = "1"  # fedora.macros
     if fedora := re.fullmatch(r"\.fc(\d+)", dist):
         table |= {"fedora": fedora[1], f"fc{fedora[1]}": "1"}
     elif rhel := re.fullmatch(r"\.el(\d+).*", dist):
         table |= {"rhel": rhel[1], f"el{rhel[1]}": "1"}
     elif dist.startswith(".eln"):
         table |= {"rhel": "11", "eln": dist[4:] or "1"}
-    if (rpm := built_with(dist)) >= (4, 19):
+    if rpm >= (4, 19):
         table["srcgit_rpmversion"] = ".".join(
             map(str, (*rpm, 0))
         )  # so does alike() rename %rpmversion

@@ -152,6 +152,10 @@ _OF_COMMIT = re.compile(r"commit|sha|hash|git|rev|snap", re.IGNORECASE)
 # XenServer's and XCP-ng's: the commit of pkg-git's own origin is no upstream commit
 _NOT_UPSTREAM = re.compile(r"speccommit|branding|downstream", re.IGNORECASE)
 _XEN_SOURCE = re.compile(r"^%(?:global|define)\s+package_srccommit\s+([^\s%]+)\s*$", re.MULTILINE)
+_NAMES_COMMIT = re.compile(r"commit|sha|hash", re.IGNORECASE)
+# A day, whatever the macro is called: gitdate, git_snapshot, commitdate
+_DAY = re.compile(r"20[0-3]\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+_NUMBER = re.compile(r"\d{1,11}")  # of a revision or a snapshot: no commit id
 # A release says that the source is a snapshot: 0.3.20240101gitabcdef1, 3.20240101svn; a version
 # says it since 2018: 1.2^20240101git1234567, 1.2~20240101.1234567
 _DATE = r"20\d{6}(?![0-9a-f])"
@@ -167,6 +171,7 @@ _REF_IN_URL = (
     re.compile(r"/archive/(?P<ref>(?:refs/\w+/)?[^/]+)/[^/]*$"),
     re.compile(rf"/archive/(?P<ref>refs/\w+/.+?|[^/]+?){_ENDING}"),
     re.compile(rf"/(?:\+archive|get)/(?P<ref>.+?){_ENDING}"),
+    re.compile(rf"/(?:tarball|zipball)/(?P<ref>{_SHA})(?:/.*)?$"),  # GitHub takes any name after it
     re.compile(r"/(?:tarball|zipball|tar\.gz|zip)/(?P<ref>.+)$"),
 )
 _BRANCHES = re.compile(r"(?:refs/heads/.*|master|main|trunk|devel|develop|HEAD|tip)")
@@ -233,7 +238,10 @@ def _commits(text: str) -> dict[str, str]:
     return {
         name: value
         for name, value in _MACRO.findall(text.partition("%changelog")[0])
-        if _OF_COMMIT.search(name) and not _NOT_UPSTREAM.search(name)
+        if _OF_COMMIT.search(name)
+        and not _NOT_UPSTREAM.search(name)
+        and not (_NUMBER.fullmatch(value) and not _NAMES_COMMIT.search(name))
+        and not _DAY.fullmatch(value)
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -18,6 +19,18 @@ class _Request(BaseHTTPRequestHandler):
             self.server.next.pop(0)(self)
         else:
             self.serve()
+
+    def do_POST(self) -> None:
+        asked = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.posted.append((self.path, json.loads(asked)))
+        if self.path not in self.server.answers:
+            self.send_error(404)
+            return
+        data = json.dumps(self.server.answers[self.path]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
     def serve(self, *, most: int | None = None, ranges: bool = True) -> None:
         """Send the file, or what is wanted of it; no more than ``most`` bytes of content."""
@@ -66,12 +79,15 @@ class _Server(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.asked: list[tuple[str, str | None]] = []
         self.next: list[Callable[[_Request], None]] = []
+        self.answers: dict[str, object] = {}
+        self.posted: list[tuple[str, object]] = []
 
 
 class HttpFiles(Serving):
     """Serves ``files`` (path -> content); a context manager.
 
-    ``asked`` are the requests so far: path, and the Range that was wanted.
+    ``asked`` are the requests so far: path, and the Range that was wanted. What is posted to a path
+    of ``answers`` gets that answer; ``posted`` are path and question, both JSON.
     """
 
     def __init__(self) -> None:
@@ -79,6 +95,8 @@ class HttpFiles(Serving):
         super().__init__(self._server)
         self.files = self._server.files
         self.asked = self._server.asked
+        self.answers = self._server.answers
+        self.posted = self._server.posted
 
     def break_off(self, *after: int) -> None:
         """End each of the next answers after so many bytes of content."""

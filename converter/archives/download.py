@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -19,21 +20,29 @@ _ATTEMPTS = 5  # in a row that bring nothing new
 _MOST_ATTEMPTS = 100
 _REDIRECTS = 10
 _CHUNK = 1 << 18  # bytes
+_ANSWER = 1 << 20  # bytes of an answer that is no file
 
 
 class _Refused(Exception):
     """An answer that asking again at once does not change."""
 
 
-def fetch(url: str, file: Path, limit: int, progress: Callable[[int, int], None]) -> None:
+def fetch(
+    url: str,
+    file: Path,
+    limit: int,
+    progress: Callable[[int, int], None],
+    more: Mapping[str, str] = {},
+) -> None:
     """Fetch ``url`` into ``file``; what is there already is taken for its first part.
 
     No more than ``limit`` bytes are taken; ``progress`` is called with the bytes there are and
-    those there will be (0: unknown). Redirects lead to http and https only. Raises
+    those there will be (0: unknown); ``more`` are headers to send. Redirects lead to http and https only. Raises
     RemoteUnavailable (the part stays), CannotConvert where there is no such file, OSError.
     """
     with requests.Session() as session, open(os.open(file, os.O_RDWR | os.O_CREAT), "r+b") as out:
         session.max_redirects = _REDIRECTS
+        session.headers.update(more)
         idle = 0
         for _ in range(_MOST_ATTEMPTS):
             before = out.seek(0, os.SEEK_END)
@@ -57,6 +66,32 @@ def fetch(url: str, file: Path, limit: int, progress: Callable[[int, int], None]
                 if idle:
                     time.sleep(0.1 * 2**idle)
         raise _unavailable(url, _Refused(f"it broke off {_MOST_ATTEMPTS} times"))
+
+
+def ask(url: str, question: Mapping[str, Any], kind: str) -> Any:
+    """Post ``question`` to ``url`` and return the answer, both JSON of the media type ``kind``.
+
+    Raises RemoteUnavailable, CannotConvert where there is no such service.
+    """
+    headers = {"Accept": kind, "Content-Type": kind}
+    body = json.dumps(question)
+    try:
+        with requests.post(
+            url, data=body, headers=headers, stream=True, timeout=(_CONNECT, _SILENCE)
+        ) as answer:
+            if answer.status_code in (401, 403, 404, 410, 501):
+                raise CannotConvert(
+                    f"there is no such service ({answer.status_code})",
+                    where=url,
+                    next_step="name a directory that has the files with --lookaside",
+                )
+            if answer.status_code != 200:
+                raise _Refused(f"{answer.status_code} {answer.reason}")
+            return json.loads(answer.raw.read(_ANSWER, decode_content=True))
+    except (ValueError, RecursionError):
+        raise _unavailable(url, _Refused("the answer is no JSON")) from None
+    except (requests.RequestException, _Refused, HTTPError) as error:
+        raise _unavailable(url, error) from error
 
 
 def _go_on(

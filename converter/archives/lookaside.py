@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -34,6 +35,13 @@ _MACROS = frozenset(("name", "filename", "hashtype", "hash"))
 _KINDS = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
 _BSD = re.compile(rb"([A-Za-z0-9]+) \((.+)\) = ([0-9a-fA-F]+)")
 _PLAIN = re.compile(rb"([0-9a-fA-F]{32,128}) [ *](.+)")
+_METADATA = re.compile(rb"([0-9a-fA-F]{32,128})[ \t]+(?:SOURCES/)?(\S.*)")
+# git-lfs-pointer(5); the keys behind "version" are sorted
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/\S+\n(?:[a-z0-9.-]+ [^\n]*\n)*?"
+    rb"oid sha256:([0-9a-f]{64})\n(?:[a-z0-9.-]+ [^\n]*\n)*?size (\d{1,15})\n"
+)
+POINTER_SIZE = 1024  # bytes; a pointer has fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,7 @@ class Source:
     file: bytes
     kind: str  # "sha512", "md5", ...
     hash: str  # lower-case hex digits
+    size: int | None = None  # bytes, of what a pointer of git-lfs stands for
 
 
 def sources(content: bytes) -> dict[bytes, Source]:
@@ -62,6 +71,19 @@ def sources(content: bytes) -> dict[bytes, Source]:
         if _KINDS.get(len(digits)) == kind and b"/" not in file and file not in (b".", b".."):
             found[file] = Source(file, kind, digits.decode().lower())
     return found
+
+
+def metadata(content: bytes) -> dict[bytes, Source]:
+    """Return file name -> Source of RHEL's ``.NAME.metadata``: ``SHA1 SOURCES/file`` in each line."""
+    lines = (_METADATA.fullmatch(line.strip()) for line in content.splitlines())
+    listed = b"\n".join(b"%b  %b" % line.groups() for line in lines if line)
+    return sources(listed)
+
+
+def pointer(file: bytes, content: bytes) -> Source | None:
+    """Return what a pointer of git-lfs stands for, as XCP-ng keeps archives; None for other content."""
+    found = _POINTER.fullmatch(content) if len(content) < POINTER_SIZE else None
+    return Source(file, "sha256", found[1].decode(), int(found[2])) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +108,17 @@ class Lookaside:
                 next_step="give a directory or a URL with %{name}, %{filename}, %{hashtype}, %{hash}",
             )
 
-    def fetch(self, package: str, source: Source, progress: Progress = lambda said: None) -> Path:
+    def fetch(
+        self,
+        package: str,
+        source: Source,
+        progress: Progress = lambda said: None,
+        repository: str = "",
+    ) -> Path:
         """Return the path of ``source``, a file of ``package``, whose content has its checksum.
 
-        Raises ChecksumDiffers, CannotConvert where the cache has no such file, RemoteUnavailable,
+        What a pointer of git-lfs stands for is asked of the server of ``repository``, where that is
+        an http URL and this cache is no directory. Raises ChecksumDiffers, CannotConvert where the cache has no such file, RemoteUnavailable,
         CannotWork.
         """
         if urlsplit(self.template).scheme in ("file", ""):
@@ -99,7 +128,7 @@ class Lookaside:
             kept.parent.mkdir(parents=True, exist_ok=True)
             with locked(kept.with_name(kept.name + ".lock")):
                 if not kept.exists():
-                    self._download(package, source, kept, progress)
+                    self._download(package, source, kept, progress, repository)
                 os.utime(kept)  # used now: prune() takes others first
         except OSError as error:
             raise CannotWork(
@@ -128,7 +157,7 @@ class Lookaside:
                 path = unquote(urlsplit(path).path)
             directory, name = Path(path).expanduser(), os.fsdecode(source.file)
             as_served = directory / package / name / source.kind / source.hash / name
-            places = [directory / name, as_served]
+            places = [directory / name, as_served, directory / source.hash]  # OpenELA's: by hash
         for place in places:
             if place.is_file():
                 _check(place, source, str(place))
@@ -139,13 +168,19 @@ class Lookaside:
             next_step="put it there, or name another one with --lookaside",
         )
 
-    def _download(self, package: str, source: Source, kept: Path, progress: Progress) -> None:
+    def _download(
+        self, package: str, source: Source, kept: Path, progress: Progress, repository: str
+    ) -> None:
         """Fetch into a file beside ``kept``, going on where an earlier attempt stopped."""
         from converter.archives import (
             download,  # its imports take longer than most conversions wait
+            lfs,
         )
 
         url, part = self.address(package, source), kept.with_name(kept.name + ".part")
+        headers: Mapping[str, str] = {}
+        if source.size is not None and urlsplit(repository).scheme in ("http", "https"):
+            url, headers = lfs.find(repository, source.hash, source.size)
 
         def say(size: int, whole: int) -> None:
             of = f" of {whole >> 20}" if whole else ""
@@ -153,7 +188,7 @@ class Lookaside:
 
         while True:
             left_over = part.exists() and part.stat().st_size > 0
-            download.fetch(url, part, self.limit, say)
+            download.fetch(url, part, self.limit, say, headers)
             try:
                 _check(part, source, url)
                 break

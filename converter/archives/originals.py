@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from converter.archives.lookaside import Lookaside, Source, sources
+from converter.archives.lookaside import POINTER_SIZE, Lookaside, Source, metadata, pointer, sources
 from converter.clock import Progress
 from converter.engine.unpack import MAX_SIZE, UnpackError, unpack
 from converter.errors import CannotConvert, PatchDoesNotApply, PatchMissing, WrongUsage
@@ -43,13 +43,15 @@ class Originals:
         self._scratch = scratch
         self._progress = progress
         self._listed = sources(package.read(b"sources") or b"")
+        for path in package.metadata():
+            self._listed |= metadata(package.read(path) or b"")
 
     def file(self, name: bytes) -> Path:
         """Return a path of the source ``name``.
 
         Raises CannotConvert where neither place has it, and what Lookaside.fetch raises.
         """
-        if (held := self._package.source(name)) is not None:
+        if (held := self._held(name)) is not None:
             copy = self._scratch / os.fsdecode(name)
             if not copy.exists():
                 self._package.save(held, copy)
@@ -60,7 +62,18 @@ class Originals:
                 f"{text(name)} is in the lookaside cache, and none is known",
                 next_step="name one with --lookaside",
             )
-        return self._lookaside.fetch(self._name, source, self._progress)
+        return self._lookaside.fetch(self._name, source, self._progress, self._package.url)
+
+    def _held(self, name: bytes) -> bytes | None:
+        """Return the path of the source ``name`` in pkg-git, unless a pointer stands in its place."""
+        path = self._package.source(name)
+        if path is None or self._package.size(path) >= POINTER_SIZE:
+            return path
+        source = pointer(name, self._package.read(path) or b"")
+        if source is None:
+            return path
+        self._listed[name] = source
+        return None
 
     def check(self, paths: Iterable[bytes]) -> None:
         """Raise PatchMissing for a patch that neither place has."""
@@ -111,7 +124,7 @@ class Originals:
         """
         from converter.archives import unpacked
 
-        if self._package.source(name) is None:
+        if self._held(name) is None:
             source = self._source(name)
             known = source.kind == "sha512" and unpacked.find(repo, name, source.hash)
             if known:

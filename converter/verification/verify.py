@@ -463,8 +463,10 @@ class _Verification:
             trees = self._between()
             versions = (was.get(original), *(tree.entry(original) for tree in trees))
             # Of a file that the patch creates the backup is empty.
-            if any(v.id == found.id if v else found.id == _EMPTY for v in versions):
-                return any(v is not None for v in versions)
+            if any(v is not None for v in versions) and any(
+                v.id == found.id if v else found.id == _EMPTY for v in versions
+            ):
+                return True
         return False
 
     def _between(self) -> Iterator[GitTree]:

@@ -12,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from converter.archives.lookaside import FEDORA, Lookaside, Pruned, Source, prune, sources
+from converter.archives.lookaside import (
+    FEDORA,
+    Lookaside,
+    Pruned,
+    Source,
+    metadata,
+    pointer,
+    prune,
+    sources,
+)
 from converter.errors import CannotConvert, ChecksumDiffers, RemoteUnavailable, WrongUsage
 from tests.httpfiles import HttpFiles
 
@@ -51,6 +60,68 @@ def test_both_formats_of_sources() -> None:
         b"new (beta) 2.tar.xz": Source(b"new (beta) 2.tar.xz", "sha512", sha.lower()),
         b"c.zip": Source(b"c.zip", "md5", md5),
     }
+
+
+def test_rhels_list() -> None:
+    sha1 = "ab" * 20
+    listed = metadata(
+        f"{sha1} SOURCES/demo-1.2.tar.xz\n{sha1}  x.zip\n{sha1} SOURCES/../y\n".encode()
+    )
+    assert listed == {
+        b"demo-1.2.tar.xz": Source(b"demo-1.2.tar.xz", "sha1", sha1),
+        b"x.zip": Source(b"x.zip", "sha1", sha1),
+    }
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:%b\nsize %d\n"
+
+
+def test_a_pointer_of_git_lfs() -> None:
+    sha = "ab" * 32
+    assert pointer(b"a.tar", POINTER % (sha.encode(), 12)) == Source(b"a.tar", "sha256", sha, 12)
+    assert pointer(b"a.tar", POINTER.replace(b"oid", b"ext-0-x sha256:0\noid") % (sha.encode(), 12))
+    assert pointer(b"a.tar", b"version https://git-lfs.github.com/spec/v1\n") is None
+    assert pointer(b"a.tar", POINTER % (sha.encode(), 12) + b"x" * 2000) is None
+
+
+def test_what_a_pointer_stands_for_comes_from_the_repositorys_server(
+    lookaside: Lookaside, server: HttpFiles
+) -> None:
+    sha = hashlib.sha256(DATA).hexdigest()
+    source = Source(b"a.tar", "sha256", sha, len(DATA))
+    server.files["/o/1"] = DATA
+    download = {"href": f"{server.url}/o/1", "header": {"X-Token": "t"}}
+    server.answers["/xen.git/info/lfs/objects/batch"] = {
+        "objects": [{"actions": {"download": download}}]
+    }
+    path = lookaside.fetch("xen", source, repository=f"{server.url}/xen")
+    assert path.read_bytes() == DATA
+    [(_, question)] = server.posted
+    assert question == {
+        "operation": "download", "transfers": ["basic"], "objects": [{"oid": sha, "size": len(DATA)}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"objects": [{"error": {"code": 404, "message": "x"}}]}, {"objects": []}, [], {},
+        {"objects": [{"actions": {"download": {"href": "file:///etc/passwd"}}}]},
+    ],
+)  # fmt: skip
+def test_a_server_of_git_lfs_that_lacks_it(
+    lookaside: Lookaside, server: HttpFiles, answer: object
+) -> None:
+    server.answers["/xen.git/info/lfs/objects/batch"] = answer
+    with pytest.raises(CannotConvert, match="has no object"):
+        lookaside.fetch(
+            "xen", Source(b"a", "sha256", "0" * 64, 1), repository=f"{server.url}/xen.git"
+        )
+
+
+def test_a_server_without_git_lfs(lookaside: Lookaside, server: HttpFiles) -> None:
+    with pytest.raises(CannotConvert, match="no such service"):
+        lookaside.fetch("xen", Source(b"a", "sha256", "0" * 64, 1), repository=f"{server.url}/xen")
 
 
 def test_fetched_once_and_kept_by_checksum(lookaside: Lookaside, server: HttpFiles) -> None:

@@ -36,6 +36,9 @@ def commits(tmp_path_factory: pytest.TempPathFactory) -> tuple[PkgGit, dict[str,
     made["new"] = commit("new", "rawhide")
     made["user"] = commit("user", "eve/fix")
     made["epel"] = commit("epel", "epel9")
+    for name in ("el9", "c8s", "el-9.2", "8.3"):
+        made[name] = commit(name, name)
+        source.branch(f"topic-{name}", made[name])
     made["lost"] = commit("lost", "gone")
     source.git.run("update-ref", "-d", "refs/heads/gone")
     return PkgGit(Mirror(str(source.path), source.path.parent)), made
@@ -61,6 +64,10 @@ def commits(tmp_path_factory: pytest.TempPathFactory) -> tuple[PkgGit, dict[str,
         ("stable", ".fc41", None, "f42"),  # a release whose branch is gone: the lowest that holds
         ("epel", ".el9", "epel9-candidate", "epel9"),
         ("user", ".fc44", "rawhide", "eve/fix"),
+        ("el9", ".el9", None, "el9"),
+        ("c8s", ".el8", None, "c8s"),
+        ("el-9.2", ".el9_2", None, "el-9.2"),
+        ("8.3", ".xcpng8.3", None, "8.3"),
     ],
 )
 def test_branch_of(

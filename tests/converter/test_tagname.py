@@ -41,6 +41,8 @@ SYSTEMD = "v251 v252 v252-rc1 v252.4 v253"
 KERNELISH = "v6.12 v6.12.8 v6.12-rc1 v5.7 v5.7-rc1"
 JBOSS = "1.0.0.Final 1.0.0.CR1 1.0.0.Beta2 1.1.0.Final"
 MESA = "mesa-22.3.0 mesa-22.3.0-rc1 mesa-22.3.0-rc2 mesa-22.3.1 mesa-7.10"
+ANACONDA = "anaconda-34.25.3.8-1 anaconda-34.25.3.9-1 anaconda-34.25.4.1-1 anaconda-35.1-1 anaconda-40.1 anaconda-40.2"
+TITO = "demo-1.0-1 demo-1.1-1 demo-1.1-2 demo-1.2-1 demo-1.2"
 XEN = "RELEASE-4.16.2 RELEASE-4.16.1 4.16.2-shim 4.16.0-rc1"
 
 
@@ -96,6 +98,10 @@ XEN = "RELEASE-4.16.2 RELEASE-4.16.1 4.16.2-shim 4.16.0-rc1"
         (JBOSS, ["xnio", "jboss-xnio"], "1.0.0~CR1", "1.0.0.CR1", "%{version}"),
         (MESA, ["mesa"], "22.3.0~rc2", "mesa-22.3.0-rc2", "mesa-%{version}"),
         (XEN, ["xen"], "4.16.2", "RELEASE-4.16.2", "RELEASE-%{version}"),
+        (ANACONDA, ["anaconda"], "34.25.3.8", "anaconda-34.25.3.8-1", "anaconda-%{version}-1"),
+        (ANACONDA, ["anaconda"], "40.1", "anaconda-40.1", "anaconda-%{version}"),
+        (TITO, ["demo"], "1.0", "demo-1.0-1", "demo-%{version}-1"),
+        (TITO, ["demo"], "1.2", "demo-1.2", "demo-%{version}"),
         ("1.34 1.35 Foo-Bar-1.02 Foo-Bar-1.03", ["Foo-Bar", "perl-Foo-Bar"], "1.02", "Foo-Bar-1.02", "Foo-Bar-%{version}"),
         ("glib2-2.50.0 glib2-2.50.1", ["glib2"], "2.50.0", "glib2-2.50.0", "glib2-%{version}"),
         ("v1.2 foo-plugin-1.2 v1.1", ["foo"], "1.2", "v1.2", "v%{version}"),
@@ -250,3 +256,17 @@ def test_a_strange_look_is_believed_where_most_tags_have_it() -> None:
     assert isinstance(find(["1.2"], ["foo"], [*tags, *others]), Unclear)
     assert isinstance(find(["1.2"], ["foo"], tags[:4]), Tag)
     assert isinstance(find(["1.2"], ["foo"], tags[:3]), Unclear)  # too few to go by
+
+
+def test_several_releases_of_tito_could_each_be_meant() -> None:
+    found = find(["1.1"], ["demo"], TITO.split())
+    assert isinstance(found, Unclear) and found.candidates == ("demo-1.1-1", "demo-1.1-2")
+
+
+@pytest.mark.parametrize(
+    "tags",
+    ["demo-1.2-1 demo-1.3", "demo-2-1 demo-2-2 demo-2-3", "else-1.2-1 else-1.3-1 else-1.4-1"],
+)
+def test_what_only_looks_like_titos(tags: str) -> None:
+    version = "2" if "demo-2-1" in tags else "1.2"
+    assert isinstance(find([version], ["demo"], tags.split()), Unclear)

@@ -59,6 +59,7 @@ PACKAGES = [
     Package("%patch N", "%setup -q\n%patch 1 -p1\n%patch -p1 2 3", ALL),
     Package("%patch -P N", "%setup -q\n%patch -P 1 -p1\n%patch -p1 -P2 -P 3", ALL),
     Package("%patch -b", "%setup -q\n%patch -P 1 -p1 -b .one\n%patch -P 2 -p1 -b .two", BOTH, backups=APART),
+    Package("%patch -b, of a new file with a dot in its name", "%setup -q\n%patch -P 1 -p1 -b .was", {"new.patch": git_diff({"data/new.xml": "<new/>\n"})}, backups=["A data/new.xml.was"]),
     Package("%patch -z", "%setup -q\n%patch -P 1 -p1 -z .one", {"one.patch": ONE}, backups=["A src/main.c.one"]),
     Package("%patch -R", "%setup -q\n%patch -P 1 -p1 -R", {"one.patch": git_diff(BACK, on=[MAIN])}),
     Package("%patch and %patch -R", "%setup -q\n%patch -P 1 -p1\n%patch -P 2 -p1\n%patch -P 1 -p1 -R", BOTH, applied=["one.patch", "two.patch", "one.patch"], by_hand="edit it by hand"),

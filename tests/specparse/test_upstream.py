@@ -195,6 +195,11 @@ def test_a_branch_moves(branch: str) -> None:
         ("demo.tar.xz", "1.2", "0.3.20240101gitabcdef1.fc41", "", "", "abcdef1"),
         ("demo-20240101.tar.xz", "1.2", "0.3.20240101git.fc41", "", COMMIT, FULL),
         ("main.tar.gz", "1.2", "3.fc41", f"{HUB}/archive/main.tar.gz", COMMIT, FULL),
+        ("demo-20211126.tar.xz", "0.9.1", "3.20211126git53cfa9bde6.el9", "", "%global gitdate 20211126\n%global gitversion 53cfa9bde6\n", "53cfa9bde6"),
+        ("demo-20211126.tar.xz", "0.9.1", "3.20211126git53cfa9bde6.el9", "", "%global commitdate 20211126\n", "53cfa9bde6"),
+        ("demo-r1234567.tar.xz", "0.9.1^20211126git53cfa9bde6", "3.el9", "", "%global svnrev 1234567\n", "53cfa9bde6"),
+        ("demo-1.2.tar.gz", "1.2", "3.fc41", f"{HUB}/tarball/{FULL}/demo-1.2.tar.gz", "", FULL),
+        ("demo", "1.2", "3.fc41", f"{HUB}/tarball/fedcba9/demo", "", "fedcba9"),
         ("demo-1.2.tar.gz", "1.2", "3.fc41", "", f"%global package_speccommit {SHA}\n%global package_srccommit {FULL}\n", FULL),
     ],
 )  # fmt: skip
