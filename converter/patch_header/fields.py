@@ -64,7 +64,7 @@ def fields(lines: Sequence[bytes]) -> Header:
     subject = _subject(subject)
     titled = bool(subject)
     if not subject and texts and _is_title(texts[0]):
-        subject, titled = texts.pop(0), True
+        subject, titled = b" ".join(texts.pop(0).split(b"\n")), True  # as git shows it
     who = next((a for name in _AUTHOR for value in told.get(name, ()) if (a := author(value))[0]),
                (b"", b""))  # fmt: skip
     when = next((d for name in _DATE for value in told.get(name, ()) if (d := date(value))), b"")

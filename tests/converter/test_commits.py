@@ -41,7 +41,7 @@ def test_text_above_a_diff_is_its_message() -> None:
     step = Step(b"do-it.patch", "patch", number=7)
     data = b"\nIt is  \nneeded.\0\xff\n\n\nBecause.\n" + DIFF
     said = message(step, data, notes=Notes("The spec's comment"))
-    assert said == "It is\nneeded.\xff\n\nBecause.\n\nThe spec's comment\n"
+    assert said == "It is needed.\xff\n\nBecause.\n\nThe spec's comment\n"
 
 
 def test_a_long_paragraph_is_no_title() -> None:
