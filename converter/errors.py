@@ -107,6 +107,10 @@ class ArchiveRefused(CannotConvert):
     """An archive is damaged, is of no known kind, or would write outside of its directory."""
 
 
+class TooMuch(CannotConvert):
+    """The package is larger than srcgit takes: a git tree's entries or depth, memory, a message."""
+
+
 class PkgGitInvalid(CannotConvert):
     """No such commit in pkg-git, no spec in it, or several."""
 

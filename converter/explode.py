@@ -255,8 +255,9 @@ def _change(ark: Repository, commit: str, paths: Sequence[bytes], tree: Tree) ->
 
 def _fits(path: bytes, changes: Changes, tree: Tree) -> bool:
     """Tell whether a file may stand at ``path``: inside the tree, and no file above or below it."""
+    file = changes[path]
     try:
-        check_path(path, tree)
+        check_path(path, tree, link=file is not None and file.mode == 0o120000)
     except Refused:
         return False
     parts = path.split(b"/")

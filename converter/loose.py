@@ -13,6 +13,7 @@ from converter.errors import PatchDoesNotApply, PatchMissing, PkgGitInvalid
 from converter.mirror import Mirror
 from converter.objects import Identity
 from converter.odb import Repository
+from converter.safe_paths import why_unsafe
 from converter.text import text
 from converter.tree import File
 
@@ -27,6 +28,8 @@ def read(directory: Path, names: Iterable[bytes]) -> dict[bytes, File]:
     try:
         top = directory.resolve(strict=True)
         for name in names:
+            if why := why_unsafe(name, link=False):
+                raise PkgGitInvalid(f"{text(name)!r}: {why}", where=str(directory))
             path = (top / os.fsdecode(name)).resolve()
             if not path.is_relative_to(top) or (path.exists() and not path.is_file()):
                 raise PkgGitInvalid(

@@ -15,10 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from converter.errors import RepositoryUnusable, TryAgain
+from converter.errors import RepositoryUnusable, TooMuch, TryAgain
 from converter.fastimport import NULL_ID
 from converter.git import Git, GitFailed, lines
 from converter.objects import Commit, Entry, Identity
+from converter.safe_paths import MAX_DEPTH
 from converter.tree import File
 
 # pygit2 reads all of the machine's certificates when it is imported, which takes its time; nothing
@@ -47,6 +48,9 @@ pygit2.settings.mwindow_mapped_limit = 64 << 20
 pygit2.settings.enable_strict_hash_verification(False)
 
 
+MAX_ENTRIES = (
+    2_000_000  # of a tree that is read as a whole; Linux has 97,000, Chromium some 500,000
+)
 _TREE_ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)  # git's tree object
 
 
@@ -440,18 +444,26 @@ class GitTree:
         return obj if isinstance(obj, pygit2.Tree) else None
 
     def _directory(self, path: bytes) -> pygit2.Tree | None:
-        if path not in self._trees:
-            entry = self._lookup(path)
-            self._trees[path] = (
-                self._as_tree(self._repo[entry.id])
-                if entry is not None and entry.filemode == FileMode.TREE
-                else None
-            )
-        return self._trees[path]
+        unknown = []
+        while path not in self._trees:  # no recursion: a path may be of any depth
+            unknown.append(path)
+            path = path.rpartition(b"/")[0]
+        tree = self._trees[path]
+        for path in reversed(unknown):
+            entry = self._child(tree, path.rpartition(b"/")[2])
+            is_tree = entry is not None and entry.filemode == FileMode.TREE
+            tree = self._as_tree(self._repo[entry.id]) if entry and is_tree else None
+            if tree is not None and len(tree) > MAX_ENTRIES:
+                raise self._too_much(f"more than {MAX_ENTRIES} entries in {os.fsdecode(path)!r}")
+            self._trees[path] = tree
+        return tree
 
     def _lookup(self, path: bytes) -> pygit2.Object | None:
         parent, _, name = path.rpartition(b"/")
-        tree = self._directory(parent)
+        return self._child(self._directory(parent), name)
+
+    @staticmethod
+    def _child(tree: pygit2.Tree | None, name: bytes) -> pygit2.Object | None:
         if tree is None or not name:
             return None
         try:
@@ -526,19 +538,47 @@ class GitTree:
         }
 
     def walk(
-        self, directory: bytes = b"", names: Container[bytes] | None = None
+        self,
+        directory: bytes = b"",
+        names: Container[bytes] | None = None,
+        limit: int = MAX_ENTRIES,
     ) -> Iterator[Entry]:
-        """Yield each file below ``directory``, in git's order; with ``names``, only those so called."""
+        """Yield each file below ``directory``, in git's order; with ``names``, only those so called.
+
+        Raises TooMuch where that means looking at more than ``limit`` entries: a few trees that
+        hold each other several times are a tree of any size.
+        """
         tree = self._directory(directory)
         if tree is not None:
-            yield from self._walk(tree.id, directory + b"/" if directory else b"", names)
+            seen = [0]
+            yield from self._walk(
+                tree.id, directory + b"/" if directory else b"", names, seen, limit
+            )
 
     def _walk(
-        self, id: pygit2.Oid | str, prefix: bytes, names: Container[bytes] | None
+        self,
+        id: pygit2.Oid | str,
+        prefix: bytes,
+        names: Container[bytes] | None,
+        seen: list[int],
+        limit: int,
     ) -> Iterator[Entry]:
+        if prefix.count(b"/") > MAX_DEPTH:
+            raise self._too_much(f"directories nest more than {MAX_DEPTH} deep")
         # Read raw: an object for each entry would take five times as long.
-        for mode, name, raw in _TREE_ENTRY.findall(self._repo.read(id)[1]):
+        entries = _TREE_ENTRY.findall(self._repo.read(id)[1])
+        seen[0] += len(entries)
+        if seen[0] > limit:
+            raise self._too_much(f"more than {limit} files and directories")
+        for mode, name, raw in entries:
             if mode == b"40000":
-                yield from self._walk(raw.hex(), prefix + name + b"/", names)
+                yield from self._walk(raw.hex(), prefix + name + b"/", names, seen, limit)
             elif names is None or name in names:
                 yield Entry(prefix + name, int(mode, 8), raw.hex())
+
+    def _too_much(self, what: str) -> TooMuch:
+        return TooMuch(
+            f"a git tree holds too much: {what}",
+            where=f"{self._repo.path} {self.id}",
+            next_step="look at the tree; srcgit does not read it",
+        )

@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from converter.errors import PkgGitInvalid, RepositoryUnusable, WrongUsage
+from converter.errors import PkgGitInvalid, RepositoryUnusable, TooMuch, WrongUsage
 from converter.git import GitFailed, lines
 from converter.mirror import Mirror
 from converter.objects import Commit, Entry, Identity
 from converter.odb import GitTree, Repository
+from converter.safe_paths import MAX_PATH, why_unsafe
 from converter.text import text
-from converter.tree import SUBMODULE, why_unsafe
+from converter.tree import SUBMODULE
 
 DEVELOPMENT = ("rawhide", "main", "master")
 _LARGE = 16 << 20  # bytes of a file that is not read as a whole to be exported
-_MAX_SPEC = 64 << 20  # bytes; the kernel's has 0.4 MB
+_MAX_SPEC = 16 << 20  # bytes; the kernel's has 0.4 MB
+_MAX_ENTRIES = 500_000  # of a directory of pkg-git; the kernel's configs/ has 10,000
+_MAX_CHANGES = 20_000_000  # files that pkg-git's history changes, in all; the kernel's has 900,000
 _BETWEEN_WORDS = bytes.maketrans(b"/\"'=", b"    ")  # as white space is
 _RELEASE_BRANCH = re.compile(r"f(\d+)(?:/master)?")
 
@@ -330,7 +333,7 @@ class Package:
             yield from (entry for entry in entries.values() if entry.mode != 0o040000)
         for path, entry in self._tree.entries(b"").items():
             if entry.mode == 0o040000:
-                yield from self._tree.walk(path, None if path in whole else words)
+                yield from self._tree.walk(path, None if path in whole else words, _MAX_ENTRIES)
 
     def export(self, directory: Path, spec: bytes) -> None:
         """Write what a build of ``spec`` can see below ``directory``; links stay links.
@@ -450,8 +453,16 @@ class History:
         """Read what git diff-tree prints, as far as it is needed."""
         commit, fields, rest = "", b"", b""
         wanted = self._wanted
+        left = 2 * _MAX_CHANGES  # a change is told in two tokens
         while wanted and (chunk := diffs.read(1 << 18)):
             *tokens, rest = (rest + chunk).split(b"\0")
+            left -= len(tokens)
+            if left < 0 or len(rest) > len(chunk) + MAX_PATH:
+                raise TooMuch(
+                    f"pkg-git's history changes more than {_MAX_CHANGES} files, or one of an endless name",
+                    where=f"{self._repository.path} {self._commit}",
+                    next_step="look at the commit; srcgit does not read it",
+                )
             with self._news:
                 for token in tokens:
                     if fields:

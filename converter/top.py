@@ -11,6 +11,7 @@ from converter.errors import CannotConvert
 from converter.objects import Commit
 from converter.pkggit import Package, Provenance
 from converter.references import references
+from converter.safe_paths import why_unsafe
 from converter.text import text
 from converter.tree import File
 from specparse.plan import CHANGES, Plan, Step
@@ -126,7 +127,7 @@ def files(package: Package, plan: Plan, series: Mapping[str, Any]) -> dict[bytes
         SERIES_JSON: record.encode("utf-8", "surrogateescape"),
     }
     for name, data in plan.configs.items():
-        if name in (b"", b".", b"..") or b"/" in name or name.lower() == b".git":
+        if why_unsafe(name, link=False) or b"/" in name:
             raise CannotConvert(f"a configuration file has an impossible name: {text(name)!r}")
         added[b"fedora/configs/" + name] = data
     return {path: file(data) for path, data in sorted(added.items())}

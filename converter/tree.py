@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -10,9 +9,6 @@ from typing import Generic, Protocol, TypeVar
 T = TypeVar("T")
 
 SUBMODULE = 0o160000  # the mode of a commit in the place of a file
-# read-cache.c, verify_path, with core.protectNTFS (path.c, is_ntfs_dotgit), as git has it by default
-_DOT_GIT = re.compile(rb"(?i)(?:\.git|git~1)[ .]*(?::.*)?\Z", re.DOTALL)
-_SUSPECT = re.compile(rb"(?i)(?:\A|[/\\])(?:[/.]|git~1|\Z)|\0")  # every path that may be unsafe
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +36,6 @@ class Tree(Protocol):
     def children(self, directory: bytes) -> Iterable[tuple[bytes, bool]]:
         """Yield (path, is it a directory) for each child of ``directory``."""
         ...
-
-
-def why_unsafe(path: bytes, *, link: bool) -> str:
-    """Return why git stores nothing at ``path``; "" where it does."""
-    if not _SUSPECT.search(path):
-        return ""
-    for part in path.split(b"/"):
-        if part in (b"", b".", b"..") or b"\0" in part:
-            return "the path leads out of the tree"
-        if any(_DOT_GIT.match(piece) for piece in part.split(b"\\")):
-            return "the path leads into .git"
-        if link and part.lower().startswith(b".gitmodules"):
-            return ".gitmodules as a symbolic link"
-    return ""
 
 
 class Edits(Generic[T]):

@@ -95,9 +95,11 @@ class ForeignTree:
         """Give what is at ``path``; None for a directory, for nothing, and beyond a link."""
         parent, _, name = path.rpartition(b"/")
         with self._directory(parent) as here:
-            found = self._files(here, name, path) if here is not None and _is_name(name) else None
+            found = None
             try:
                 try:
+                    if here is not None and _is_name(name):
+                        found = self._file(here, name, path, self._status(name, here))
                     file = next(found, None) if found else None
                 except FileNotFoundError:
                     file = None
@@ -186,23 +188,25 @@ class ForeignTree:
 
     def _walk(self, here: int, without: Container[bytes]) -> Iterator[ForeignFile]:
         # A list, not recursion: (descriptor, prefix, what is left of it, last first).
-        stack: list[tuple[int, bytes, list[tuple[bytes, bool]]]] = []
+        stack: list[tuple[int, bytes, list[tuple[bytes, os.stat_result | None]]]] = []
 
         def enter(directory: int, prefix: bytes) -> None:
             stack.append((directory, prefix, []))  # first, so that it is closed whatever happens
-            stack[-1][2].extend(sorted(self._scan(directory, prefix).items(), reverse=True))
+            for name, is_directory in sorted(self._scan(directory, prefix).items(), reverse=True):
+                stack[-1][2].append((name, None if is_directory else self._status(name, directory)))
 
+        path = b""
         try:
-            enter(os.dup(here), b"")
+            enter(os.dup(here), path)
             while stack:
                 directory, prefix, left = stack[-1]
                 if not left:
                     os.close(stack.pop()[0])
                     continue
-                name, is_directory = left.pop()
+                name, status = left.pop()
                 path = prefix + name
-                if not is_directory:
-                    yield from self._files(directory, name, path)
+                if status is not None:
+                    yield from self._file(directory, name, path, status)
                 elif path not in without:
                     if len(stack) > self._budget.depth:
                         raise ForeignTreeError(
@@ -215,19 +219,26 @@ class ForeignTree:
             for directory, _, _ in stack:
                 os.close(directory)
 
-    def _files(self, here: int, name: bytes, path: bytes) -> Generator[ForeignFile, None, None]:
-        """Yield the file ``name``; nothing for a directory. Raises OSError, too."""
+    def _status(self, name: bytes, here: int) -> os.stat_result:
+        """Return what ``name`` is; its size counts before anything of it is read."""
         status = os.stat(name, dir_fd=here, follow_symlinks=False)
-        executable = bool(status.st_mode & stat.S_IXUSR)
+        if stat.S_ISREG(status.st_mode):
+            self._size += status.st_size
+            if self._size > self._budget.size:
+                raise ForeignTreeError(f"it has more than {self._budget.size >> 20} MiB")
+        return status
+
+    def _file(
+        self, here: int, name: bytes, path: bytes, status: os.stat_result
+    ) -> Generator[ForeignFile, None, None]:
+        """Yield the file ``name``; nothing for a directory. Raises OSError, too."""
         if stat.S_ISLNK(status.st_mode):
             target = os.readlink(name, dir_fd=here)
             yield ForeignFile(path, "link", False, len(target), (target,))
         elif stat.S_ISREG(status.st_mode):
-            self._size += status.st_size
-            if self._size > self._budget.size:
-                raise ForeignTreeError(f"it has more than {self._budget.size >> 20} MiB")
             file = _open_file(name, here)
             try:
+                executable = bool(status.st_mode & stat.S_IXUSR)
                 parts = self._parts(file, status.st_size, path)
                 yield ForeignFile(path, "file", executable, status.st_size, parts)
             finally:

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")),
+    ROOT / "docs/security.md",
     ROOT / "ansible/README.md",
     ROOT / "ansible/packaging/Containerfile",
     ROOT / "ansible/monitoring/alerts.yml",

@@ -25,12 +25,12 @@ import zstandard
 
 from converter.archives import tar
 from converter.errors import ArchiveRefused
-from converter.text import text
-from converter.tree import why_unsafe
+from converter.safe_paths import MAX_PATH, why_unsafe
+from converter.text import clipped, text
 
 MAX_SIZE = 16 << 30  # bytes, unpacked; Linux has 1.5 GB, Chromium some 5
-MAX_MEMBERS = 2_000_000  # Linux has 92,000
-_MAX_PATH = 4096  # bytes; PATH_MAX
+MAX_MEMBERS = 2_000_000  # directories that no member is of count, too; Linux has 92,000
+MAX_NAMES = 256 << 20  # bytes of all paths; Linux has 4 MB
 _MAX_MEMORY = 1 << 27  # bytes that xz or zstd may ask for as window; `xz -9` asks for 65 MiB
 _CHUNK = 1 << 20
 
@@ -123,7 +123,7 @@ def _members(stream: BinaryIO, name: bytes) -> Iterator[Member]:
 def _checked(found: Iterator[Member]) -> Iterator[Member]:
     """Yield what is found, until something is not as it must be."""
     kinds: dict[bytes, Kind] = {}
-    size = 0
+    size = names = 0
     for member in found:
         if len(kinds) >= MAX_MEMBERS:
             raise _Refused(f"it has more than {MAX_MEMBERS} members")
@@ -134,7 +134,9 @@ def _checked(found: Iterator[Member]) -> Iterator[Member]:
             if member.kind == "directory":
                 continue  # "./"
             raise _Refused("a member without a name")
-        _check_place(member, kinds)
+        names += _check_place(member, kinds)
+        if names > MAX_NAMES:
+            raise _Refused(f"its paths have more than {MAX_NAMES >> 20} MiB in all")
         if member.kind == "hard link" and kinds.get(member.target) not in ("file", "link"):
             raise _Refused(
                 f"{text(member.path)!r}: a link to {text(member.target)!r}, which it lacks"
@@ -144,15 +146,19 @@ def _checked(found: Iterator[Member]) -> Iterator[Member]:
         yield member
 
 
-def _check_place(member: Member, kinds: dict[bytes, Kind]) -> None:
-    """Raise _Refused where a member would leave its directory, or take another's place."""
+def _check_place(member: Member, kinds: dict[bytes, Kind]) -> int:
+    """Raise _Refused where a member would leave its directory, or take another's place.
+
+    Return how many bytes its path has, and those of its directories that were not there before.
+    """
     path = member.path
-    if len(path) > _MAX_PATH:
-        raise _Refused(f"a path of {len(path)} bytes")
     if why := why_unsafe(path, link=member.kind == "link"):
-        raise _Refused(f"{text(path)!r}: {why}")
+        raise _Refused(f"{clipped(text(path))!r}: {why}")
+    bytes_of_names = len(path)
     at = path.find(b"/")
     while at >= 0:
+        if path[:at] not in kinds:
+            bytes_of_names += at
         parent = kinds.setdefault(path[:at], "directory")
         if parent != "directory":
             raise _Refused(f"{text(path)!r} lies below a {parent}")
@@ -160,6 +166,7 @@ def _check_place(member: Member, kinds: dict[bytes, Kind]) -> None:
     before = kinds.get(path)
     if before is not None and (before == "directory") != (member.kind == "directory"):
         raise _Refused(f"{text(path)!r} is both a {before} and a {member.kind}")
+    return bytes_of_names
 
 
 def _path(name: bytes) -> bytes:
@@ -235,7 +242,7 @@ def _zip(stream: BinaryIO) -> Iterator[Member]:
             if directory:
                 yield Member(path, "directory", mtime=mtime)
             elif stat.S_ISLNK(mode):
-                if info.file_size > _MAX_PATH:
+                if info.file_size > MAX_PATH:
                     raise _Refused(f"{text(path)!r}: a link of {info.file_size} bytes")
                 yield Member(path, "link", mtime=mtime, target=archive.read(info))
             elif stat.S_IFMT(mode) in (0, stat.S_IFREG):

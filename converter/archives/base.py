@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from converter.archives.unpacked import Unpacked
-from converter.errors import CannotConvert
+from converter.errors import ArchiveRefused, CannotConvert
 from converter.fastimport import FastImport, put
 from converter.objects import Entry, Identity
 from converter.odb import GitTree, Repository
-from converter.text import text
+from converter.safe_paths import why_unsafe
+from converter.text import clipped, text
 from converter.upstream import Found
 from converter.verification.amhistory import differing
 from specparse.plan import Archive
@@ -153,7 +154,15 @@ class _Making:
 
     def _placed(self, entry: Entry) -> Entry:
         directory = self.archive.directory
-        return replace(entry, path=directory + b"/" + entry.path) if directory else entry
+        if not directory:
+            return entry
+        path = directory + b"/" + entry.path
+        if why := why_unsafe(path, link=entry.mode == 0o120000):
+            raise ArchiveRefused(
+                f"{text(self.archive.file)}: {clipped(text(path))!r}: {why}",
+                next_step="look at the archive, and where %prep unpacks it",
+            )
+        return replace(entry, path=path)
 
     def _put(self, entry: Entry) -> bytes:
         placed = self._placed(entry)

@@ -15,6 +15,8 @@ _BLOCK = 512
 _CHUNK = 1 << 20
 _MAX_HEADER = 1 << 16  # bytes of a pax header or a long name
 _MAX_HEADERS = 16  # in front of one member
+_READ = (b"path", b"linkpath", b"size", b"mtime")  # of a pax header
+_SPARSE = b"GNU.sparse."
 _ZERO = bytes(_BLOCK)
 
 
@@ -75,7 +77,8 @@ def _next(stream: BinaryIO, shared: dict[bytes, bytes]) -> Header | None:
             elif kind == b"K":
                 own[b"linkpath"] = data.split(b"\0")[0]
             else:
-                (shared if kind == b"g" else own).update(_records(data))
+                kept = ((k, v) for k, v in _records(data) if k in _READ or k.startswith(_SPARSE))
+                (shared if kind == b"g" else own).update(kept)
             continue
         return _header(block, kind, size, {**shared, **own})
     raise TarError("too many headers in front of a member")
@@ -90,7 +93,7 @@ def _check(block: bytes) -> None:
 
 
 def _header(block: bytes, kind: bytes, size: int, pax: Mapping[bytes, bytes]) -> Header:
-    if kind == b"S" or any(key.startswith(b"GNU.sparse.") for key in pax):
+    if kind == b"S" or any(key.startswith(_SPARSE) for key in pax):
         raise TarError("a sparse file, which is not read")
     name = _text(block[:100])
     if block[257:263] == b"ustar\0" and block[345]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from converter.engine.diff import FilePatch
+from converter.safe_paths import why_too_long, why_unsafe
 from converter.tree import File, Tree, followed
 from specparse.plan import Tool
 
@@ -93,6 +94,9 @@ def apply(diff: bytes, tree: Tree, rules: Rules) -> Report:
     if directory:
         prefix = directory + b"/"
         changes = {prefix + path: file for path, file in changes.items()}
+    for path, file in changes.items():  # the tools allow more: on Linux, and below a directory
+        if file is not None and (why := why_unsafe(path, link=file.mode == 0o120000)):
+            return Report(failure=Failure("UnsafePath", path, 0, why))
     same = [path for path, file in changes.items() if tree.get(path) == file]
     for path in same:
         del changes[path]
@@ -117,26 +121,23 @@ class _Below:
             yield path.removeprefix(self._prefix), is_dir
 
 
-_LONGEST = 4095  # bytes of a path: PATH_MAX without its NUL
-
-
 def check_length(patch: FilePatch) -> None:
-    """Refuse names that no system call takes, before each directory of theirs is looked at."""
-    if any(len(name or b"") > _LONGEST for name in (patch.old, patch.new, patch.index)):
-        raise Refused("UnsafePath", None, f"line {patch.at}: a path of more than {_LONGEST} bytes")
+    """Refuse names that are too long or too deep, before each directory of theirs is looked at."""
+    for name in (patch.old, patch.new, patch.index):
+        if why := why_too_long(name or b""):
+            raise Refused("UnsafePath", None, f"line {patch.at}: {why}")
 
 
-def check_path(path: bytes, tree: Tree) -> None:
-    """Refuse a path that leaves the tree, enters .git, or goes through a link.
+def check_path(path: bytes, tree: Tree, *, link: bool = False) -> None:
+    """Refuse a path that is unsafe or goes through a link; ``link`` says that it becomes one.
 
     patch(1) follows links that stay in the tree (src/safe.c); ``path`` is what it came to. It would
     write to .git/hooks if a patch says so; srcgit never does.
     """
-    parts = path.split(b"/")
-    if any(part in (b"", b".", b"..") or part.lower() == b".git" for part in parts):
-        raise Refused("UnsafePath", path, "the path leads out of the tree or into .git")
+    if why := why_unsafe(path, link=link):
+        raise Refused("UnsafePath", path, why)
     parent = b""
-    for part in parts[:-1]:
+    for part in path.split(b"/")[:-1]:
         parent = parent + b"/" + part if parent else part
         file = tree.get(parent)
         if file is not None and file.mode == 0o120000:

@@ -15,7 +15,8 @@ from converter.engine.binary import blob_id
 from converter.engine.diff import DiffError, FilePatch
 from converter.engine.diff_git import git_patches
 from converter.engine.image_git import Image
-from converter.tree import File, Overlay, Tree, parents, why_unsafe
+from converter.safe_paths import why_unsafe
+from converter.tree import File, Overlay, Tree, parents
 
 # Options that change no result that is committed, or that are read elsewhere (converter.mailbox.mail).
 # -3 is here because git am merges only what does not apply (builtin/am.c, am_run). git apply

@@ -154,7 +154,7 @@ class _Work:
         if not kind:
             raise Refused("WrongType", name, "the patch changes the type of the file")
         for path in (name, target):
-            check_path(path, self._files)
+            check_path(path, self._files, link=kind == _LINK)
             if any(self._files.get(parent) is not None for parent in parents(path)):
                 raise Refused("WrongType", path, "a directory of its path is a file")
         # One of several diffs of the same file?

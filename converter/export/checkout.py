@@ -9,6 +9,7 @@ from pathlib import Path
 
 from converter.errors import CannotWork, WrongUsage
 from converter.git import Git
+from converter.safe_paths import why_unsafe
 from converter.text import text
 
 
@@ -74,12 +75,8 @@ class Checkout:
 
     def _inside(self, name: bytes) -> Path:
         """Return the path of ``name``. Raises WrongUsage where it would lead out, or into .git."""
-        parts = name.split(b"/")
         path = self.path / os.fsdecode(name)
-        if (
-            any(part in (b"", b".", b"..") or part.lower() == b".git" for part in parts)
-            or path.parent.resolve() != path.parent
-        ):
+        if why_unsafe(name, link=False) or path.parent.resolve() != path.parent:
             raise WrongUsage(
                 f"{text(name)} leads out of the directory",
                 where=str(self.path),

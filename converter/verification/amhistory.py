@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converter.errors import RepositoryUnusable
+from converter.errors import RepositoryUnusable, TooMuch
 from converter.objects import Commit, Entry
-from converter.odb import GitTree, Repository
+from converter.odb import MAX_ENTRIES, GitTree, Repository
+from converter.safe_paths import MAX_DEPTH
 from converter.text import text
 from specparse.foreign_tree import ForeignTree
 
@@ -162,9 +163,25 @@ def _am_log(log: bytes) -> list[tuple[str, str]]:
 Pair = tuple[Entry | None, Entry | None]
 
 
-def differing(a: GitTree, b: GitTree, directory: bytes = b"") -> Iterator[tuple[bytes, Pair]]:
-    """Yield (path, (entry in a, entry in b)) of the files that differ; equal subtrees are skipped."""
+def differing(a: GitTree, b: GitTree) -> Iterator[tuple[bytes, Pair]]:
+    """Yield (path, (entry in a, entry in b)) of the files that differ; equal subtrees are skipped.
+
+    Raises TooMuch where they differ in too much.
+    """
+    return _differing(a, b, b"", [0])
+
+
+def _differing(
+    a: GitTree, b: GitTree, directory: bytes, seen: list[int]
+) -> Iterator[tuple[bytes, Pair]]:
     ours, theirs = a.entries(directory), b.entries(directory)
+    seen[0] += len(ours) + len(theirs)
+    if seen[0] > MAX_ENTRIES or directory.count(b"/") > MAX_DEPTH:
+        raise TooMuch(
+            f"two trees differ in more than {MAX_ENTRIES} entries, or {MAX_DEPTH} directories deep",
+            where=f"{a.id} {b.id}",
+            next_step="look at what %prep makes, or at the archive",
+        )
     for path in sorted(ours.keys() | theirs.keys()):
         left, right = ours.get(path), theirs.get(path)
         if left == right:
@@ -172,7 +189,7 @@ def differing(a: GitTree, b: GitTree, directory: bytes = b"") -> Iterator[tuple[
         tree_left = left is not None and left.mode == 0o040000
         tree_right = right is not None and right.mode == 0o040000
         if tree_left or tree_right:
-            yield from differing(a, b, path)
+            yield from _differing(a, b, path, seen)
         file = (None if tree_left else left, None if tree_right else right)
         if file != (None, None):
             yield path, file

@@ -11,10 +11,10 @@ from converter.errors import CannotConvert
 from converter.fastimport import FastImport, delete, put
 from converter.objects import Identity
 from converter.odb import Repository
+from converter.safe_paths import why_unsafe
 from converter.text import text
-from converter.tree import why_unsafe
 from converter.verification.verdict import Difference, Verdict
-from converter.verification.worktree import mode_of
+from converter.verification.worktree import in_repository, mode_of
 from specparse.foreign_tree import ForeignTree
 
 _OTHERS = "steps that the trace does not show"
@@ -55,7 +55,7 @@ def commit(
     Repositories that %prep made are no part of it. Raises CannotConvert for what git has no place
     for, ForeignTreeError.
     """
-    kept = [d for d in verdict.differences if not why_unsafe(d.path, link=False)]
+    kept = [d for d in verdict.differences if not in_repository(d.path)]
     steps = dict(Counter(_step(d, verdict) for d in kept))
     if not kept:
         return Prepared(None, repo.commit(parent).tree, {}, ())
@@ -87,6 +87,10 @@ def _edit(importing: FastImport, left: ForeignTree, top: bytes, difference: Diff
             raise CannotConvert(
                 f"%prep leaves {text(path)}, which git has no place for",
                 next_step="leave --with-prep out",
+            )
+        if why := why_unsafe(path, link=file.kind == "link"):
+            raise CannotConvert(
+                f"%prep leaves {text(path)!r}: {why}", next_step="leave --with-prep out"
             )
         return put(mode_of(file), b":%d" % importing.write_blob(file.size, file.parts), path)
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from converter.errors import PkgGitInvalid, RepositoryUnusable
 from converter.objects import Entry
 from converter.odb import GitTree
+from converter.safe_paths import why_unsafe
 from converter.text import text
-from converter.tree import SUBMODULE, why_unsafe
+from converter.tree import SUBMODULE
 from specparse.plan import Archive
 
 _ARCHIVE = re.compile(rb"(?P<top>.+?)\.(?:tar(?:\.[a-z0-9]+)?|tgz|tbz2?|txz)")

@@ -29,7 +29,6 @@ from converter.odb import GitTree, Repository
 from converter.pkggit import Package
 from converter.start import Start
 from converter.text import text
-from converter.tree import why_unsafe
 from converter.verification import amhistory, prepsteps, sourcedir, worktree
 from converter.verification.amhistory import AmHistory
 from converter.verification.sourcedir import Made
@@ -183,7 +182,7 @@ class _Verification:
             if path not in apart
             and path not in self._missing()
             and said.get(path) != real.get(path)
-            and not why_unsafe(path, link=False)
+            and not worktree.in_repository(path)
         }
 
     def _wrong(

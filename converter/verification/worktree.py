@@ -25,6 +25,11 @@ def mode_of(file: ForeignFile) -> int:
     return 0o120000 if file.kind == "link" else _OTHER
 
 
+def in_repository(path: bytes) -> bool:
+    """Tell whether ``path`` is of a repository that %prep made below the source tree."""
+    return b".git" in path.split(b"/")
+
+
 def _entry(file: ForeignFile) -> Entry:
     if file.kind == "other":
         return Entry(file.path, _OTHER, "")

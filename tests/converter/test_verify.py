@@ -359,6 +359,11 @@ def test_a_prep_without_end_is_ended(am: Case, hostile: str) -> None:
     [
         "echo /root/x/objects > .git/objects/info/alternates",
         "mv .git .elsewhere; ln -s .elsewhere .git",
+        "mv .git .elsewhere; echo gitdir: .elsewhere > .git",
+        "mv .git/logs .git/l; ln -s l .git/logs",
+        "mv .git/logs/HEAD .git/l; ln -s ../l .git/logs/HEAD",
+        "rm .git/logs/HEAD; mkfifo .git/logs/HEAD",
+        "mv .git/objects .git/o; ln -s o .git/objects",
     ],
 )
 def test_a_repository_that_leads_elsewhere_is_not_read(am: Case, hostile: str) -> None:
