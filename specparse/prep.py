@@ -18,6 +18,7 @@ from specparse.inside.edits import alike, edit
 from specparse.macros import BUILD, SOURCES, built_with, macros
 from specparse.plan import Prepared, SpecError
 from specparse.sandbox import Done, Limits, Sandbox
+from specparse.scratch import check_executable, scratch_root
 from specparse.system_root import NO_ROOTS, Roots, SystemRoot
 
 # A kernel: 1.5 GB in 90,000 files, and a git pack of 300 MB.
@@ -144,7 +145,8 @@ class SandboxedPreparer:
         SandboxError.
         """
         root = self._roots.of(dist)
-        with tempfile.TemporaryDirectory(prefix="srcgit-") as scratch:
+        check_executable(build)
+        with tempfile.TemporaryDirectory(prefix="srcgit-", dir=scratch_root()) as scratch:
             stand_ins = _stand_ins(root, Path(scratch)) if control else ()
             box = Sandbox(
                 root=root,

@@ -17,9 +17,8 @@ from specparse.inside.paths import STANDIN_SHELL
 from specparse.inside.standin import NEVER_RUN
 from specparse.plan import Header, Meanwhile, Plan, SandboxError, Step
 from specparse.sandbox import Limits, Running, Sandbox, inside, our_modules
+from specparse.scratch import scratch_root
 from specparse.system_root import NO_ROOTS, Roots, SystemRoot
-
-_ROOM = 1 << 30  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,7 @@ class SandboxedTracer:
         return worker
 
     def _worker(self, dist: str) -> _Worker:
-        room = _in_memory() if self.in_memory else None
+        room = scratch_root(in_memory=self.in_memory)
         root = self.roots.of(dist) if self.sandboxed else SystemRoot()
         return _Worker(sandboxed=self.sandboxed, limits=self.limits, room=room, root=root)
 
@@ -146,9 +145,7 @@ class SandboxedTracer:
 class _Worker:
     """A worker that waits for its request, and the directory where it finds the package's files."""
 
-    def __init__(
-        self, *, sandboxed: bool, limits: Limits, room: str | None, root: SystemRoot
-    ) -> None:
+    def __init__(self, *, sandboxed: bool, limits: Limits, room: str, root: SystemRoot) -> None:
         """Work in a directory of its own below ``room``. Raises SandboxError."""
         self._scratch = tempfile.TemporaryDirectory(prefix="srcgit-", dir=room)
         scratch = Path(self._scratch.name)
@@ -191,15 +188,6 @@ class _Worker:
         with self.running:
             pass
         self._scratch.cleanup()
-
-
-def _in_memory() -> str | None:
-    """Return where a hundred small files are quickest made and dropped, unless $TMPDIR decides."""
-    memory = "/dev/shm"
-    if "TMPDIR" in os.environ or not os.access(memory, os.W_OK):
-        return None
-    room = os.statvfs(memory)
-    return memory if room.f_bavail * room.f_frsize > _ROOM else None
 
 
 _TOOL = """\
