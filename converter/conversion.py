@@ -28,6 +28,7 @@ class Conversion:
     commit: str
     tree: str
     tag: str  # id of the tag object
+    tools: str = ""  # what read the spec and ran its %prep: "rpm 4.18.0"
     verdict: Verdict | None = None  # of a verification that ran now
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -43,6 +44,7 @@ class Conversion:
             "tree": self.tree,
             "series": series_contract(self.series),
             **({"prep": self.series["prep"]} if "prep" in self.series else {}),
+            "prepared_with": self.tools,
             "verified": self.series.get("verified", "not run"),
             "verification": self.verdict.as_json() if self.verdict else None,
             "seconds": {stage: round(s, 4) for stage, s in self.seconds.items()},
@@ -124,7 +126,8 @@ def find(repo: Repository, nvr: Nvr, variant: str = "") -> Conversion | None:
             next_step="choose another --repo; srcgit never moves a tag",
         ) from None
     assert commit
-    return Conversion(build, record, commit, repo.commit(commit).tree, tag)
+    tools = repo.note(top.PREPARED, commit).strip().removeprefix("Prepared-With: ")
+    return Conversion(build, record, commit, repo.commit(commit).tree, tag, tools)
 
 
 def checked(

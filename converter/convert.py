@@ -121,10 +121,12 @@ def _convert(
         when = Identity(*request.committer, planned.package.commit.author.date)
         message = top.tag_message(build, record, VERSION)
         tag = repo.write_tag(commit, build.tag, when, message, sign)
+        if tools := planned.plan.tools:
+            repo.write_note(top.PREPARED, commit, f"Prepared-With: {tools}\n")
         _move(repo, _moves(repo, build, base.commit, commit, tag))
         repo.point_head(build.branch_ref)
     tree = repo.commit(commit).tree
-    return Conversion(build, record, commit, tree, tag, verdict, clock.seconds)
+    return Conversion(build, record, commit, tree, tag, tools, verdict, clock.seconds)
 
 
 def _held_against_prep(

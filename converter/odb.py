@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -52,6 +53,9 @@ MAX_ENTRIES = (
     2_000_000  # of a tree that is read as a whole; Linux has 97,000, Chromium some 500,000
 )
 _TREE_ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)  # git's tree object
+
+
+_TURNS = 5  # of writing a note, while others write theirs
 
 
 def _identity(said: pygit2.Signature) -> Identity:
@@ -352,6 +356,30 @@ class Repository:
         said += [b"author " + bytes(author), b"committer " + bytes(committer), b"", message]
         with self.writing():
             return str(self._repo.write(ObjectType.COMMIT, b"\n".join(said)))
+
+    def write_note(self, ref: str, commit: str, text: str) -> None:
+        """Say ``text`` of a commit on ``ref`` (refs/notes/...), in the place of what it said before.
+
+        A note is part of no id (git-notes(1)): it says what may differ from host to host.
+        """
+        who = pygit2.Signature(
+            "srcgit", "srcgit@srcgit.invalid", 0, 0
+        )  # as reproducible as it can be
+        with self.writing():
+            for _ in range(_TURNS):
+                try:
+                    self._repo.create_note(text, who, who, commit, ref, True)
+                    return
+                except pygit2.GitError:  # another worker has just written one
+                    time.sleep(0.05)
+            self._repo.create_note(text, who, who, commit, ref, True)
+
+    def note(self, ref: str, commit: str) -> str:
+        """Return what ``ref`` (refs/notes/...) says of a commit, "" for nothing."""
+        try:
+            return str(self._repo.lookup_note(commit, ref).message)
+        except KeyError:
+            return ""
 
     def move_refs(self, moves: Mapping[str, tuple[str | None, str | None]]) -> None:
         """Move refs (name -> (old id, new id); None is "absent"), all of them or none.

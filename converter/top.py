@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from converter.verification.prepared import Prepared
 
 
+# Notes on the top commits: which rpm read the spec, in which root. It differs from host to host, and
+# the tag's id must not.
+PREPARED = "refs/notes/srcgit/prepared"
+
+
 def series_json(
     build: Build,
     plan: Plan,

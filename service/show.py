@@ -96,4 +96,6 @@ def print_conversion(done: Conversion, repo: Path) -> None:
     say(f"tree   {done.tree}, after the series {done.series['series']['tree']}")
     if done.verdict:
         say(*done.verdict.lines(done.build.tag))
+    if done.tools:
+        say(f"with   {done.tools}")
     say(f"in     {repo}")

@@ -242,3 +242,16 @@ def test_names_of_refs_are_bytes_and_may_have_what_unicode_calls_a_new_line(
     build = Build(Nvr.parse("a-1-1"), None, "", tip, "f40")
     assert look(repo, str(source.path), build) == {"refs/heads/f40": tip}
     assert maintain(source.path).head in refs
+
+
+def test_a_note_changes_no_id_and_can_be_said_again(tmp_path: Path) -> None:
+    repo = Repository.create(tmp_path / "r.git")
+    author = Identity(b"a", b"a@x", b"0 +0000")
+    commit = repo.write_commit(repo.write_tree({}), (), author, author, b"one\n")
+    ref = "refs/notes/srcgit/prepared"
+    assert repo.note(ref, commit) == ""
+    for text in ("Prepared-With: rpm 4.18.0\n", "Prepared-With: rpm 6.1.0\n"):
+        repo.write_note(ref, commit, text)
+        assert repo.note(ref, commit) == text
+    shown = repo.git.run("log", "-1", "--notes=srcgit/prepared", "--format=%H %N", commit).stdout
+    assert shown.decode().split() == [commit, "Prepared-With:", "rpm", "6.1.0"]
