@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Both install what they need first.
 .POSIX:
-.PHONY: install demo test bench corpus-check sample real-check quilt-check export-check hosts-check test-ansible clean
+.PHONY: install demo test test-systems bench corpus-check sample real-check quilt-check export-check hosts-check test-ansible clean
 
 VENV = .venv
 INSTALLED = $(VENV)/.installed
@@ -20,7 +20,11 @@ demo: $(INSTALLED)
 	$(VENV)/bin/python -m tests.demo
 
 test: $(TESTS)
-	$(VENV)/bin/python -m pytest -n auto -q
+	$(VENV)/bin/python -m pytest -n auto -q $(TESTED)
+
+# The tests in Debian 12, Debian 13 and sid, as root: roots by debootstrap (SHAPE=ci: a part of it).
+test-systems:
+	python3 -m tests.systems --shape $${SHAPE:-all} $(SYSTEMS)
 
 bench: $(TESTS)
 	$(VENV)/bin/python -m tests.bench

@@ -17,6 +17,7 @@ from converter.mailbox.mail import MailError, parse, split
 from converter.tree import File
 from tests.oracle.apply_judge import Files, Judge
 from tests.oracle.diffs import Case, cases
+from tests.oracle.tool_changes import changed
 
 EXAMPLES = int(os.environ.get("SRCGIT_EXAMPLES", "300"))
 
@@ -78,6 +79,8 @@ def contents(files: Mapping[bytes, File] | None) -> dict[bytes, bytes] | None:
 
 
 def check(judge: Judge, case: Case) -> None:
+    if changed(case.rules.tool, case.diff, case.rules.options):
+        return
     if case.rules.tool == "git-am":
         verdict = judge.verdict(case.files, MAIL + case.diff, case.rules)
         files, why = ours_as_mail(case)

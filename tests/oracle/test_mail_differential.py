@@ -19,6 +19,7 @@ from converter.mailbox.charset import repaired_utf8
 from converter.mailbox.mail import Mail, MailError, parse, split
 from converter.series import _MBOX
 from tests.oracle.git_mail import Judge, Refused, run
+from tests.oracle.tool_changes import changed
 
 EXAMPLES = int(os.environ.get("SRCGIT_EXAMPLES", "250"))
 many = settings(
@@ -266,6 +267,8 @@ def outcome(mail: bytes, options: list[str]) -> Mail | str:
 
 
 def held_to_git_am(judge: Judge, mail: bytes, options: list[str]) -> None:
+    if changed("git-am", mail, tuple(options)):
+        return
     ours = outcome(mail, options)
     try:
         theirs = judge.commit(mail, options)
