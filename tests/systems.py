@@ -36,7 +36,7 @@ VENV = "/opt/srcgit-venv"
 VENV_OF = ("pyproject.toml", ".ci/install", "converter/__init__.py")
 # What makes the mirrors and registries reachable here makes them reachable in there.
 NETWORK = ("etc/apt/apt.conf.d", "etc/pip.conf", "etc/resolv.conf", "etc/hosts", "etc/ssl/certs")
-NETWORK_VARIABLES = {"http_proxy", "https_proxy", "no_proxy", "all_proxy", "pip_find_links"}
+NETWORK_VARIABLES = {"http_proxy", "https_proxy", "no_proxy", "all_proxy"}
 
 # What depends on rpm, git and Python, and on no service.
 PARTS = """
@@ -157,6 +157,7 @@ class System:
                 ).returncode
 
         tries(f"{self.suite}: debootstrap", debootstrap)
+        (new / "etc/dpkg/dpkg.cfg.d/unsafe-io").write_text("force-unsafe-io\n")  # many times faster
         for name in NETWORK:
             source, target = Path("/", name), new / name
             if source.is_dir():
@@ -200,9 +201,14 @@ class System:
         data = subprocess.run(tar, input=b"\0".join(there), check=True, capture_output=True)
         subprocess.run(["tar", "-C", str(copy), "-xf", "-"], input=data.stdout, check=True)
         (copy / ".venv").symlink_to(VENV)
+        # What pip has built stays, as in a home that is used.
+        cache = self.path / f"var/cache/pip-{user}"
+        cache.mkdir(exist_ok=True)
+        (place / ".cache").mkdir()
+        (place / ".cache/pip").symlink_to(f"/{cache.relative_to(self.path)}")
         place.chmod(0o700)
         owner = "0:0" if user == "root" else f"{UID}:{UID}"
-        subprocess.run(["chown", "-hR", owner, str(place)], check=True)
+        subprocess.run(["chown", "-hR", owner, str(place), str(cache)], check=True)
 
     def run(
         self,

@@ -101,6 +101,11 @@ def _header(block: bytes, kind: bytes, size: int, pax: Mapping[bytes, bytes]) ->
     name = pax.get(b"path", name)
     if kind in (b"0", b"\0", b"7") and name.endswith(b"/"):
         kind = b"5"  # V7 has no kind for directories (src/list.c, decode_header)
+    for key in pax.keys() & {b"atime", b"ctime"}:  # not used, but tar refuses what is damaged
+        _decimal(pax[key])
+    for key in pax.keys() & {b"uid", b"gid"}:
+        if not re.fullmatch(rb"\d{1,18}", pax[key]) or int(pax[key]) > 0xFFFFFFFF:
+            raise TarError("a damaged number in a pax header")
     if b"size" in pax:
         size = _decimal(pax[b"size"])
         if size < 0:

@@ -262,6 +262,8 @@ def header(**changes: int | bytes) -> bytes:
         (header(size=b"\xff" * 12), "a negative number"),
         (header(size=b"99999999999\0"), "a damaged number"),
         (header(kind=b"x", size=30) + b"999999 path=x\n".ljust(512, b"\0"), "pax header"),
+        (header(kind=b"x", size=13) + b"13 atime=1/2\n".ljust(512, b"\0") + header(), "pax header"),
+        (header(kind=b"x", size=10) + b"10 uid=+1\n".ljust(512, b"\0") + header(), "pax header"),
         (header(kind=b"x", size=11) + b"11 size=-1\n".ljust(512, b"\0") + header(), "negative"),
         (header() + b"garbage" * 100, "damaged"),
         (header()[:-1], "too early"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,15 @@ from tests.httpgit import HttpGit
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
+
+
+def repaired(world: World) -> list[Path]:
+    """Repair, and again while git is at work: from 2.47 on maintenance goes on behind a push."""
+    for _ in range(300):
+        with suppress(TryAgain):
+            return repair(world.remote.path, older_than=0)
+        time.sleep(0.1)
+    return repair(world.remote.path, older_than=0)
 
 
 def killing(world: World, moment: str) -> Path:
@@ -54,7 +64,7 @@ def test_killed_with_its_locks_held(world: World, transport: str) -> None:
         assert "srcgit repair" in caught.value.next_step
         assert world.refs() == before
         assert repair(world.remote.path, older_than=3600) == []
-        assert len(repair(world.remote.path, older_than=0)) == held
+        assert len(repaired(world)) == held
         assert locks(world) == []
         world.one.publish(made, url)
     assert world.refs()["refs/heads/f41"] == made.commit
