@@ -12,8 +12,10 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 Version = tuple[int, ...]
+Tool = Literal["patch", "git-apply", "git-am"]  # as converter.engine.apply.Rules has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Change:
     """
 
     name: str
-    tool: str
+    tool: Tool
     since: Version
     source: str
     affects: Callable[[bytes, tuple[str, ...]], bool]
