@@ -47,6 +47,8 @@ _RECORD = {
     "where": str,
     "inputs": [str],
     "argv": [str],
+    "config": [(str, str)],
+    "variables": [str],
 }
 _HEADER = {"name": str, "version": str, "release": str, "notes": [str]}
 _PARSED = {
@@ -232,6 +234,8 @@ def plan(
             tuple(r["argv"]),
             repository=r["repository"],
             where=r["where"],
+            config=tuple((key, value) for key, value in r["config"]),
+            variables=tuple(r["variables"]),
         )
         for r in reply["records"]
         for source in r["inputs"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from specparse import options
+from specparse import git_config, options
 from specparse.options import OptionError
 from specparse.plan import CHANGES, Skipped, Step, Unrepresented
 
@@ -27,6 +27,7 @@ class Call:
     top, ``-d`` and ``-C`` counted in; so is ``repository``, the top of git's work tree, with
     ``./`` before it, or "" for none. ``where`` is "" for the tree that is built, else "deleted",
     "moved" or "copy" and its directory. A file of the source directory is written ``@`` and its path in pkg-git.
+    ``config`` is what git is configured with, ``variables`` are those of the environment that matter.
     """
 
     tool: str
@@ -36,6 +37,8 @@ class Call:
     argv: tuple[str, ...]
     repository: str = ""
     where: str = ""
+    config: tuple[tuple[str, str], ...] = ()
+    variables: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
@@ -65,7 +68,7 @@ class Interpretation:
     warnings: tuple[str, ...]
 
 
-_GIT_VALUE = {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path"}
+_GIT_VALUE = {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path", "--config-env"}
 # git commands that change the tree as rm, mv and their like do: no patches
 _GIT_CHANGES = {"rm", "mv", "clean"}
 # git commands that leave the files of the work tree as they are
@@ -118,36 +121,40 @@ class _Interpreter:
     def _patch(self, call: Call) -> None:
         if options.PATCH.read(call.argv).changes_nothing:
             return
+        options.environment("patch", call.variables)
         step, source = patch_step(call.argv, place=call.directory)
         self._add(call, source or call.input, step)
 
     def _git(self, call: Call) -> None:
-        argv = list(call.argv)
+        argv, config = list(call.argv), [*call.config]
         while argv and argv[0].startswith("-"):
-            if argv.pop(0) in _GIT_VALUE and argv:
-                argv.pop(0)
+            option = argv.pop(0)
+            value = argv.pop(0) if option in _GIT_VALUE and argv else ""
+            config += git_config.given(option, value)
         if not argv:
             return
         command, *rest = argv
         if command == "add" or (command == "commit" and any(map(_ALL.fullmatch, rest))):
             self._unadded = False
         if command == "am":
-            self._git_am(call, rest)
+            self._git_am(call, rest, config)
         elif command == "apply":
-            self._git_apply(call, rest)
+            self._git_apply(call, rest, config)
         elif command not in _GIT_QUIET and not _makes_branch(command, rest):
             self._leave_out(
                 call, f"git {command} is not understood", applies=command not in _GIT_CHANGES
             )
 
-    def _git_am(self, call: Call, rest: Sequence[str]) -> None:
+    def _git_am(self, call: Call, rest: Sequence[str], config: Iterable[tuple[str, str]]) -> None:
         given = options.AM.read(rest)
         if given.changes_nothing:
             return
+        options.environment("git", call.variables)
+        words = (*git_config.words("am", config, given), *given.words())
         strip = _number(given.value("-p"), default=1)
         # git am works from the top of its work tree, wherever it is started.
         top = _bytes(call.repository.removeprefix("./"))
-        step = Step(b"", "git-am", strip=strip, directory=top, options=given.words())
+        step = Step(b"", "git-am", strip=strip, directory=top, options=words)
         sources = given.operands or ("-",)
         if sources[0] == "-":
             step = replace(step, format_of=b"-")
@@ -157,10 +164,14 @@ class _Interpreter:
             if sources[0].startswith("@") and known:
                 step = replace(step, format_of=_bytes(sources[0][1:]))
 
-    def _git_apply(self, call: Call, rest: Sequence[str]) -> None:
+    def _git_apply(
+        self, call: Call, rest: Sequence[str], config: Iterable[tuple[str, str]]
+    ) -> None:
         given = options.APPLY.read(rest)
         if given.changes_nothing and "--apply" not in given:
             return
+        options.environment("git", call.variables)
+        words = (*git_config.words("apply", config, given), *given.words())
         if call.repository and call.repository.removeprefix("./") != call.directory:
             # git-apply(1): "paths outside the directory are ignored"
             raise OptionError("git apply inside of a directory of a repository")
@@ -175,7 +186,7 @@ class _Interpreter:
             strip=_number(given.value("-p"), default=1),
             reverse="-R" in given,
             directory=_bytes(call.directory),
-            options=given.words(),
+            options=words,
         )
         for source in given.operands or (call.input,):
             self._add(call, source, step, indexed=indexed)
@@ -183,6 +194,7 @@ class _Interpreter:
     def _quilt(self, call: Call) -> None:
         """What ``%autosetup -S quilt`` calls: ``import -pN FILE`` and ``push`` (rpm's macros.in)."""
         command, *rest = call.argv or ("",)
+        options.environment("quilt", call.variables)
         if command == "import":
             given = options.QUILT_IMPORT.read(rest)
             given.words()  # none, or what is not followed

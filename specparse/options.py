@@ -300,6 +300,7 @@ AM = Table(
         Option("--ignore-space-change --ignore-whitespace", REFUSED, _LOOSE),
         Option("--whitespace", REFUSED, _WHITESPACE, "action", word="--whitespace=", allowed=_WARN),
         Option("-S --gpg-sign", REFUSED, "the commit is signed with the builder's key", "[key-id]"),
+        Option("--no-gpg-sign", NONE, "the default, but for commit.gpgSign"),
         Option("--no-utf8", REFUSED, "the mail's charset stays, mailinfo.c, convert_to_utf8"),
         Option("-u --utf8", NONE, "the default"),
         Option("-b --binary", NONE, "nothing since git 1.6, builtin/am.c, cmd_am", word="-b", hidden=True),

@@ -15,7 +15,7 @@ from typing import Any
 
 from specparse.inside.paths import BUILD, PACKAGE, ROOT, SOURCES, TRACE, read
 from specparse.inside.sources import COPIED
-from specparse.inside.standin import MARKER, record
+from specparse.inside.standin import MARKER, WATCHED, record
 
 
 def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
@@ -24,7 +24,7 @@ def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
     known: dict[bytes, str] = {}
     living = trees(buildsubdir)
     for fields, argv in calls(record(ROOT)):
-        tool, call, archive_, top, place, repository, source = fields
+        tool, call, archive_, top, place, repository, source, asked = fields
         inputs = [source]
         if source.startswith(f"{ROOT}/input."):
             known = known or {unpacked(p): p for p in reversed(patches)}
@@ -42,6 +42,8 @@ def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
                 else "moved" * f"{place}/".startswith(f"{BUILD}/BUILD/{buildsubdir}/"),
                 "inputs": [relative(i) for i in inputs],
                 "argv": [named(a.decode("utf-8", "surrogateescape"), place) for a in argv],
+                "config": config(f"{ROOT}/config.{asked}") if asked else [],
+                "variables": variables(f"{ROOT}/variables.{asked}") if asked else [],
             }
         )
     return told
@@ -51,14 +53,34 @@ def calls(path: str) -> Iterator[tuple[list[str], list[bytes]]]:
     """Yield the fields and the arguments of each record that is whole."""
     fields = read(path).split(b"\0")[:-1]
     position = 0
-    while position + 8 <= len(fields):
+    while position + 9 <= len(fields):
         *told, count = (
-            field.decode("utf-8", "surrogateescape") for field in fields[position : position + 8]
+            field.decode("utf-8", "surrogateescape") for field in fields[position : position + 9]
         )
-        position += 8 + int(count)
+        position += 9 + int(count)
         if position > len(fields):
             return  # it is being written
         yield told, fields[position - int(count) : position]
+
+
+_MOST = 1 << 20  # bytes of git's configuration, or of an environment
+
+
+def config(path: str) -> list[tuple[str, str]]:
+    """Return (key, value) of each line that ``git config --list -z`` wrote, in order.
+
+    A key without a value is true (git-config(1)).
+    """
+    entries = read(path, _MOST).decode("utf-8", "surrogateescape").split("\0")[:-1]
+    told = (entry.partition("\n") for entry in entries)
+    return [(key, value if newline else "true") for key, newline, value in told]
+
+
+def variables(path: str) -> list[str]:
+    """Return the names of WATCHED that a call's environment has."""
+    entries = read(path, _MOST).decode("utf-8", "surrogateescape").split("\0")[:-1]
+    names = {entry.partition("=")[0] for entry in entries}
+    return [name for name in WATCHED if name in names]
 
 
 # What no build has is no file of the tree's, either, so nothing comes of it in a build.

@@ -15,9 +15,18 @@ MARKER = "srcgit.tree"
 NEVER_RUN = ("patch", "git", "quilt", "hg")
 STANDINS = (*NEVER_RUN, "make")  # which does run, for a kernel's Makefile.config
 
+# What the tools read of their environment (specparse.options.ENVIRONMENT says what of it).
+WATCHED = (
+    "POSIXLY_CORRECT", "PATCH_GET", "QUILT_PATCH_OPTS", "QUILT_PUSH_ARGS", "QUILT_IMPORT_ARGS",
+    "QUILT_PATCHES", "QUILT_SERIES", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_ATTR_SOURCE",
+)  # fmt: skip
+_CONFIGURED = "GIT_CONFIG", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS"
+_GIVEN = "".join(f"${{{name}-}}" for name in _CONFIGURED)
+_SET = "".join(f"${{{name}+x}}" for name in WATCHED)
+
 _FLAGS = "-3bcEeflNnqRsTtuvZ"  # options of patch and git apply that take no value
 _BODY = rf"""
-place=$PWD last= word=
+from=$PWD place=$PWD last= word= directory= id=$call told= status=0
 enter() {{
     cd "$place"
     [ -d "$1" ] || /usr/bin/mkdir -p "$1"
@@ -26,7 +35,8 @@ enter() {{
 for word; do
     case $tool$last in
     patch-d | patch--directory | git-C) enter "$word" ;;
-    git-c | git--git-dir | git--work-tree | git--namespace | git--exec-path) ;;
+    git--git-dir) directory=$word ;;
+    git-c | git--config-env | git--work-tree | git--namespace | git--exec-path) ;;
     *)
         case $tool$word in
         patch--directory=*) enter "${{word#*=}}" ;;
@@ -35,6 +45,7 @@ for word; do
             flags=${{word%%[!{_FLAGS}]*}}
             case ${{word#"$flags"}} in d) word=-d ;; d?*) enter "${{word#"$flags"d}}" ;; esac
             ;;
+        git--git-dir=*) directory=${{word#*=}} ;;
         git-*) ;;
         git*) break ;;
         esac
@@ -81,21 +92,62 @@ if [ -n "$reads" ]; then
     input=$(/usr/bin/readlink /proc/self/fd/0)
     case $input in
     pipe:*)
-        input=@ROOT@/input.$call
+        input=@ROOT@/input.$id
         /usr/bin/cat > "$input"
         ;;
     esac
 fi
-printf '%s\0' "$tool" "$call" "$archive" "$top" "$place" "$repository" "$input" "$#" "$@" >> @ROOT@/record
+if [ -n "{_SET}" ]; then
+    told=$id
+    /usr/bin/env -0 > "@ROOT@/variables.$id"
+fi
+# git's configuration is asked of git itself, where something was configured.
+git=/run/srcgit/git
+[ -x $git ] || git=/usr/bin/git
 case $tool$verb in
-gitinit) cd "$place" && /usr/bin/mkdir -p .git ;;
+gitconfig)
+    # Who commits, and when git tidies up, changes no result.
+    case " $* " in
+    *" user."* | *" gc."*) ;;
+    *)
+        cd "$from" && GIT_CONFIG_NOSYSTEM=1 $git "$@" || status=$?
+        case $status in 0 | 1 | 2 | 5 | 6) ;; *) : > @ROOT@/config.lost ;; esac  # git-config(1)
+        ;;
+    esac
+    ;;
+gitam | gitapply)
+    own=${{directory:-$repository/.git}} home=${{XDG_CONFIG_HOME:-$HOME/.config}}/git
+    if [ -s "$own/config" ] || [ -d "$own/info" ] || [ -d "$own/hooks" ] || [ -e @ROOT@/config.lost ] ||
+        [ -s "$HOME/.gitconfig" ] || [ -d "$home" ] || [ -n "$directory{_GIVEN}" ]
+    then
+        told=$id
+        (
+            cd "$place"
+            [ -z "$directory" ] || export GIT_DIR="$directory"
+            GIT_CONFIG_NOSYSTEM=1 $git config --list -z || : > @ROOT@/config.lost
+            for attributes in "$own/info/attributes" "$home/attributes"; do
+                [ ! -s "$attributes" ] || printf 'core.attributesfile\n%s\0' "$attributes"
+            done
+            for hook in applypatch-msg pre-applypatch post-applypatch; do
+                [ ! -x "$own/hooks/$hook" ] || printf 'core.hookspath\n%s\0' "$own/hooks/$hook"
+            done
+            [ ! -e @ROOT@/config.lost ] || printf 'srcgit.lost\ntrue\0'
+        ) > "@ROOT@/config.$id"
+    fi
+    ;;
+esac
+printf '%s\0' "$tool" "$call" "$archive" "$top" "$place" "$repository" "$input" "$told" "$#" "$@" >> @ROOT@/record
+case $tool$verb in
+gitinit)
+    cd "$place" && /usr/bin/mkdir -p .git/objects .git/refs && printf 'ref: refs/heads/master\n' > .git/HEAD
+    ;;
 make*)
     case " $* " in *" Makefile.config "*) [ -x /usr/bin/make ] && exec /usr/bin/make "$@" ;; esac
     ;;
 esac
 # What a patch that is not applied yet would answer.
 [ -z "$trial" ] || [ -z "$reversed" ] || exit 1
-exit 0
+exit $status
 """
 
 _SCRIPT = f"""
@@ -110,7 +162,8 @@ srcgit_standin() (
     set +Cefku
     # of its own: those of %prep may be integers; the script takes over where one is read-only
     local IFS=' ' tool=$1 call=$EPOCHREALTIME place last word verb top archive repository \
-        input reads trial reversed flags 2>/dev/null || exec @ROOT@/standin/"$@"
+        input reads trial reversed flags from directory id told status git own home attributes hook \
+        2>/dev/null || exec @ROOT@/standin/"$@"
     shift
     {_BODY}
 )
@@ -134,7 +187,7 @@ def record(root: str) -> str:
     """Return the file of the records.
 
     Fields end in NUL: tool, call, archive, the top of its tree, place, the top of git's work tree
-    ("" for none), input, count, arguments...
+    ("" for none), input, the suffix of the files of its configuration and variables, count, arguments...
     """
     return f"{root}/record"
 

@@ -250,6 +250,7 @@ FILES: dict[str, bytes | str | None] = {
     "link": "README.md",
 }
 
+DOS: Edit = {"src/dos.c": replaced("int result = 8;", "int result = 9;")}
 MAIN: Edit = {"src/main.c": function(2, "checked")}
 UTIL: Edit = {"src/util.c": function(5, "and this")}
 MORE: Edit = {"src/main.c": replaced("/* checked */", "/* checked twice */")}  # on top of MAIN

@@ -34,6 +34,7 @@ from tests.packages import (
     archives,
     autosetup,
     conditions,
+    configuration,
     kinds,
     options,
     other,
@@ -44,9 +45,9 @@ from tests.packages import (
 from tests.packages.judge import differences, rpmbuild, taken_in
 from tests.packages.model import BOTH, SPEC, TOP, Package, Upstream, resolved
 
-MODULES = (autosetup, shell, kinds, conditions, archives, other, stacks, options)
+MODULES = (autosetup, shell, kinds, conditions, archives, other, stacks, options, configuration)
 PACKAGES = [package for module in MODULES for package in module.PACKAGES]
-REFUSED = [*refused.PACKAGES, *options.REFUSED]
+REFUSED = [*refused.PACKAGES, *options.REFUSED, *configuration.REFUSED]
 WHO = ("-c", "user.name=A. Developer", "-c", "user.email=dev@example.org")
 
 

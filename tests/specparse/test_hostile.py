@@ -207,7 +207,7 @@ def test_prep_cannot_answer_in_the_workers_place(traced: Traced) -> None:
 
 RECORD = {
     "tool": "patch", "archive": "a.tar", "directory": ".", "repository": "", "where": "",
-    "inputs": ["@x"], "argv": [],
+    "inputs": ["@x"], "argv": [], "config": [], "variables": [],
 }  # fmt: skip
 PARSED: dict[str, Any] = {
     "name": "demo", "version": "1.2", "release": "3", "epoch": None, "notes": [], "rpm": "4.18.0",
