@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
+from converter import memory
 from converter.errors import CannotWork, RepositoryUnusable
 
 _SEALED = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
@@ -210,17 +211,19 @@ class Git:
         # The owner of a mirror is often another account (git-config(1), safe.directory).
         command = ["git", "-c", "safe.directory=*", *repository, *args]
         try:
-            if network:
-                return _by_gitpython(command, self._path, {**_ALWAYS, **_patience(), **(env or {})})
-            return subprocess.Popen(
-                command,
-                stdin=stdin or subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=self._path,
-                env={**os.environ, **_ALWAYS, **_SEALED, **(env or {})},
-                start_new_session=True,  # so that its children end with it
-            )
+            with memory.unbounded():
+                if network:
+                    talking = {**_ALWAYS, **_patience(), **(env or {})}
+                    return _by_gitpython(command, self._path, talking)
+                return subprocess.Popen(
+                    command,
+                    stdin=stdin or subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    cwd=self._path,
+                    env={**os.environ, **_ALWAYS, **_SEALED, **(env or {})},
+                    start_new_session=True,  # so that its children end with it
+                )
         except FileNotFoundError:
             raise CannotWork(
                 "git is not installed", next_step="install git 2.30 or newer"

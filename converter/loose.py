@@ -10,12 +10,14 @@ from converter.build import Nvr
 from converter.conversion import find
 from converter.engine.unpack import MAX_SIZE
 from converter.errors import PatchDoesNotApply, PatchMissing, PkgGitInvalid
+from converter.fastimport import FastImport, put
 from converter.mirror import Mirror
 from converter.objects import Identity
 from converter.odb import Repository
 from converter.safe_paths import why_unsafe
-from converter.text import text
+from converter.text import clipped, text
 from converter.tree import File
+from specparse.foreign_tree import ForeignFile, ForeignTree, ForeignTreeError
 
 
 def read(directory: Path, names: Iterable[bytes]) -> dict[bytes, File]:
@@ -80,17 +82,30 @@ def release(repo: Repository, nvr: Nvr, commit: str) -> Nvr:
 def taken_in(
     location: str, directory: Path, author: Identity, message: bytes, scratch: Path
 ) -> tuple[Mirror, str]:
-    """Commit the plain files of ``directory``, of any size; as as_pkg_git() otherwise."""
+    """Commit the plain files of ``directory``, of any size; as as_pkg_git() otherwise.
+
+    The sandbox has written them: raises PkgGitInvalid for anything but files with names of their own.
+    """
     repository = Repository.create(scratch)
-    names = sorted(os.fsencode(path.name) for path in directory.iterdir())
-    paths = b"".join(os.path.join(os.fsencode(directory), name) + b"\n" for name in names)
-    # git reads big files in parts; what it makes here is thrown away, so it is not compressed
-    hashed = repository.git.run(
-        *("-c", "core.compression=0", "hash-object", "-w", "--no-filters", "--stdin-paths"),
-        input=paths,
-    )
-    entries = zip(hashed.stdout.split(), names, strict=True)
-    listed = b"".join(b"100644 blob %b\t%b\0" % entry for entry in entries)
-    tree = repository.git.run("mktree", "-z", input=listed).stdout.decode().strip()
-    commit = repository.write_commit(tree, [], author, author, message)
+    try:
+        # what it makes here is thrown away, so it is not compressed
+        with (
+            ForeignTree(directory) as files,
+            FastImport(repository.git, repository.path, depth=0, compression=0) as importing,
+        ):
+            edits = [_taken(importing, file, location) for file in files.walk()]
+            who = bytes(author)
+            [commit] = importing.ids([importing.write_commit(None, edits, who, who, message)])
+    except ForeignTreeError as error:
+        raise PkgGitInvalid(f"its files cannot be read: {error.what}", where=location) from None
     return Mirror.of(location, Repository(repository.path)), commit
+
+
+def _taken(importing: FastImport, file: ForeignFile, location: str) -> bytes:
+    """Write one file; return what puts it into the commit."""
+    why = "no plain file" if file.kind != "file" else why_unsafe(file.path, link=False)
+    if why or b"/" in file.path:
+        raise PkgGitInvalid(
+            f"it holds {clipped(text(file.path))!r}: {why or 'in a directory'}", where=location
+        )
+    return put(0o100644, b":%d" % importing.write_blob(file.size, file.parts), file.path)

@@ -49,6 +49,7 @@ pygit2.settings.mwindow_mapped_limit = 64 << 20
 pygit2.settings.enable_strict_hash_verification(False)
 
 
+_MAX_COMMIT = 4 << 20  # bytes; the largest of Linux has 50,000
 MAX_ENTRIES = (
     2_000_000  # of a tree that is read as a whole; Linux has 97,000, Chromium some 500,000
 )
@@ -215,7 +216,13 @@ class Repository:
         return sorted(id for id in ids if isinstance(self._repo[id], pygit2.Commit))
 
     def commit(self, id: str) -> Commit:
-        """Read the commit ``id``; raises KeyError where there is none."""
+        """Read the commit ``id``; raises KeyError where there is none, TooMuch for one of a book."""
+        if (size := self._repo.odb.read_header(pygit2.Oid(hex=id))[1]) > _MAX_COMMIT:
+            raise TooMuch(
+                f"a commit of {size >> 20} MiB",
+                where=f"{self.path} {id}",
+                next_step="look at the commit; srcgit does not read it",
+            )
         commit = self._repo[id]
         assert isinstance(commit, pygit2.Commit)
         return Commit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import threading
@@ -22,6 +23,7 @@ from converter.tree import SUBMODULE
 
 DEVELOPMENT = ("rawhide", "main", "master")
 _LARGE = 16 << 20  # bytes of a file that is not read as a whole to be exported
+_MAX_READ = 128 << 20  # bytes of a file that is read as a whole: a patch's (engine/unpack.py)
 _MAX_SPEC = 16 << 20  # bytes; the kernel's has 0.4 MB
 _MAX_ENTRIES = 500_000  # of a directory of pkg-git; the kernel's configs/ has 10,000
 _MAX_CHANGES = 20_000_000  # files that pkg-git's history changes, in all; the kernel's has 900,000
@@ -238,6 +240,12 @@ class Package:
         if path in self._specs:
             return self._specs[path]
         entry = self._entry(path)
+        if entry is not None and (size := self._tree.size(entry)) > _MAX_READ:
+            raise TooMuch(
+                f"{text(path)} has {size >> 20} MiB",
+                where=f"{self.url}#{self.commit.id}",
+                next_step="look at the file; srcgit does not read it",
+            )
         data = None if entry is None else self._tree.blob(entry)
         if data is not None and path.endswith(b".spec"):  # read again and again
             self._specs[path] = data
@@ -251,9 +259,20 @@ class Package:
     def _entry(self, path: bytes) -> Entry | None:
         entry = self.entry(path)
         if entry is not None and entry.mode == 0o120000:
-            target = self._tree.blob(entry)
+            target = self._target(entry)
             entry = self.entry(os.path.normpath(os.path.join(os.path.dirname(path), target)))
         return None if entry is None or entry.mode == SUBMODULE else entry
+
+    def _target(self, link: Entry) -> bytes:
+        """Return where a link leads. Raises PkgGitInvalid for what symlink(2) would not take."""
+        target = self._tree.blob(link) if self._tree.size(link) <= MAX_PATH else b""
+        if not target or b"\0" in target:
+            raise PkgGitInvalid(
+                f"pkg-git holds an impossible link: {text(link.path)!r}",
+                where=f"{self.url}#{self.commit.id}",
+                next_step="look at the commit with git fsck",
+            )
+        return target
 
     def size(self, path: bytes) -> int:
         """Return how many bytes read() would return; 0 where it returns None."""
@@ -349,7 +368,7 @@ class Package:
                 target = os.path.join(top, entry.path)
                 self._make(top, os.path.dirname(entry.path))
                 if entry.mode == 0o120000:
-                    os.symlink(self._tree.blob(entry), target)
+                    os.symlink(self._target(entry), target)
                     continue
                 with open(target, "xb") as file:
                     if self._tree.size(entry) < _LARGE:
@@ -358,7 +377,9 @@ class Package:
                         self._copy(entry, file)
                 # Another user reads them in the sandbox, whatever the umask is here.
                 os.chmod(target, 0o755 if entry.mode & 0o111 else 0o644)
-        except (FileExistsError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in (None, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG):
+                raise
             raise PkgGitInvalid(
                 f"pkg-git holds an impossible file name: {text(entry.path)!r}",
                 where=f"{self.url}#{self.commit.id}",

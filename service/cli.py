@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from converter import memory
 from converter.errors import SrcgitError, WrongUsage
 from service.commands import build, daemon, tree
 from service.terminal import print_json, say, say_report
@@ -68,6 +69,7 @@ def main() -> None:
     as_json = "--json" in sys.argv[1:]
     if isinstance(sys.stdout, io.TextIOWrapper):  # a locale may lack what a name has
         sys.stdout.reconfigure(errors="backslashreplace")
+    memory.bound()
     atexit.register(gc.freeze)  # nothing of what is left need be collected, which takes its time
     try:
         if any(re.fullmatch("(--[a-z-]+=)?", word) for word in sys.argv[1:]):
@@ -93,6 +95,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except Exception as error:
+        if too_much := memory.exhausted(error):
+            sys.exit(_fail(too_much, as_json))
         if "-v" in sys.argv or "--verbose" in sys.argv:
             import traceback
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from converter.odb import Repository
 from converter.request import ARCH, Request
 from converter.tree import File
 from specparse import quilt, srpm
+from specparse.foreign_tree import remove
 from specparse.plan import Base, Plan, SandboxError, SpecError
 
 
@@ -127,5 +127,5 @@ def _pkg_git(
 def _scratch() -> Path:
     """Return a directory that lasts as long as this process."""
     scratch = Path(tempfile.mkdtemp(prefix="srcgit-", dir=roomy()))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    atexit.register(remove, scratch)  # the sandbox may have written there
     return scratch

@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from converter import memory
 from converter.clock import Progress
 from converter.errors import CannotWork, Fate, SrcgitError
 from service import logs
@@ -90,6 +91,8 @@ def judge(error: BaseException) -> Outcome:
         if series is not None:
             evidence["series"] = series
         return Outcome(error.fate, error.what, evidence)
+    if too_much := memory.exhausted(error):
+        return judge(too_much)
     told = "".join(traceback.format_exception(error))
     evidence = {"error": {"class": type(error).__name__, "what": str(error)[:REPORT]}}
     evidence["traceback"] = told[-REPORT:]
@@ -304,6 +307,7 @@ class Attempt:
 def _attempt(convert: Convert, row: Row, pipe: Connection, log: Mapping[str, Any]) -> None:
     """The child: run one conversion and report how it ended."""
     os.setsid()
+    memory.bound()
     logs.configure(**log)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)

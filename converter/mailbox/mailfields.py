@@ -11,7 +11,11 @@ from binascii import a2b_base64
 from converter.mailbox.charset import UnknownCharset, to_utf8
 
 SPACE = b" \t\n\r"  # git's isspace() (ctype.c): no vertical tab, no form feed
-MAX_FIELD = 1 << 20  # bytes of one header field; git has no limit, but no mail comes near
+# git has no limits, but no mail comes near these.
+MAX_FIELD = 1 << 20  # bytes of one header field
+MAX_MESSAGE = 1 << 20  # bytes of a commit's message; the longest of Linux has some 50,000
+MAX_LINES = 3_000_000  # of a decoded mail
+MAX_MAILS = 100_000  # in a file
 
 
 class MailError(ValueError):

@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 
 from converter.mailbox.mailfields import (
+    MAX_FIELD,
+    MAX_LINES,
+    MAX_MESSAGE,
     SPACE,
     SPACES,
     MailError,
@@ -53,6 +56,8 @@ class Reader:
         self.fields: dict[bytes, bytes] = {}  # p_hdr_data: by lower-case name
         self.inbody: dict[bytes, bytes] = {}  # s_hdr_data: the same at the top of the body
         self.log: list[bytes] = []
+        self._room = MAX_MESSAGE  # bytes that the log may still take
+        self._decoded = 0  # lines that decoding has made
         self.diff: list[bytes] = []
         self.in_fields = True  # header_stage: still at the top of the body
         self.pending: list[bytes] = []  # inbody_header_accum: a field that may be continued
@@ -119,9 +124,11 @@ class Reader:
             if not line or not _FIELD.match(line):
                 return line + b"\n"
             if data.startswith((b" ", b"\t"), self.at):
-                parts = [line]
+                parts, begin = [line], self.at
                 while data.startswith((b" ", b"\t"), self.at):
                     parts.append((b" " + self._next()[1:]).rstrip(SPACE))
+                    if self.at - begin > MAX_FIELD:
+                        raise MailError(f"a header field of more than {MAX_FIELD} bytes")
                 line = b"".join(parts)
             name, colon, value = line.partition(b":")
             if colon:
@@ -189,11 +196,11 @@ class Reader:
             if self.in_fields or self.options.scissors or needs_conversion(self.charset):
                 return
             found = _PATCH_BREAK.search(self.data, self.at)
+            end = len(self.data) if found is None else found.start()
+            self._tell(self.data[self.at : end])
             if found is None:
-                self.log.append(self.data[self.at :])
-                self.at = len(self.data)
+                self.at = end
                 return
-            self.log.append(self.data[self.at : found.start()])
             self._break(self.data[found.start() :])
         else:
             self.diff.append(self.data[self.at :])
@@ -205,7 +212,11 @@ class Reader:
         self.held.append(base64(line) if self.encoding == b"base64" else quoted_printable(line))
         if b"\n" not in self.held[-1]:
             return
-        lines = self._take_held().split(b"\n")
+        held = self._take_held()
+        self._decoded += held.count(b"\n")
+        if self._decoded > MAX_LINES:
+            raise MailError(f"a mail of more than {MAX_LINES} lines")
+        lines = held.split(b"\n")
         for whole in lines[:-1]:
             (self._flowed_line if self.flowed else self._line)(whole + b"\n")
         if lines[-1]:
@@ -277,12 +288,20 @@ class Reader:
         line = converted(line, self.charset)
         if self.options.scissors and _is_scissors(line):
             self.log.clear()
+            self._room = MAX_MESSAGE
             self.in_fields = True
             self.inbody.clear()
         elif _PATCH_BREAK.match(line):
             self._break(line)
         else:
-            self.log.append(line)
+            self._tell(line)
+
+    def _tell(self, text: bytes) -> None:
+        """Add to the message, which is bounded: what reads it is not always quick."""
+        self._room -= len(text)
+        if self._room < 0:
+            raise MailError(f"a message of more than {MAX_MESSAGE} bytes")
+        self.log.append(text)
 
     def _break(self, patch: bytes) -> None:
         """handle_commit_msg(): the message ends, ``patch`` begins with one line or more."""
@@ -305,6 +324,8 @@ class Reader:
                 return False
             self.pending[-1] = self.pending[-1].removesuffix(b"\n")
             self.pending.append(line)
+            if len(self.pending) > MAX_FIELD:
+                raise MailError(f"a header field of more than {MAX_FIELD} bytes")
             return True
         self._flush_pending()
         if line.startswith(b">From") and line[5:6] in SPACE and line[5:6]:

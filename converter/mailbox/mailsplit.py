@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from converter.mailbox.mailfields import SPACE, MailError
+from converter.mailbox.mailfields import MAX_MAILS, SPACE, MailError
 from converter.mailbox.mailinfo import LEADING_SPACE, Options, Reader
 
 _HEADER_LINE = re.compile(rb"[!-9;-~]+:")
@@ -65,6 +65,8 @@ def split_mbox(data: bytes, *, keep_cr: bool, unescape: bool) -> tuple[bytes, ..
         while at >= 0:
             if _is_from_line(data, at + 1):
                 starts.append(at + 1)
+                if len(starts) > MAX_MAILS:
+                    raise MailError(f"more than {MAX_MAILS} mails")
             at = data.find(b"\nFrom ", at + 1)
     mails = []
     for start, end in zip(starts, [*starts[1:], len(data)], strict=True):

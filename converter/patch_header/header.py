@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from converter.mailbox.charset import repaired_utf8
-from converter.mailbox.mailfields import SPACE, MailError
+from converter.mailbox.mailfields import MAX_MAILS, SPACE, MailError
 from converter.mailbox.mailinfo import Options, Reader
 from converter.patch_header import history
 from converter.patch_header.fields import ONLY_DEP3, fields
@@ -74,7 +74,7 @@ def split(data: bytes) -> tuple[bytes, ...]:
     Only where each of them has a diff: several headers above one diff are of that diff.
     """
     starts = [found.start() for found in _COMMITS.finditer(data)]
-    if len(starts) < 2:
+    if not 2 <= len(starts) <= MAX_MAILS:
         return (data,)
     parts = [
         data[start:end]

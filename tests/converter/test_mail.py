@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from base64 import b64encode
 
 import pytest
 
@@ -141,3 +142,36 @@ def test_no_blow_up(mail: bytes) -> None:
 def test_many_mails_in_a_file() -> None:
     assert len(split(MAIL * 50_000)) == 50_000
     assert len(split(b"From x 10:00:0\n" * MUCH + b"From " * MUCH)) == 1
+
+
+_MAIL = (
+    b"From 0123456789012345678901234567890123456789 Mon Sep 17 00:00:00 2001\nFrom: a <a@x>\n"
+    b"Date: Mon, 6 Jan 2025 00:00:00 +0000\nSubject: x\n"
+)
+_ENDLESS = {
+    "a message": (_MAIL + b"\nx" + b" " * (1 << 20) + b"\n---\n", "message of more than"),
+    "a message line by line": (
+        _MAIL + b"Content-Type: text/plain; charset=latin1\n\n" + b"x\n" * (1 << 19) + b"x\n",
+        "message of more than",
+    ),
+    "a field": (_MAIL + b"X: y\n" + b" \n" * (1 << 19) + b" y\n\nz\n", "field of more than"),
+    "a field in the body": (
+        _MAIL + b"\nFrom: y\n" + b" y\n" * (1 << 20) + b"z\n", "field of more than",
+    ),
+    "lines that decoding makes": (
+        _MAIL + b"Content-Transfer-Encoding: base64\n\n" + b64encode(b"\n" * 3_000_001) + b"\n",
+        "more than 3000000 lines",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data, why", _ENDLESS.values(), ids=_ENDLESS)
+def test_a_mail_out_of_all_proportion_is_refused(data: bytes, why: str) -> None:
+    """git has no such limits; no mail comes near them."""
+    with pytest.raises(MailError, match=why):
+        parse(data)
+
+
+def test_mails_without_number_are_refused() -> None:
+    with pytest.raises(MailError, match="more than 100000 mails"):
+        split((_MAIL + b"\nx\n") * 100_001)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from converter import pkggit
-from converter.errors import PkgGitInvalid, RepositoryUnusable, WrongUsage
+from converter.errors import PkgGitInvalid, RepositoryUnusable, TooMuch, WrongUsage
 from converter.mirror import Mirror
 from converter.pkggit import Package, PkgGit
 from tests.builders import Source
@@ -310,3 +310,26 @@ def test_a_source_lies_where_rpm_s_source_directory_has_it(
     files = dict.fromkeys(["a", "SOURCES/a", "SOURCES/b", "SPECS/b", "SPECS/c", "x/d"], "")
     at = package(source, source.commit(files, "1\n"))
     assert at.source(name.encode()) == (path and path.encode())
+
+
+def test_a_commit_or_a_file_out_of_all_proportion_is_not_read(tmp_path: Path) -> None:
+    source = Source(tmp_path / "demo.git")
+    long = source.commit({"demo.spec": SPEC}, "x" * (5 << 20) + "\n", branch="f41")
+    pkg_git = PkgGit(Mirror(str(source.path), tmp_path))
+    with pytest.raises(TooMuch, match="a commit of 5 MiB"):
+        pkg_git.at(long)
+    short = source.commit({"big": b"\0" * (129 << 20), "demo.spec": SPEC}, "x\n", branch="f42")
+    with pytest.raises(TooMuch, match="big has 129 MiB"):
+        pkg_git.at(short).read(b"big")
+
+
+def test_a_history_of_endless_changes_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(tmp_path / "demo.git")
+    source.commit({"demo.spec": SPEC, "fix.patch": "1\n"}, "one\n", branch="f41")
+    commit = source.commit({f"{n}": "x\n" for n in range(40)}, "many\n", branch="f41")
+    monkeypatch.setattr(pkggit, "_MAX_CHANGES", 20)
+    history = PkgGit(Mirror(str(source.path), tmp_path)).at(commit).history(b"demo.spec")
+    with pytest.raises(TooMuch, match="changes more than 20 files"):
+        history.of(b"fix.patch")

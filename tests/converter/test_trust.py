@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +15,14 @@ from pathlib import Path
 import pytest
 
 from converter import convert as pipeline
+from converter import loose
 from converter.conversion import Conversion, SeriesFailed
-from converter.errors import CannotConvert, TooMuch
+from converter.errors import CannotConvert, PkgGitInvalid, TooMuch
+from converter.loose import taken_in
+from converter.objects import Identity
 from converter.odb import Repository
 from converter.request import Request
+from specparse.foreign_tree import remove
 from specparse.prep import SandboxedPreparer
 from specparse.trace import SandboxedTracer
 from tests.converter.test_convert_archives import ONE, PATCH1, SOURCE, TGZ, Case, patch, tarball
@@ -233,3 +237,78 @@ def test_an_archive_of_many_deep_paths_is_refused(case: Case) -> None:
     request = case.commit(SOURCE + PATCH1, SETUP, away, {"one.patch": patch("a.c", "int", "long")})
     with pytest.raises(CannotConvert, match="more than 200 directories"):
         case.convert(request)
+
+
+# -- what is given in the place of a pkg-git ---------------------------------------------------
+
+WHO = Identity(b"A", b"a@x", b"1 +0000")
+
+
+def test_of_a_source_rpm_only_plain_files_are_taken_in(tmp_path: Path, host: Path) -> None:
+    """The sandbox wrote them. git would follow a link, and take a newline for the next name."""
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "demo.spec").write_bytes(b"Name: demo\n")
+    (files / "a\nconfig").write_bytes(b"odd\n")
+    mirror, commit = taken_in("x.src.rpm", files, WHO, b"x\n", tmp_path / "one.git")
+    tree = mirror.repository.tree(commit)
+    assert {e.path: tree.blob(e) for e in tree.walk()} == {
+        b"demo.spec": b"Name: demo\n",
+        b"a\nconfig": b"odd\n",
+    }
+    hostile: dict[str, Callable[[Path], object]] = {
+        "link": lambda path: path.symlink_to(host / "push-key"),
+        "pipe": os.mkfifo,
+        "in a directory": lambda path: Repository.create(path),
+        "no plain file": lambda path: path.symlink_to("demo.spec"),
+    }
+    for number, make in enumerate(hostile.values()):
+        make(files / "odd")
+        with pytest.raises(PkgGitInvalid, match="odd"):
+            taken_in("x.src.rpm", files, WHO, b"x\n", tmp_path / f"{number}.git")
+        remove(files / "odd") if (files / "odd").is_dir() else (files / "odd").unlink()
+    (files / ".git").write_bytes(b"gitdir: /\n")
+    with pytest.raises(PkgGitInvalid, match="into"):
+        taken_in("x.src.rpm", files, WHO, b"x\n", tmp_path / "git.git")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"../host/push-key", b"out", b"up/push-key", b"pipe", b"directory", b".git/config", b"a" * 5000, b"x/" * 300],
+    ids=["above", "link", "link above", "pipe", "directory", "git", "long", "deep"],
+)  # fmt: skip
+def test_a_queue_names_files_of_its_own_directory(tmp_path: Path, host: Path, name: bytes) -> None:
+    queue = tmp_path / "queue"
+    (queue / ".git").mkdir(parents=True)
+    (queue / ".git/config").write_bytes(b"[core]\n")
+    (queue / "out").symlink_to(host / "push-key")
+    (queue / "up").symlink_to(host)
+    os.mkfifo(queue / "pipe")
+    (queue / "directory").mkdir()
+    with pytest.raises(PkgGitInvalid):
+        loose.read(queue, [name])
+
+
+def test_files_and_links_of_pkg_git_that_no_system_takes_are_its_own_fault(case: Case) -> None:
+    request = case.commit(SOURCE + PATCH1, SETUP, TGZ, ONE)
+    repo = case.pkg_git.path
+    for target in (b"", b"a\0b", b"x" * 5000):
+        blob = subprocess.run(
+            ["git", "-C", repo, "hash-object", "-w", "--stdin"], input=target, capture_output=True, check=True
+        ).stdout.strip()  # fmt: skip
+        listed = subprocess.run(
+            ["git", "-C", repo, "ls-tree", request.rev], capture_output=True, check=True
+        ).stdout + b"120000 blob %s\tlink\n" % blob  # fmt: skip
+        tree = subprocess.run(
+            ["git", "-C", repo, "mktree"], input=listed, capture_output=True, check=True
+        ).stdout.strip()
+        commit = (
+            subprocess.run(
+                ["git", "-C", repo, "commit-tree", "-m", "x", tree], capture_output=True, check=True
+            )
+            .stdout.decode()
+            .strip()
+        )
+        subprocess.run(["git", "-C", repo, "update-ref", "refs/heads/f41", commit], check=True)
+        with pytest.raises(PkgGitInvalid, match="impossible link"):
+            case.convert(replace(request, rev=commit))
