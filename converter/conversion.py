@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +60,27 @@ class SeriesFailed(PatchDoesNotApply):
 
     kind = "PatchDoesNotApply"
 
-    def __init__(self, failure: Failure, build: Build, record: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        failure: Failure,
+        build: Build,
+        record: dict[str, Any],
+        absent: Sequence[bytes] = (),
+    ) -> None:
+        """``absent`` are archives that may hold the file that is missing."""
+        next_step = f"see what applied, in the repository of the result: git log {build.failed_ref}"
+        if "does not exist" in failure.reason:
+            if absent:
+                names = ", ".join(map(text, absent))
+                next_step += f"; {names} may hold it: name a place of it with --lookaside"
+            if record["base"]["kind"] != "archive":
+                next_step += (
+                    "; the released archive may have more files than upstream's tag: --archive"
+                )
         super().__init__(
             f"{text(failure.step.patch)}: {failure.reason}",
             where=f"{build.pkg_git}#{build.commit}",
-            next_step=f"see what applied, in the repository of the result: git log {build.failed_ref}",
+            next_step=next_step,
         )
         base = record["base"]
         start = f"{base['rev'] or base['commit']} ({base['how']})"

@@ -100,7 +100,7 @@ def _convert(
     reached = ids[-1] if ids else base.commit
     if result.failure is not None:
         _move(repo, {build.failed_ref: (repo.ref(build.failed_ref), reached)})
-        raise SeriesFailed(result.failure, build, record)
+        raise SeriesFailed(result.failure, build, record, base.absent)
     verdict = None
     if prepare is not None:
         with clock("verify"):
@@ -154,7 +154,9 @@ def _held_against_prep(
             author = planned.package.commit.author
             committer = Identity(*request.committer, author.date)
             nvr = str(planned.nvr)
-            made = commit(repo, series, left, top, verdict, author, committer, nvr)
+            made = commit(
+                *(repo, series, left, top, verdict, author, committer, nvr), subject.beside
+            )
             prepared.append(made)
 
     subject = Subject(

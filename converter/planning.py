@@ -306,7 +306,12 @@ def plan_json(planned: Planned, found: Found | str = "") -> dict[str, Any]:
             **resolved,
         },
         "archives": [
-            {"archive": text(a.file), "top": text(a.top), "directory": text(a.directory)}
+            {
+                "archive": text(a.file),
+                "top": text(a.top),
+                "directory": text(a.directory),
+                **({"beside": text(a.beside)} if a.beside else {}),
+            }
             for a in made.archives
         ],
         "base_patches": [text(patch) for patch in made.base_patches],

@@ -145,7 +145,8 @@ class Series:
         number = f"Patch{step.number}, " if step.number is not None else ""
         done = len(self.patches)
         before = f"after {counted(done, 'patch')}" if done else "the first patch"
-        heading = f"{text(step.patch)} ({number}{step.tool} -p{step.strip}, {before})"
+        where = f" in {text(step.directory)}/" if step.directory else ""
+        heading = f"{text(step.patch)} ({number}{step.tool} -p{step.strip}{where}, {before})"
         if refused.mail:
             heading += f"\n{refused.mail}"
         return Failure(step, refused.reason, f"{heading}\n{refused.explain(self._touched)}")

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import fnmatch
+import itertools
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from converter import borrowing, upstream
 from converter.archives.originals import Originals
-from converter.errors import BaseMissing, BaseUnknown, CannotConvert, SpecDoesNotParse
+from converter.errors import (
+    BaseMissing,
+    BaseUnknown,
+    CannotConvert,
+    ChecksumDiffers,
+    SpecDoesNotParse,
+    WrongUsage,
+)
 from converter.mirror import Mirror
 from converter.odb import GitTree, Repository
 from converter.text import text
@@ -23,6 +34,8 @@ if TYPE_CHECKING:
 _LOOKS = 3  # traces at most, for a %prep that looks at the tree
 _LOOKED_AT = 1 << 22  # bytes of a file; what decides something is small
 _IN_ALL = 1 << 26  # bytes of all that a %prep looks at: it may name a thousand files
+_GLOBBED = 5000  # paths that a %prep looks at
+_WILD = re.compile(rb"[*?]")
 _FILES = 2000  # of an archive, above which a trace knows its directories only
 
 # Which archives make the base: none, whatever a patch wants; those besides the main one that a patch
@@ -59,6 +72,7 @@ class Start:
     upstream: str | None  # the commit of upstream below the archives; None where there is none
     imports: tuple[Import, ...] = ()
     whole: bool = False  # the first import is the main archive
+    absent: tuple[bytes, ...] = ()  # archives that may hold what a patch wants, and are not at hand
 
     def as_json(self) -> dict[str, Any]:
         """Return the ``base`` of series.json."""
@@ -95,15 +109,23 @@ def find(
         plan = _without(plan, plan.archives[1:])
     unpacked: dict[bytes, Unpacked] = {}
     layouts: dict[bytes, Sequence[bytes]] = {}
+    absent: dict[bytes, None] = {}
+    tag = None
+    if wanted.archives == "touched" and not whole and plan.archives[1:]:
+        tag = _tag(plan, wanted, whole=whole)
     while True:
-        archives = _needed(plan, originals, wanted.archives, whole=whole)
+        strange = _strange(plan, originals, tag, layouts) if tag else frozenset()
+        archives = _needed(plan, originals, wanted.archives, layouts, strange, whole=whole)
         lacking = [a.file for a in archives if a.file not in unpacked]
+        if not lacking and strange:
+            lacking = _perhaps(plan, originals, repo, unpacked, absent)
         if not lacking:
             break
         for mirror in wanted.upstreams if not wanted.standalone else ():
             borrowing.borrow(repo, mirror)  # what these have is not stored again
         for name in lacking:
-            unpacked[name] = originals.unpacked(repo, name)
+            if name not in unpacked:
+                unpacked[name] = originals.unpacked(repo, name)
             layouts[name] = layout(repo, unpacked[name])
         plan = retrace(layouts, {})
     if whole and not archives:
@@ -111,26 +133,30 @@ def find(
             "%prep unpacks no archive into the tree that is built",
             next_step="name upstream's repository with --upstream",
         )
-    tag = _tag(plan, wanted, whole=whole)
+    tag = tag or _tag(plan, wanted, whole=whole)
     if tag is not None:
         borrowing.take(repo, tag.mirror, tag.commit, standalone=wanted.standalone)
         plan = replace(plan, base=tag.base)
     if not archives:
         assert tag is not None
         tree = repo.tree(tag.commit)
-        plan = finished(seeing(plan, tree, lambda files: retrace(layouts, files)))
+        plan = finished(seeing(plan, tree, lambda files: retrace(layouts, files)), tree)
         if wanted.archives == "none":
             plan = _without(plan, plan.archives[1:])
-        return Start(_told(plan, ()), tag.rev, tag.commit, tag.commit)
+        return Start(_told(plan, ()), tag.rev, tag.commit, tag.commit, absent=tuple(absent))
     from converter.archives import base
 
     commit, imports = base.build(
         repo, archives, lambda archive: unpacked[archive.file], tag, committer, whole=whole
     )
-    plan = finished(seeing(plan, repo.tree(commit), lambda files: retrace(layouts, files)))
+    tree = repo.tree(commit)
+    plan = finished(seeing(plan, tree, lambda files: retrace(layouts, files)), tree)
     rev = tag.rev if tag else text(archives[0].file)
     upstream_commit = tag.commit if tag else None
-    return Start(_told(plan, archives), rev, commit, upstream_commit, tuple(imports), whole)
+    return Start(
+        *(_told(plan, archives), rev, commit, upstream_commit, tuple(imports), whole),
+        absent=tuple(absent),
+    )
 
 
 def again(
@@ -182,26 +208,62 @@ def is_final(plan: Plan, wanted: Wanted) -> bool:
     return on_upstream and not plan.looks and not plan.archives[1:]
 
 
-def finished(plan: Plan) -> Plan:
-    """Return ``plan``. Raises SpecDoesNotParse where its %prep ended before its end."""
+def finished(plan: Plan, base: GitTree | None = None) -> Plan:
+    """Return ``plan``; ``base`` is the tree that its %prep saw.
+
+    Raises SpecDoesNotParse where it ended before its end.
+    """
     if plan.unfinished:
+        next_step = (
+            "it looks at upstream's files, so name upstream's repository with --upstream, "
+            "if a file that it wants is not missing from the commit"
+        )
+        if base is not None:
+            lacking = [path for path in plan.looks if not any(_there(base, path))]
+            names = ", ".join(text(path) for path in lacking[:10])
+            next_step = f"of what it names, the base lacks: {names}" if names else ""
+            next_step = f"{next_step}; compare the base with the spec".removeprefix("; ")
         raise SpecDoesNotParse(
             f"%prep does not get to its end; its last words: {plan.unfinished}",
             where=text(plan.spec),
-            next_step="it looks at upstream's files, so name upstream's repository with --upstream, "
-            "if a file that it wants is not missing from the commit",
+            next_step=next_step,
         )
     return plan
 
 
+def _there(base: GitTree, path: bytes) -> Iterator[bool]:
+    for found in _globbed(base, path):
+        yield base.is_dir(found) or base.entry(found) is not None
+
+
 def _looked_at(base: GitTree, paths: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
     left = _IN_ALL
-    for path in paths:
+    named = itertools.chain.from_iterable(_globbed(base, path) for path in paths)
+    for path in itertools.islice(named, _GLOBBED):
         if base.is_dir(path):
             yield path + b"/", b""
         elif (file := base.get(path)) is not None and len(file.data) <= min(_LOOKED_AT, left):
             left -= len(file.data)
             yield path, file.data
+
+
+def _globbed(base: GitTree, pattern: bytes) -> Iterator[bytes]:
+    """Yield the paths that a glob finds in ``base``; a path without wildcards as it is."""
+    if not _WILD.search(pattern):
+        yield pattern
+        return
+    found = [b""]
+    for part in pattern.split(b"/"):
+        below = [d + b"/" + part if d else part for d in found]
+        if _WILD.search(part):
+            below = [
+                path
+                for directory in found
+                for path, _ in base.children(directory)
+                if fnmatch.fnmatchcase(path.rpartition(b"/")[2], part)
+            ]
+        found = below[:_GLOBBED]
+    yield from found
 
 
 def layout(repo: Repository, unpacked: Unpacked) -> tuple[bytes, ...]:
@@ -233,12 +295,93 @@ def _tag(plan: Plan, wanted: Wanted, *, whole: bool) -> Found | None:
         raise
 
 
-def _needed(plan: Plan, originals: Originals, use: Use, *, whole: bool) -> Sequence[Archive]:
+def _needed(
+    plan: Plan,
+    originals: Originals,
+    use: Use,
+    layouts: Layouts,
+    strange: AbstractSet[bytes],
+    *,
+    whole: bool,
+) -> Sequence[Archive]:
+    """Return the archives that make the base; ``strange`` are paths that upstream has not."""
     if whole:
         return plan.archives
     if use == "touched":
-        return [a for a in plan.archives[1:] if _touched(a, plan.steps, originals)]
+        return [
+            a
+            for a in plan.archives[1:]
+            if _touched(a, plan.steps, originals)
+            or not strange.isdisjoint(_brought(a, layouts.get(a.file, ())))
+        ]
     return plan.archives[1:] if use == "others" else ()
+
+
+def _brought(archive: Archive, paths: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield where the ``paths`` of an archive come to lie in the source tree."""
+    inside = archive.top + b"/" if archive.top else b""
+    for path in paths:
+        if path.startswith(inside) and not path.endswith(b"/"):
+            yield posixpath.join(archive.directory, path[len(inside) :])
+
+
+# The names of a file that a patch changes; of one that it creates there is nothing to be found.
+_CHANGED = re.compile(
+    rb"^--- (\S+)[^\n]*\n\+\+\+ (\S+)[^\n]*\n(?!@@ -0,0 )|^\*\*\* (\S+)[^\n]*\n--- (\S+)[^\n]*\n\*{15}",
+    re.MULTILINE,
+)
+_NEW = re.compile(rb"^\+\+\+ (\S+)|^rename to (\S+)", re.MULTILINE)
+
+
+def _strange(plan: Plan, originals: Originals, tag: Found, layouts: Layouts) -> AbstractSet[bytes]:
+    """Return paths that patches change and that upstream has not: another archive may bring them.
+
+    What is known to lie in an archive's own directory is no riddle.
+    """
+    tree = tag.repository.tree(tag.commit)
+    own = [a.directory + b"/" for a in plan.archives[1:] if a.directory and a.file in layouts]
+    made: set[bytes] = set()  # by patches before
+    strange: set[bytes] = set()
+    for step in plan.steps:
+        data = originals.patch(step.patch)
+        for found in _CHANGED.finditer(data):
+            names = [_placed(step, name) for name in found.groups() if name]
+            if not any(
+                not name or name in made or tree.entry(name) or name.startswith(tuple(own))
+                for name in names
+            ):
+                strange.update(names)
+        made.update(_placed(step, m[1] or m[2]) for m in _NEW.finditer(data))
+    return strange
+
+
+def _placed(step: Step, name: bytes) -> bytes:
+    """Return the path in the source tree of a ``name`` in a patch; b"" for none."""
+    parts = name.split(b"/")
+    path = b"/".join(parts[step.strip :] if step.strip >= 0 else parts[-1:])
+    return b"" if name == b"/dev/null" else posixpath.normpath(posixpath.join(step.directory, path))
+
+
+def _perhaps(
+    plan: Plan,
+    originals: Originals,
+    repo: Repository,
+    unpacked: dict[bytes, Unpacked],
+    absent: dict[bytes, None],
+) -> list[bytes]:
+    """Unpack the archives that nobody has looked into; return those that could be had."""
+    new = []
+    for archive in plan.archives[1:]:
+        if archive.file in unpacked or archive.file in absent:
+            continue
+        try:
+            unpacked[archive.file] = originals.unpacked(repo, archive.file)
+            new.append(archive.file)
+        except ChecksumDiffers:
+            raise
+        except (CannotConvert, WrongUsage):  # a patch that needs it will say so
+            absent[archive.file] = None
+    return new
 
 
 def _touched(archive: Archive, steps: Iterable[Step], originals: Originals) -> bool:

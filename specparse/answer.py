@@ -245,7 +245,10 @@ def plan(
     # Where the archive itself is the base, what moves it is a patch like any other.
     fakes = (os.path.basename(name) for name in reply["fakes"])
     moving = frozenset(name for name in fakes if not exact and upstream.moves_base(name))
-    places = Places(archive, reply["trees"], reply["tops"], reply["buildsubdir"], exact)
+    places = Places(
+        *(archive, reply["trees"], reply["tops"], reply["buildsubdir"], exact),
+        names=lambda patch: _names(_read(package, os.fsencode(patch))),
+    )
     seen, archives = source_tree(calls, places)
     ended = [command for status, command in reply["errors"] if status in _LIMIT_HIT]
     if ended or reply["signal"]:
@@ -354,6 +357,14 @@ def _read(package: Path, name: bytes) -> bytes:
     """Read a file of the package, which may be a link to anywhere: those are not followed."""
     with ForeignTree(package) as files:
         return files.read(name, _MAX_FILE) or b""
+
+
+_NAMED = re.compile(rb"^(?:---|\+\+\+) (\S+)", re.MULTILINE)
+
+
+def _names(patch: bytes) -> list[str]:
+    """Return the names of files in a patch's headers."""
+    return [os.fsdecode(name) for name in _NAMED.findall(patch) if name != b"/dev/null"]
 
 
 def _short(command: str) -> str:

@@ -16,6 +16,7 @@ from specparse.plan import CHANGES, Skipped, Step, Unrepresented
 _ELSEWHERE = {
     "deleted": "a tree that %prep deletes",
     "moved": "files that %prep has moved out of their archive's directory",
+    "around": "several trees at once, from the directory around them",
 }
 
 
@@ -252,7 +253,7 @@ class _Interpreter:
 
     def _leave_out(self, call: Call, why: str, *, applies: bool = True) -> None:
         if call.archive != self._recording.archive:
-            applies = call.where == "moved"
+            applies = call.where in ("moved", "around")
         elif call.where:
             applies = False
         self._unrepresented.append(Unrepresented(call.line[:500], why, applies))

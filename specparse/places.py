@@ -7,10 +7,12 @@ applied around that, the directory that %build starts in.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from specparse.interpret import Call
+from specparse.interpret import Call, patch_step
+from specparse.options import OptionError
 from specparse.plan import Archive
 
 
@@ -28,13 +30,15 @@ class Places:
     tops: Mapping[str, str]
     build: str
     exact: bool = False
+    names: Callable[[str], Sequence[str]] = lambda patch: ()  # that a patch of pkg-git has in it
 
 
 def source_tree(calls: Sequence[Call], places: Places) -> tuple[list[Call], list[Archive]]:
     """Return the calls as seen from the source tree, and the archives that lie in it.
 
-    What worked on one of these worked on the main archive's tree. The main archive comes first;
-    there are none where it is not in the build directory.
+    What worked on one of these worked on the main archive's tree. So did what worked on an archive
+    beside it (%setup -b): that has a directory of its own in the converted tree. The main archive
+    comes first; there are none where it is not in the build directory.
     """
     if not places.trees.get(places.main):
         return list(calls), []
@@ -43,7 +47,12 @@ def source_tree(calls: Sequence[Call], places: Places) -> tuple[list[Call], list
         _archives(top, places), key=lambda archive: _text(archive.file) != places.main
     )
     inside = {_text(archive.file) for archive in archives}
-    return [_seen(call, top, places, inside) for call in calls], archives
+    calls = [_from_around(call, top, places) for call in calls]
+    beside = {_text(archive.file): archive for archive in _beside(calls, top, places, inside)}
+    return (
+        [_seen(call, top, places, inside, beside) for call in calls],
+        [*archives, *beside.values()],
+    )
 
 
 def related(directory: str, other: str) -> bool:
@@ -71,8 +80,76 @@ def _archives(top: str, places: Places) -> Iterator[Archive]:
             yield Archive(_bytes(name), _bytes(posixpath.join(places.tops[name], deeper)))
 
 
-def _seen(call: Call, top: str, places: Places, inside: Iterable[str]) -> Call:
+def _beside(
+    calls: Sequence[Call], top: str, places: Places, inside: Iterable[str]
+) -> list[Archive]:
+    """Return the archives beside the source tree that patches are applied to."""
+    patched = {call.archive for call in calls if not call.where and _applies(call)}
+    found: dict[str, list[Archive]] = {}
+    for name, (directory, *_) in places.trees.items():
+        if name in patched and name not in inside and _plain(directory):
+            path = posixpath.relpath(_plain(directory), top or ".")
+            base = posixpath.basename(path)
+            found.setdefault(base, []).append(
+                Archive(_bytes(name), _bytes(places.tops[name]), _bytes(base), _bytes(path))
+            )
+    return [archive for [archive, *others] in found.values() if not others]
+
+
+def _applies(call: Call) -> bool:
+    return call.tool in ("patch", "quilt") or not {"am", "apply"}.isdisjoint(call.argv)
+
+
+def _from_around(call: Call, top: str, places: Places) -> Call:
+    """Return a call of patch(1) above the source tree as one in the tree that its names lead to."""
+    at = _plain(call.directory)
+    if call.archive or call.tool != "patch" or at == top or _below(top, at) is None:
+        return call
+    try:
+        step, source = patch_step(call.argv, place=call.directory)
+    except OptionError:
+        return call
+    names = places.names((source or call.input).removeprefix("@"))
+    trees = {name: _plain(found[0]) for name, found in places.trees.items()}
+    lead = {
+        _led(name, at, step.strip, archive, directory)
+        for name in names
+        for archive, directory in trees.items()
+    } - {None}
+    if (
+        len(lead) == 1
+        and step.strip >= 0
+        and all(any(_led(name, at, step.strip, *tree) for tree in trees.items()) for name in names)
+    ):
+        [(archive, strip)] = [found for found in lead if found]
+        return replace(
+            call, archive=archive, where="", directory=".", argv=(*call.argv, f"-p{strip}")
+        )
+    return replace(call, where="around") if lead or not names or step.strip < 0 else call
+
+
+def _led(name: str, at: str, strip: int, archive: str, directory: str) -> tuple[str, int] | None:
+    """Return the archive, if ``name`` leads into its directory, and what to strip from there."""
+    parts = re.split("/+", name)
+    for end in range(max(strip, 0) + 1, len(parts)):
+        if _joined(at, "/".join(parts[max(strip, 0) : end])) == directory:
+            return archive, end
+    return None
+
+
+def _seen(
+    call: Call, top: str, places: Places, inside: Iterable[str], beside: Mapping[str, Archive]
+) -> Call:
     """Return ``call`` with directories below ``top``, if it worked on an archive that lies there."""
+    if call.archive in beside and not call.where:
+        place = _text(beside[call.archive].directory)
+        own = call.repository
+        return replace(
+            call,
+            archive=places.main,
+            directory=_joined(place, call.directory),
+            repository=f"./{_joined(place, own)}" if own else "",
+        )
     if call.archive in inside and not call.where:
         tree = places.trees[call.archive][0]
     elif not call.archive and call.where == "moved" and top == _plain(places.build):

@@ -57,12 +57,14 @@ class Archive:
     """An archive that %prep unpacks in the source tree.
 
     Its files below ``top`` (b"" is all of it) come to lie in ``directory``, below the top of the
-    source tree.
+    source tree. Where they are unpacked ``beside`` that tree and patched there, this is the path from
+    its top (``../tests-1.2``), and ``directory`` the place that the converted tree has for them.
     """
 
     file: bytes
     top: bytes = b""
     directory: bytes = b""
+    beside: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class Import:
             "sha512": self.sha512,
             "top": text(self.archive.top),
             "directory": text(self.archive.directory),
+            **({"beside": text(self.archive.beside)} if self.archive.beside else {}),
             "commit": self.commit,
             **(self.changes.as_json() if self.changes else {}),
         }
@@ -70,8 +71,8 @@ class Import:
 
 def read(repo: Repository, told: Mapping[str, Any]) -> Import:
     """Return the import that series.json tells of."""
-    fields = ("archive", "top", "directory")
-    place = Archive(*(told[field].encode("utf-8", "surrogateescape") for field in fields))
+    fields = ("archive", "top", "directory", "beside")
+    place = Archive(*(told.get(field, "").encode("utf-8", "surrogateescape") for field in fields))
     changes = None
     if (commit := told["commit"]) is None:
         changes = Changes(())
@@ -144,6 +145,14 @@ class _Making:
         """Add the archive's files to what was before."""
         assert self.parent is not None
         before = self.repo.tree(self.parent)
+        if self.archive.beside and (
+            before.is_dir(own := self.archive.directory) or before.entry(own)
+        ):
+            raise CannotConvert(
+                f"%prep patches {text(self.archive.file)} beside the source tree, "
+                f"which has a {text(own)} of its own",
+                next_step="leave its patches out with --no-archives",
+            )
         entries = list(self.content.walk())
         if all(before.entry(e.path) == e for e in map(self._placed, entries)):
             return Import(self.archive, self.unpacked.sha512, None, Changes(()))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,7 @@ def commit(
     author: Identity,
     committer: Identity,
     nvr: str,
+    beside: Mapping[bytes, bytes] = {},
 ) -> Prepared:
     """Commit on ``parent`` what ``verdict`` found below ``top`` of what %prep has ``left``.
 
@@ -61,7 +63,7 @@ def commit(
         return Prepared(None, repo.commit(parent).tree, {}, ())
     restless = tuple(path for path in verdict.restless if any(path == d.path for d in kept))
     with FastImport(repo.git, repo.path, depth=0) as importing:
-        edits = [_edit(importing, left, top, difference) for difference in kept]
+        edits = [_edit(importing, left, _real(d.path, top, beside), d) for d in kept]
         mark = importing.write_commit(
             parent.encode(),
             edits,
@@ -78,11 +80,19 @@ def _step(difference: Difference, verdict: Verdict) -> str:
     return _BACKUPS if difference.path in verdict.backups else difference.step or _OTHERS
 
 
-def _edit(importing: FastImport, left: ForeignTree, top: bytes, difference: Difference) -> bytes:
+def _real(path: bytes, top: bytes, beside: Mapping[bytes, bytes]) -> bytes:
+    """Return where %prep left what is ``path`` in the converted tree."""
+    first, _, rest = path.partition(b"/")
+    if rest and first in beside:
+        return posixpath.normpath(posixpath.join(top, beside[first], rest))
+    return top + b"/" + path if top else path
+
+
+def _edit(importing: FastImport, left: ForeignTree, place: bytes, difference: Difference) -> bytes:
     path = difference.path
     if difference.kind == "deleted":
         return delete(path)
-    with left.open(top + b"/" + path if top else path) as file:
+    with left.open(place) as file:
         if file is None or file.kind == "other":
             raise CannotConvert(
                 f"%prep leaves {text(path)}, which git has no place for",

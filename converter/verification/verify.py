@@ -10,6 +10,7 @@ is no patch made the difference. Whatever differs between the two is a defect.
 from __future__ import annotations
 
 import os
+import posixpath
 import shutil
 import time
 from collections import Counter, deque
@@ -56,6 +57,12 @@ class Subject:
     originals: Originals | None = None  # where the real ones are
     everything: bool = False  # every source is to be the real one, not those archives alone
     prepared: str | None = None  # the commit that says what %prep leaves
+
+    @property
+    def beside(self) -> dict[bytes, bytes]:
+        """Archives beside the source tree: directory in the converted tree -> path from its top."""
+        archives = [imported.archive for imported in self.start.imports] if self.start else []
+        return {archive.directory: archive.beside for archive in archives if archive.beside}
 
 
 def verify(
@@ -296,7 +303,12 @@ class _Verification:
 
     def _make_main(self, place: Archive) -> None:
         """Make the main archive; it still lacks its end, the files that runs differ in."""
-        entries = (e for e in self._upstream.walk() if e.path not in self._touched)
+        elsewhere = tuple(directory + b"/" for directory in self._subject.beside)
+        entries = (
+            e
+            for e in self._upstream.walk()
+            if e.path not in self._touched and not e.path.startswith(elsewhere or b"\0")
+        )
         directories = self._directories(place.file)
         path = self._here / "made" / "main"
         self._main = Made(path, place, self._upstream, entries, directories)
@@ -354,7 +366,13 @@ class _Verification:
         """Return the files that a run left in its source tree; make room again unless to ``keep``."""
         try:
             with self._reading(), ForeignTree(self._here / name) as left:
-                return worktree.scan(left, top)
+                found = worktree.scan(left, top)
+                for directory, beside in self._subject.beside.items():
+                    place = posixpath.normpath(posixpath.join(top, beside))
+                    for path, entry in worktree.scan(left, place).items():
+                        path = directory + b"/" + path
+                        found[path] = replace(entry, path=path)
+                return found
         finally:
             if not keep:
                 remove(self._here / name)
@@ -394,7 +412,11 @@ class _Verification:
                 control, f"%prep stops before the last patch ({len(calls)} of {len(steps)})"
             )
         # A call may apply several patches (cat %{patches} | patch), or work in another tree.
-        below = {step.directory for step in steps}
+        beside = self._subject.beside
+        if beside:  # what is applied there, or around both, tells nothing of the tree
+            apart = tuple(b"/" + posixpath.basename(path) + b"/" for path in beside.values())
+            calls = tuple(c for c in calls if c and not any(a in b"/" + c + b"/" for a in apart))
+        below = {step.directory for step in steps if step.directory.split(b"/")[0] not in beside}
         tops = Counter(
             call[: len(call) - len(directory)].rstrip(b"/")
             for call in calls

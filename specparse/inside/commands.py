@@ -174,6 +174,10 @@ _LOOKS = {
 }  # fmt: skip
 
 
+# A path, or a glob that found nothing: bash leaves it as it is written
+_PATH = re.compile(r"[\w.][\w./+-]{1,200}|(?!\.\*)[\w./+-]*[*?][\w./+*?-]{0,200}")
+
+
 def looks(prep: str, ran: list[Ran], *, to_its_end: bool) -> list[str]:
     """Return the files of the unpacked tree that %prep tests, reads or searches.
 
@@ -198,7 +202,7 @@ def looks(prep: str, ran: list[Ran], *, to_its_end: bool) -> list[str]:
             continue  # what sed changes in place decides nothing
         for word in words:
             path = os.path.normpath(os.path.join(directory, word))
-            if re.fullmatch(r"[\w.][\w./+-]{1,200}", word) and path.startswith(f"{top}/"):
+            if _PATH.fullmatch(word) and path.startswith(f"{top}/"):
                 found[path[len(top) + 1 :]] = None
         if len(found) > 1000:
             break
