@@ -219,7 +219,9 @@ def finished(plan: Plan, base: GitTree | None = None) -> Plan:
             "if a file that it wants is not missing from the commit"
         )
         if base is not None:
-            lacking = [path for path in plan.looks if not any(_there(base, path))]
+            words = tuple(filter(None, re.split(r"[\s'\"]+", plan.unfinished)))
+            named = [path for path in plan.looks if text(path).endswith(words)]
+            lacking = [path for path in named if not any(_there(base, path))]
             names = ", ".join(text(path) for path in lacking[:10])
             next_step = f"of what it names, the base lacks: {names}" if names else ""
             next_step = f"{next_step}; compare the base with the spec".removeprefix("; ")

@@ -273,6 +273,12 @@ class _Exporter:
             step = replace(step, directory=b"", options=options)
         return self._written(step, run.commits, "new", None)
 
+    def _beside(self, inside: bytes) -> str:
+        """Return the directory of the archive beside the source tree that a patch works on, or ""."""
+        first = text(inside.partition(b"/")[0])
+        archives = self._record["base"].get("archives", ())
+        return first if any(a.get("beside") and a["directory"] == first for a in archives) else ""
+
     def _stem(self, commit: str) -> bytes:
         """Return the name that git format-patch gives, with a number if most of the files have one."""
         subject = self._repo.git.run("show", "-s", "--format=%f", commit).stdout.strip()[:52]
@@ -302,6 +308,10 @@ class _Exporter:
         options = [f"--relative={inside.decode()}"] if inside else []
         below = "x/" * (step.strip - 1)
         prefix = [f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}"]
+        if own := self._beside(inside):  # perhaps it is applied from the directory around it
+            # "./" counts for -p2 there, and is nothing to -p0 and -p1 around it.
+            above = {1: "", 2: "./"}.get(step.strip, "a/" + "x/" * (step.strip - 2))
+            prefix = [f"--src-prefix={above}{own}/", f"--dst-prefix={above}{own}/"]
         options += prefix if step.strip else ["--no-prefix"]
         data = b"".join(
             self._repo.git.run(*_FORMAT, *options, commit, *_NOT_OURS).stdout for commit in commits

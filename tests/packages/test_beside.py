@@ -1,0 +1,178 @@
+"""Patches for an archive that lies beside the source tree, or flat in it, each there and back.
+
+The converted tree has a directory for an archive beside; else all is as in test_packages.py.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from converter import convert as pipeline
+from converter.errors import CannotConvert
+from specparse.prep import SandboxedPreparer
+from specparse.trace import SandboxedTracer
+from tests.packages.archives import FILES
+from tests.packages.judge import differences, taken_in
+from tests.packages.model import EXTRA, ONE, Content, Package, Upstream, diff_u, joined, through
+from tests.packages.test_packages import Trial, beside_prep, comes_back, tree_of
+
+DECLARE = "Source1: extra-0.9.tar.gz\nPatch1: one.patch\nPatch2: extra.patch\n"
+INSIDE = diff_u(EXTRA, names=("x.orig", "x"), under="lib")
+AROUND = through(INSIDE, "sed", "s,^\\(---\\|+++\\) x[.a-z]*/,\\1 ./extra-0.9/,")
+MAIN = "%setup -q -b 1\n%patch -P 1 -p1\n"
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Upstream:
+    return Upstream(tmp_path_factory.mktemp("upstream") / "demo.git")
+
+
+def package(
+    idea: str,
+    prep: str,
+    patch: Content = INSIDE,
+    applied: str = "one extra",
+    by_hand: str = "",
+) -> Package:
+    names = [f"{name}.patch" for name in applied.split()]
+    files = {**FILES, "extra.patch": patch}
+    return Package(idea, prep, files, DECLARE, applied=names, by_hand=by_hand)
+
+
+BESIDE = [
+    package("pushd", MAIN + "pushd ../extra-0.9\n%patch -P 2 -p1\npopd"),
+    package("a subshell", MAIN + "(cd ../extra-0.9 && patch -p1 -s < %{PATCH2})"),
+    package("patch -d", MAIN + "patch -p1 -s -d ../extra-0.9 < %{PATCH2}"),
+    package("by its full path", MAIN + "cd %{_builddir}/extra-0.9\npatch -p1 -s < %{PATCH2}"),
+    package("around, -p1", MAIN + "pushd ..\n%patch -P 2 -p1\npopd", AROUND),
+    package("around, -p0", MAIN + "cd ..\npatch -p0 -s -i %{PATCH2}", AROUND),
+    package("before the main tree", "%setup -q -n extra-0.9 -T -b 1\n%patch -P 2 -p1\n%setup -q -D\n%patch -P 1 -p1", applied="extra one"),
+    package("unpacked by tar", "%setup -q\ntar -C .. -xf %{SOURCE1}\n%patch -P 1 -p1\ncd ../extra-0.9\n%patch -P 2 -p1"),
+    package("unpacked after the first patch", "%setup -q\n%patch -P 1 -p1\n%setup -q -T -D -b 1\npushd ../extra-0.9\n%patch -P 2 -p1\npopd"),
+    package("taken out again", MAIN + "cd ../extra-0.9\n%patch -P 2 -p1\n%patch -P 2 -p1 -R\n%patch -P 2 -p1", applied="one extra extra extra", by_hand="more than a line of its own"),
+    package("the main tree, from around", "%setup -q -b 1\ncd ..\n%patch -P 1 -p1\ncd extra-0.9\n%patch -P 2 -p1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("package", BESIDE, ids=lambda p: p.idea)
+def test_an_archive_beside_the_tree(package: Package, upstream: Upstream, scratch: Path) -> None:
+    if package.idea == "the main tree, from around":
+        one = through(
+            ONE, "sed", "s,^\\(---\\|+++\\) [ab]/,\\1 x/demo-1.2/,;/^diff --git/d;/^index /d"
+        )
+        package = replace(package, files={**package.files, "one.patch": one})
+    trial = Trial(package, upstream, scratch)
+    top = trial.rpmbuild()
+    shutil.copytree(top.parent / "extra-0.9", top / "extra-0.9")
+    left = taken_in(trial.repo.path, top, scratch)
+    request = replace(trial.request, with_prep=True)
+    done = pipeline.convert(request, trial.repo, SandboxedTracer(), prepare=SandboxedPreparer())
+    assert differences(trial.repo.path, tree_of(done), left) == set()
+    assert done.verdict is not None and done.verdict.verified
+    assert [patch["patch"] for patch in done.series["patches"]] == list(package.applied or ())
+    if "from around" not in package.idea:  # what git writes from there has other names
+        again = comes_back(trial, done, scratch) or trial.convert(beside_prep(trial.request))
+        assert tree_of(again) == tree_of(done)
+
+
+def test_a_patch_of_two_trees_at_once_is_refused(upstream: Upstream, scratch: Path) -> None:
+    both = joined(
+        AROUND, through(ONE, "sed", "s,^\\(---\\|+++\\) [ab]/,\\1 x/demo-1.2/,;/^[^-+@ ]/d")
+    )
+    trial = Trial(package("both", MAIN + "cd ..\n%patch -P 2 -p1", both), upstream, scratch)
+    with pytest.raises(CannotConvert, match="several trees at once"):
+        trial.convert(trial.request)
+
+
+def test_a_directory_of_that_name_in_upstreams_tree_is_in_the_way(
+    upstream: Upstream, scratch: Path
+) -> None:
+    prep = "%setup -q\ntar -C .. -xf %{SOURCE1}\nmv ../extra-0.9 ../src\ncd ../src\n%patch -P 2 -p1"
+    trial = Trial(package("in the way", prep, applied="extra"), upstream, scratch)
+    with pytest.raises(CannotConvert, match="of its own"):
+        trial.convert(trial.request)
+
+
+def test_without_archives_their_patches_are_left_out_and_told(
+    upstream: Upstream, scratch: Path
+) -> None:
+    trial = Trial(BESIDE[0], upstream, scratch)
+    done = trial.convert(replace(trial.request, archives="none"))
+    assert [patch["patch"] for patch in done.series["patches"]] == ["one.patch"]
+    assert [s["patch"] for s in done.series["skipped"]] == ["extra.patch"]
+
+
+def _flat(upstream: Upstream) -> bytes:
+    """An archive whose files have no directory of their own; one of them lies deeper."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name in ("extra.c", "more/extra.c"):
+            member = tarfile.TarInfo(name)
+            member.size = 8
+            tar.addfile(member, io.BytesIO(b"one\ntwo\n"))
+    return buffer.getvalue()
+
+
+def _edit(name: str) -> bytes:
+    return b"--- a/%b\n+++ b/%b\n@@ -1,2 +1,2 @@\n-one\n+ONE\n two\n" % (
+        name.encode(),
+        name.encode(),
+    )
+
+
+FLAT = [
+    ("%setup -q -a 1\n%patch -P 1 -p1\n%patch -P 2 -p1", _edit("extra.c")),
+    ("%setup -q -a 1\n%patch -P 1 -p1\n%patch -P 2 -p1", _edit("more/extra.c")),
+    ("%setup -q -a 1\n%patch -P 1 -p1\npatch -p1 -s -d more < %{PATCH2}", _edit("extra.c")),
+    ("%setup -q\ntar -xf %{SOURCE1}\n%patch -P 1 -p1\n%patch -P 2 -p1", _edit("extra.c")),
+    ("%autosetup -p1 -a 1", _edit("extra.c")),
+    ("%setup -q -a 1\n%patch -P 1 -p1\n%patch -P 2 -p3", _edit("x/y/more/extra.c")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("prep", "patch"), FLAT)
+def test_an_archive_that_lies_flat_in_the_tree(
+    prep: str, patch: bytes, upstream: Upstream, scratch: Path
+) -> None:
+    files: dict[str, Content] = {"one.patch": ONE, "extra.patch": patch, "extra-0.9.tar.gz": _flat}
+    trial = Trial(Package("flat", prep, files, DECLARE), upstream, scratch)
+    (scratch / "rpm/SOURCES/extra-0.9.tar.gz").write_bytes(_flat(upstream))
+    left = taken_in(trial.repo.path, trial.rpmbuild(), scratch)
+    done = pipeline.convert(
+        trial.request, trial.repo, SandboxedTracer(), prepare=SandboxedPreparer()
+    )
+    assert differences(trial.repo.path, tree_of(done), left) == set()
+    assert done.verdict is not None and done.verdict.verified
+    assert [patch["patch"] for patch in done.series["patches"]] == ["one.patch", "extra.patch"]
+
+
+GLOBS = [
+    "pushd po\nfor i in *.txt; do\n  grep -v '^#' $i > $i.tmp || exit 1\n  mv $i.tmp $i || exit 1\ndone\npopd\n",
+    "for i in src/*.c; do test -f $i || exit 1; done\n",
+    "cat s*c/ut?l.c > /dev/null || exit 1\n",
+    "for i in docs/*/*.txt; do head -1 $i || exit 1; done\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("walk", GLOBS)
+def test_globs_over_upstreams_files_are_seen(walk: str, upstream: Upstream, scratch: Path) -> None:
+    prep = "%setup -q\n" + walk + "%patch -P 1 -p1"
+    trial = Trial(Package("glob", prep, {"one.patch": ONE}), upstream, scratch)
+    trial.rpmbuild()
+    done = trial.convert(trial.request)
+    assert [patch["patch"] for patch in done.series["patches"]] == ["one.patch"]
+
+
+def test_a_glob_that_upstream_has_nothing_for_is_named(upstream: Upstream, scratch: Path) -> None:
+    prep = "%setup -q\ngrep x po/*.none || exit 1\n%patch -P 1 -p1"
+    trial = Trial(Package("glob", prep, {"one.patch": ONE}), upstream, scratch)
+    with pytest.raises(CannotConvert) as caught:
+        trial.convert(trial.request)
+    assert "the base lacks: po/*.none" in caught.value.next_step
+    assert "--upstream" not in caught.value.next_step
