@@ -113,6 +113,12 @@ def find(
     tag = None
     if wanted.archives == "touched" and not whole and plan.archives[1:]:
         tag = _tag(plan, wanted, whole=whole)
+    if tag is None and wanted.archives == "touched" and not whole and plan.archives and plan.steps:
+        tag = _tag(plan, wanted, whole=whole)
+    if tag and (above := _above(plan, originals, tag)):
+        whole = True  # upstream's repository is a directory of what the archive has
+        how = f"{tag.base.how}; the archive has it in {text(above)}/"
+        tag = replace(tag, base=replace(tag.base, how=how))
     while True:
         strange = _strange(plan, originals, tag, layouts) if tag else frozenset()
         archives = _needed(plan, originals, wanted.archives, layouts, strange, whole=whole)
@@ -355,6 +361,37 @@ def _strange(plan: Plan, originals: Originals, tag: Found, layouts: Layouts) -> 
                 strange.update(names)
         made.update(_placed(step, m[1] or m[2]) for m in _NEW.finditer(data))
     return strange
+
+
+def _above(plan: Plan, originals: Originals, tag: Found) -> bytes:
+    """Return the directory of the archive that upstream's repository is; b"" where they are alike.
+
+    All files that patches change must lie there, and none where the patch says.
+    """
+    tree = tag.repository.tree(tag.commit)
+    others = tuple(a.directory + b"/" for a in plan.archives[1:] if a.directory)
+    made: set[bytes] = set()
+    above: set[bytes] = set()
+    for step in plan.steps:
+        if step.tool == "patch" and step.strip < 0:
+            return b""
+        data = originals.patch(step.patch)
+        for found in _CHANGED.finditer(data):
+            names = [_placed(step, name) for name in found.groups() if name]
+            names = [name for name in names if name and not name.startswith(others or b"\0")]
+            if any(name in made for name in names):
+                continue
+            firsts = {
+                first
+                for name in names
+                for first, _, rest in [name.partition(b"/")]
+                if rest and tree.entry(rest) and not tree.is_dir(first)
+            }
+            if not firsts or any(tree.entry(name) for name in names):
+                return b""
+            above |= firsts
+        made.update(_placed(step, m[1] or m[2]) for m in _NEW.finditer(data))
+    return above.pop() if len(above) == 1 else b""
 
 
 def _placed(step: Step, name: bytes) -> bytes:

@@ -220,7 +220,7 @@ def _stand_ins(root: SystemRoot, scratch: Path) -> tuple[tuple[Path, str], ...]:
 def _options(dist: str, arch: str, defined: Mapping[str, str]) -> tuple[str, ...]:
     words = ["--target", f"{arch}-linux"]
     for name, body in {**macros(dist, arch), **defined, "_dbpath": "/tmp/rpmdb"}.items():
-        words += ["--define", f"{name} {body}"]
+        words += ["--define", f"{name} {body or '%{nil}'}"]  # rpm refuses an empty body
     return tuple(words)
 
 

@@ -12,9 +12,11 @@ import io
 import lzma
 import os
 import re
+import shutil
 import tarfile
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import IO, cast
 
 from converter.errors import PkgGitInvalid, RepositoryUnusable
 from converter.objects import Entry
@@ -116,6 +118,53 @@ class Made:
         member = tarfile.TarInfo(os.fsdecode(top + b"/" + inside if top else inside))
         member.mode, member.size, member.mtime = mode, size, self._mtime
         return member
+
+
+# What does not look at the archive's magic number, and does not take a plain tar
+_UNPACKS = re.compile(
+    rb"^[^\n#]*(?:\btar\b[^\n]*[ \t](?:-?[A-Za-z]*[zjJ][A-Za-z]*[ \t]|--(?:gzip|bzip2|xz|lzma))"
+    rb"|\b(?:gzip|gunzip|zcat|bzip2|bunzip2|bzcat|xz|unxz|xzcat)\b)[^\n]*",
+    re.MULTILINE,
+)
+_MAIN = (b"SOURCE0", b"S:0", b"%{name}-%{version}")
+
+
+def unpacked_by_hand(spec: bytes, archive: bytes) -> bool:
+    """Tell whether %prep itself unpacks the main archive, by a tool that wants it compressed."""
+    return any(
+        word in line for line in _UNPACKS.findall(spec) for word in (*_MAIN, archive) if word
+    )
+
+
+def compressed(path: Path, name: bytes) -> Path:
+    """Return a copy of the tar ``path``, compressed as the suffix of ``name`` says; quick, not small."""
+    open_ = _QUICKLY.get(name.rpartition(b".")[2])
+    if open_ is None:
+        return path
+    packed = path.with_name(path.name + ".packed")
+    with open_(packed) as out, open(path, "rb") as file:
+        shutil.copyfileobj(file, out, 1 << 20)
+    packed.chmod(0o644)
+    return packed
+
+
+def _gzip(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path, "wb", compresslevel=1))
+
+
+def _bzip2(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", bz2.open(path, "wb", compresslevel=1))
+
+
+def _xz(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", lzma.open(path, "wb", preset=0))
+
+
+_QUICKLY: dict[bytes, Callable[[Path], IO[bytes]]] = {
+    **dict.fromkeys((b"gz", b"tgz"), _gzip),
+    **dict.fromkeys((b"bz2", b"tbz", b"tbz2"), _bzip2),
+    **dict.fromkeys((b"xz", b"txz"), _xz),
+}
 
 
 def put(file: Path, directory: Path, name: bytes) -> None:

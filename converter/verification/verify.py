@@ -240,7 +240,7 @@ class _Verification:
                 sourcedir.put(self._real[name], package, name)
             self._touched = touched | self._make_others(others, touched)
             self._make_main(main)
-            sourcedir.put(self._main.path, package, main.file)
+            self._put_main(package)
             sourcedir.fill(package, declared, plan.base_patches)
         except OSError as error:
             raise self._no_room(error.strerror or str(error)) from error
@@ -313,6 +313,14 @@ class _Verification:
         path = self._here / "made" / "main"
         self._main = Made(path, place, self._upstream, entries, directories)
 
+    def _put_main(self, package: Path) -> None:
+        """Let the main archive be a source; a plain tar, unless %prep unpacks it as something else."""
+        name, spec = self._main.place.file, self._subject.package.read(self._subject.plan.spec)
+        path = self._main.path
+        if sourcedir.unpacked_by_hand(spec or b"", name):
+            path = sourcedir.compressed(path, name)
+        sourcedir.put(path, package, name)
+
     def _directories(self, name: bytes) -> Iterator[bytes]:
         """Yield the directories of the real archive ``name``, where it is at hand."""
         if name in self._real:
@@ -339,7 +347,7 @@ class _Verification:
             self._main.finish(self._series, own, plan.base_patches, patched=True)
         else:
             self._main.finish(self._upstream, self._touched, plan.base_patches, patched=False)
-        sourcedir.put(self._main.path, package, self._main.place.file)
+        self._put_main(package)
         for file, real in self._real.items():
             if not control or file != self._main.place.file:
                 sourcedir.put(real, package, file)

@@ -216,6 +216,9 @@ def packed(name: str, data: bytes) -> bytes:
 _SETUP = re.compile(r"^cd '([^'\n]+)'$", re.MULTILINE)
 
 
+_STRIPPED = re.compile(r"^[^\n]*\btar\b[^\n]*--strip[^\n]*", re.MULTILINE)
+
+
 def setup_names(prep: str) -> dict[str, str]:
     """Return archive -> its one directory ("" for none), where %setup wants another than its name.
 
@@ -235,6 +238,8 @@ def setup_names(prep: str) -> dict[str, str]:
             "",
             prep,
         )
+        if any(archives[0] in line for line in _STRIPPED.findall(prep)):
+            return {}
         stem = ARCHIVE.sub("", archives[0])
         known = re.search(rf"(?<![\w.+-]){re.escape(stem)}(?![\w+-]|\.\w)", rest)
         return {} if known else {archives[0]: ""}

@@ -5,6 +5,7 @@ The converted tree has a directory for an archive beside; else all is as in test
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shutil
 import tarfile
@@ -14,9 +15,12 @@ from pathlib import Path
 import pytest
 
 from converter import convert as pipeline
+from converter.archives.lookaside import Lookaside
 from converter.errors import CannotConvert
+from converter.mirror import Mirror
 from specparse.prep import SandboxedPreparer
 from specparse.trace import SandboxedTracer
+from tests.builders import Source
 from tests.packages.archives import FILES
 from tests.packages.judge import differences, taken_in
 from tests.packages.model import EXTRA, ONE, Content, Package, Upstream, diff_u, joined, through
@@ -150,6 +154,64 @@ def test_an_archive_that_lies_flat_in_the_tree(
     assert differences(trial.repo.path, tree_of(done), left) == set()
     assert done.verdict is not None and done.verdict.verified
     assert [patch["patch"] for patch in done.series["patches"]] == ["one.patch", "extra.patch"]
+
+
+LAYOUTS = [
+    "%setup -q -c -T\ntar -xf %{SOURCE0} --strip-components=1\n%patch -P 1 -p1",
+    "%setup -q -c -T\ntar --strip-components 1 -xzf %{SOURCE0}\n%patch -P 1 -p1",
+    "%setup -q -c -T -n other\ntar -xzf %{SOURCE0} --strip 1\npatch -p1 -s < %{PATCH1}",
+    "%setup -q -c -T\ngzip -dc %{SOURCE0} | tar -x --strip-components=1\n%patch -P 1 -p1",
+    "%setup -q -c\ncd demo-%{version}\n%patch -P 1 -p1",
+    "%setup -q -c\npushd demo-1.2\n%patch -P 1 -p1\npopd",
+    "%setup -q -c -n top\ncd demo-%{version}\npatch -p1 -s < %{PATCH1}",
+    "%setup -q -c -n top\npatch -p1 -s -d demo-1.2 < %{PATCH1}",
+    "%setup -q -c -T\ntar -xf %{SOURCE0}\ncd demo-1.2\n%patch -P 1 -p1",
+    "mkdir -p deep/er\ncd deep/er\ntar -xf %{SOURCE0}\ncd demo-1.2\n%patch -P 1 -p1",
+]
+
+
+@pytest.mark.parametrize("prep", LAYOUTS)
+def test_a_layout_that_setup_alone_does_not_make(
+    prep: str, upstream: Upstream, scratch: Path
+) -> None:
+    trial = Trial(Package("layout", prep, {"one.patch": ONE}), upstream, scratch)
+    left = taken_in(trial.repo.path, trial.rpmbuild(), scratch)
+    done = pipeline.convert(
+        trial.request, trial.repo, SandboxedTracer(), prepare=SandboxedPreparer()
+    )
+    assert differences(trial.repo.path, tree_of(done), left) == set()
+    assert done.verdict is not None and done.verdict.verified
+
+
+@pytest.mark.parametrize(
+    "applied", ["%autosetup -p1", "%setup -q\npatch -p2 -s -d lib < %{PATCH1}"]
+)
+def test_upstream_is_a_directory_of_its_archive(
+    applied: str, upstream: Upstream, scratch: Path
+) -> None:
+    """The upstream here has what the archive has in lib/."""
+    inner = Source(scratch / "inner.git")
+    files = {"extra.c": upstream.source.file("v1.2", "lib/extra.c"), "Makefile": b"all:\n"}
+    inner.tag("v1.2", inner.commit(dict(files), "1.2\n"))
+    patch = diff_u(EXTRA)
+    trial = Trial(Package("above", applied, {"one.patch": patch}), upstream, scratch)
+    left = taken_in(trial.repo.path, trial.rpmbuild(), scratch)
+    sources = scratch / "rpm/SOURCES"
+    digest = hashlib.sha512((sources / "demo-1.2.tar.gz").read_bytes()).hexdigest()
+    pkg_git = Source(scratch / "listed.git")
+    listed = {**trial.files, "sources": f"SHA512 (demo-1.2.tar.gz) = {digest}\n".encode()}
+    request = replace(
+        trial.request,
+        pkg_git=Mirror(str(pkg_git.path), scratch),
+        rev=pkg_git.commit(dict(listed), "demo\n", branch="rawhide"),
+        upstreams=(Mirror(str(inner.path), scratch),),
+        lookaside=Lookaside(str(sources), scratch / "kept"),
+    )
+    done = pipeline.convert(request, trial.repo, SandboxedTracer(), prepare=SandboxedPreparer())
+    assert differences(trial.repo.path, tree_of(done), left) == set()
+    assert done.verdict is not None and done.verdict.verified
+    assert done.series["base"]["how"].endswith("the archive has it in lib/")
+    assert done.series["base"]["upstream"] == inner.rev("v1.2")
 
 
 GLOBS = [
