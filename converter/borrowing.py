@@ -9,13 +9,16 @@ commits in refs/srcgit/base/; a mirror of ours keeps them in refs/srcgit/lent/.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from converter.errors import RepositoryUnusable
+from converter.errors import RepositoryDamaged, RepositoryUnusable
 from converter.git import GitFailed
 from converter.mirror import Mirror
 from converter.odb import BASE, Repository
+
+_KEPT = b"srcgit: copied from where this repository borrows\n"
 
 
 def take(repo: Repository, mirror: Mirror, commit: str, *, standalone: bool) -> None:
@@ -46,16 +49,72 @@ def lenders(repo: Repository) -> list[Path]:
     return [objects.parent for objects in repo.lenders]
 
 
-def hold_bases(repo: Repository, lender: Repository) -> list[str]:
-    """Keep in ``lender`` what ``repo`` borrows; return the commits that no lender has.
+def lacking(repo: Repository) -> list[str]:
+    """Return the commits that builds of ``repo`` stand on and that are neither here nor borrowed."""
+    return [id for id in repo.refs(BASE).values() if id not in repo]
 
-    Raises RepositoryUnusable.
+
+def complete(repo: Repository, mirrors: Iterable[Mirror]) -> None:
+    """Borrow of ``mirrors`` what a lender that is gone, or lacks objects, should have.
+
+    Raises RepositoryDamaged where they have it neither.
     """
-    bases = repo.refs(BASE).values()
-    for base in bases:
+    for mirror in mirrors:
+        if not (missing := lacking(repo)):
+            return
+        if mirror.at_hand and any(id in mirror.repository for id in missing):
+            borrow(repo, mirror)
+    if missing := lacking(repo):
+        raise lost(repo, missing)
+
+
+def lost(repo: Repository, missing: Sequence[str]) -> RepositoryDamaged:
+    """Return the error that commits which ``repo`` borrows are gone."""
+    told = [
+        str(path) + ("" if (path / "objects").is_dir() else ", which is gone")
+        for path in lenders(repo)
+    ]
+    return RepositoryDamaged(
+        f"{len(missing)} commits of upstream are missing on which builds here stand "
+        f"({', '.join(missing[:3])}); it borrows objects of {'; '.join(told) or 'nothing'}",
+        where=str(repo.path),
+        next_step="bring them back there with git fetch, or put the repository back",
+    )
+
+
+@contextmanager
+def packed_anew(repo: Repository, cache: Path) -> Iterator[None]:
+    """Pack ``repo`` in the block; see that it has then, and the mirrors below ``cache`` keep, what
+    its builds need.
+
+    What a mirror lacks is fetched again. Raises RepositoryDamaged where it is nowhere to be had.
+    """
+    _complete_from(repo, cache)
+    for mark in (repo.path / "objects" / "pack").glob("*.keep"):
+        if mark.read_bytes() == _KEPT:  # they become one
+            mark.unlink()
+    yield
+    repo.reopen()
+    keep(repo, [id for name, id in repo.refs("refs/").items() if not name.startswith(BASE)])
+    _complete_from(repo, cache)
+
+
+def _complete_from(repo: Repository, cache: Path) -> None:
+    paths = [path for path in lenders(repo) if path.parent == cache and path.exists()]
+    for mirror in [mirror for path in paths if (mirror := Mirror.below(path)).is_ours]:
+        for id in lacking(repo):
+            mirror.recover(id)
+        repo.reopen()
+        hold_bases(repo, mirror.repository)
+    if missing := lacking(repo):
+        raise lost(repo, missing)
+
+
+def hold_bases(repo: Repository, lender: Repository) -> None:
+    """Keep in ``lender`` what ``repo`` borrows. Raises RepositoryUnusable."""
+    for base in repo.refs(BASE).values():
         if base in lender:
             lender.hold(base)
-    return [base for base in bases if base not in repo]
 
 
 def keep(repo: Repository, tips: Iterable[str], known: Iterable[str] = ()) -> set[str]:
@@ -68,9 +127,11 @@ def keep(repo: Repository, tips: Iterable[str], known: Iterable[str] = ()) -> se
         return set()
     bases, others = _borrowed(repo, tips, known)
     if others:
-        pack = str(repo.path / "objects" / "pack" / "pack")
-        listed = "".join(f"{id}\n" for id in sorted(others))
-        _run(repo, "pack-objects", "--quiet", pack, input=listed.encode())
+        packs = repo.path / "objects" / "pack"
+        listed = "".join(f"{id}\n" for id in sorted(others)).encode()
+        name = _run(repo, "pack-objects", "--quiet", str(packs / "pack"), input=listed)
+        with repo.writing():  # else git gc would drop what an alternate has (git-repack(1), -l)
+            (packs / f"pack-{name.decode().strip()}.keep").write_bytes(_KEPT)
     repo.move_refs({BASE + id: (None, id) for id in bases if repo.ref(BASE + id) is None})
     return bases
 
@@ -125,9 +186,9 @@ def _copy(repo: Repository, other: Repository, commit: str) -> None:
     repo.reopen()
 
 
-def _run(repo: Repository, *args: str, input: bytes = b"") -> None:
+def _run(repo: Repository, *args: str, input: bytes = b"") -> bytes:
     try:
-        repo.git.run(*args, input=input)
+        return repo.git.run(*args, input=input).stdout
     except GitFailed as error:
         lenders = ", ".join(map(str, repo.lenders))
         raise RepositoryUnusable(

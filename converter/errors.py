@@ -135,6 +135,16 @@ class RepositoryUnusable(CannotWork):
     """The repository for the result cannot be read or written (not a repository, read-only, full)."""
 
 
+class RepositoryDamaged(RepositoryUnusable):
+    """A repository's files are missing, cut off or empty."""
+
+
+class ObjectUnreadable(RepositoryDamaged):
+    """An object, a ref or the repository itself cannot be read, for a reason that is not known yet."""
+
+    kind = "RepositoryDamaged"
+
+
 @contextmanager
 def on_this_machine() -> Iterator[None]:
     """A full or read-only disk is this machine's fault, not a bug: CannotWork for OSError."""

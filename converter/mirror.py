@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from converter.errors import RemoteUnavailable, RepositoryUnusable, WrongUsage
+from converter.errors import (
+    RemoteUnavailable,
+    RepositoryDamaged,
+    RepositoryUnusable,
+    WrongUsage,
+)
 from converter.git import GitFailed
 from converter.lock import locked
-from converter.odb import Repository
+from converter.odb import LENT, Repository
 
 _URL = re.compile(r"(?:https?|ssh|git|file)://[^\s]+|[A-Za-z0-9._-]+@[A-Za-z0-9._-]+:[^\s:][^\s]*")
 
@@ -81,6 +88,11 @@ class Mirror:
         made.location, made._opened = location, repository
         return made
 
+    @classmethod
+    def below(cls, path: Path) -> Mirror:
+        """Return the mirror that was made at ``path``, by its name. Raises WrongUsage."""
+        return cls(unquote(path.name.removesuffix(".git")), path.parent)
+
     @property
     def repository(self) -> Repository:
         """The repository. Raises RepositoryUnusable for a bad path, RemoteUnavailable for a URL."""
@@ -107,6 +119,11 @@ class Mirror:
         return not self._remote or self._path.exists()
 
     @property
+    def path(self) -> Path:
+        """Where it is, or will be."""
+        return self._path
+
+    @property
     def is_ours(self) -> bool:
         """Whether srcgit made it and may write to it; a path is a person's repository."""
         return self._remote
@@ -122,7 +139,7 @@ class Mirror:
         if self._fetched:  # cloned just now
             return False
         with locked(self._path.with_suffix(".lock")):
-            _protect(repository)
+            _configure(repository, self._address)
             self._talk(repository, *_FETCH, "--prune", "origin", *_REFS)
         self._fetched = True
         self._opened = None  # libgit2 looks for new packs when it opens
@@ -140,15 +157,60 @@ class Mirror:
         with locked(self._path.with_suffix(".lock")):
             if self._path.exists():  # another process was quicker
                 return
-            beside = self._path.with_suffix(".new")
-            shutil.rmtree(beside, ignore_errors=True)
-            repository = Repository.create(beside)
-            repository.git.run("remote", "add", "--mirror=fetch", "origin", self._address)
-            _protect(repository)
-            self._talk(repository, *_FETCH, "origin", *_REFS)
-            os.replace(beside, self._path)
+            os.replace(self._cloned().path, self._path)
         self._fetched = True
         self.is_new = True
+
+    def _cloned(self) -> Repository:
+        """Clone it beside its place."""
+        beside = self._path.with_suffix(".new")
+        shutil.rmtree(beside, ignore_errors=True)
+        repository = Repository.create(beside)
+        _configure(repository, self._address)
+        self._talk(repository, *_FETCH, "origin", *_REFS)
+        return repository
+
+    def renew(self, lent: Iterable[str] = ()) -> None:
+        """Clone a damaged mirror again and move the old one aside, to NAME.git.damaged.
+
+        ``lent`` and what the old one keeps for trees that borrow is kept in the new one. Raises
+        RemoteUnavailable, and RepositoryDamaged where some of that is nowhere to be had: then the
+        old one stays.
+        """
+        with locked(self._path.with_suffix(".lock")):
+            wanted = {*lent, *_lent(self._path)}
+            fresh = self._cloned()
+            lacking = [id for id in sorted(wanted) if not self._kept(fresh, id)]
+            if lacking:
+                shutil.rmtree(fresh.path, ignore_errors=True)
+                raise RepositoryDamaged(
+                    f"the mirror is damaged, and upstream has no more what is borrowed from it: "
+                    f"{', '.join(lacking)}",
+                    where=str(self._path),
+                    next_step="restore it from a copy, or mend what git fsck finds there",
+                )
+            aside = self._path.with_suffix(".git.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            os.replace(self._path, aside)
+            os.replace(fresh.path, self._path)
+        self._fetched = self.is_new = True
+        self._opened = None
+
+    def recover(self, commit: str) -> bool:
+        """Fetch ``commit``, which upstream may have on no branch any more, and keep it."""
+        return self._kept(self.repository, commit)
+
+    def _kept(self, fresh: Repository, commit: str) -> bool:
+        """Have ``commit`` kept in ``fresh``: from upstream, else from what is at our place."""
+        for place in (None, "origin", str(self._path.resolve())):
+            if place is not None:
+                with contextlib.suppress(GitFailed, RepositoryUnusable):
+                    fresh.git.run(*_FETCH, place, commit, network=True)
+                    fresh.reopen()
+            if commit in fresh:
+                fresh.hold(commit)
+                return True
+        return False
 
     def _talk(self, repository: Repository, *args: str) -> None:
         try:
@@ -167,9 +229,22 @@ class Mirror:
             )
 
 
-def _protect(repository: Repository) -> None:
-    """Have a fetch that a person runs in a mirror leave refs/srcgit/ alone, too."""
-    key = "remote.origin.fetch"
-    told = repository.git.run("config", "--local", "--get-all", key, ok=(0, 1)).stdout
-    if _OURS not in told.decode().split("\n"):
-        repository.git.run("config", "--local", "--add", key, _OURS)
+def _lent(damaged: Path) -> Iterator[str]:
+    """Yield what a mirror keeps, without git, which may read nothing there."""
+    with contextlib.suppress(OSError):
+        packed = (damaged / "packed-refs").read_bytes()
+        yield from (id.decode() for id in re.findall(rb"refs/srcgit/lent/([0-9a-f]{40})\n", packed))
+    with contextlib.suppress(OSError):
+        names = os.listdir(damaged / LENT)
+        yield from (name for name in names if re.fullmatch(r"[0-9a-f]{40}", name))
+
+
+def _configure(repository: Repository, address: str) -> None:
+    """Say where it is fetched from; a fetch that a person runs there leaves refs/srcgit/ alone."""
+    told = repository.git.run("config", "--local", "--get-regexp", r"^remote\.origin\.", ok=(0, 1))
+    have = told.stdout.decode("utf-8", "replace").splitlines()
+    if f"remote.origin.url {address}" not in have:
+        repository.git.run("config", "--local", "--replace-all", "remote.origin.url", address)
+    for refs in _REFS if f"remote.origin.fetch {_OURS}" not in have else ():
+        keys = ("--replace-all", "remote.origin.fetch", refs, f"^{re.escape(refs)}$")
+        repository.git.run("config", "--local", *keys)

@@ -11,17 +11,22 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from converter.errors import RepositoryUnusable, TooMuch, TryAgain
+from converter.errors import ObjectUnreadable, RepositoryUnusable, TooMuch, TryAgain
 from converter.fastimport import NULL_ID
 from converter.git import Git, GitFailed, lines
 from converter.objects import Commit, Entry, Identity
 from converter.safe_paths import MAX_DEPTH
 from converter.tree import File
+
+# What libgit2 says of files that are damaged (its odb_loose.c, pack.c, refdb_fs.c, zstream.c).
+_UNREADABLE = re.compile(
+    r"corrupted|loose object|inflat|data check|invalid (?:code|block|distance|stored)|pack|mismatch"
+)
 
 # pygit2 reads all of the machine's certificates when it is imported, which takes its time; nothing
 # here asks a remote through it. Any directory will do.
@@ -53,6 +58,8 @@ _MAX_COMMIT = 4 << 20  # bytes; the largest of Linux has 50,000
 MAX_ENTRIES = (
     2_000_000  # of a tree that is read as a whole; Linux has 97,000, Chromium some 500,000
 )
+LIBGIT2_ERROR = pygit2.GitError  # of what is damaged; what is missing is a KeyError
+
 _TREE_ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)  # git's tree object
 
 
@@ -72,6 +79,11 @@ _BARE = {"HEAD", "config", "description", "hooks", "info", "objects", "refs"}
 _TEMPORARY = re.compile(r"_git2_\w+|.*\.lock")  # libgit2's, while a file is written
 
 
+def _is_used(path: Path) -> bool:
+    """Tell whether a directory holds git's objects or refs, whatever else of a repository it lacks."""
+    return any(files for part in ("objects", "refs") for _, _, files in os.walk(path / part))
+
+
 def _is_unmade(path: Path) -> bool:
     """Tell whether nothing is at ``path``, or only what a making that was cut off has left."""
     if not path.exists():
@@ -79,6 +91,8 @@ def _is_unmade(path: Path) -> bool:
     if not path.is_dir():
         return False
     names = {name for name in os.listdir(path) if not _TEMPORARY.fullmatch(name)}
+    if _is_used(path):
+        return False
     whole = all((path / name).is_dir() for name in ("objects", "refs"))
     for name in ("HEAD", "config"):
         file = path / name
@@ -104,6 +118,8 @@ class Repository:
         try:
             return pygit2.Repository(os.fspath(self._where))
         except (pygit2.GitError, OSError) as error:
+            if _is_used(self._where):
+                raise self._damaged(str(error)) from None
             raise RepositoryUnusable(
                 f"not a git repository ({error})"
                 if self._where.exists()
@@ -111,6 +127,13 @@ class Repository:
                 where=str(self._where),
                 next_step="check the path",
             ) from None
+
+    def _damaged(self, what: str) -> ObjectUnreadable:
+        return ObjectUnreadable(
+            f"the repository is damaged: {what}",
+            where=str(self._where),
+            next_step="restore it from a copy, or mend what git fsck finds there",
+        )
 
     @cached_property
     def path(self) -> Path:
@@ -166,6 +189,9 @@ class Repository:
                 try:
                     beside.write_bytes(b"".join(line + b"\n" for line in [*known, objects]))
                     os.replace(beside, alternates)  # nobody ever reads a part of it
+                    # git gc would drop what is here as well as there; `srcgit maintain` sees to it.
+                    with suppress(pygit2.GitError):  # locked: another process says the same
+                        self._repo.config["gc.auto"] = 0
                 finally:
                     beside.unlink(missing_ok=True)
         except OSError as error:
@@ -199,12 +225,26 @@ class Repository:
     # -- reading ---------------------------------------------------------------------------
 
     def commit_id(self, rev: str) -> str | None:
-        """Return the full id of the commit that ``rev`` names, or None where there is none."""
+        """Return the full id of the commit that ``rev`` names, or None where there is none.
+
+        Raises RepositoryDamaged where a ref of that name holds what is not there or not readable.
+        """
         try:
             found = self._repo.revparse_single(rev)
             return str(found.peel(pygit2.Commit).id)
-        except (KeyError, ValueError, pygit2.GitError):
+        except ValueError:  # no revision, an ambiguous one, of no commit
             return None
+        except KeyError:
+            if (id := self._full_ref(rev)) and id not in self._repo:
+                raise self._damaged(f"{rev} names {id}, which is missing") from None
+            return None
+        except pygit2.GitError as error:
+            if _UNREADABLE.search(str(error)):
+                raise self._damaged(str(error)) from None
+            return None
+
+    def _full_ref(self, name: str) -> str | None:
+        return self.ref(name) if name.startswith("refs/") else None
 
     def commits_that_begin(self, prefix: str) -> list[str]:
         """Return the ids of the commits that ``prefix``, hexadecimal digits, may abbreviate.

@@ -39,6 +39,12 @@ class Request:
     committer: tuple[bytes, bytes] = (b"srcgit", b"srcgit@localhost")
 
     @property
+    def mirrors(self) -> tuple[Mirror, ...]:
+        """The repositories that are read."""
+        ark = (self.explode_from,) if self.explode_from else ()
+        return (self.pkg_git, *self.upstreams, *ark)
+
+    @property
     def wanted(self) -> Wanted:
         """Where to look for the base."""
         use = "others" if self.with_prep and self.archives == "touched" else self.archives

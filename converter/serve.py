@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from converter.borrowing import packed_anew
+from converter.damage import damaged, look
 from converter.errors import CannotWork, TryAgain
 from converter.git import GitFailed, lines
 from converter.odb import Repository
@@ -47,17 +50,20 @@ class Upkeep:
         return asdict(self)
 
 
-def maintain(path: Path, bundles: Path | None = None) -> Upkeep:
+def maintain(path: Path, bundles: Path | None = None, cache: Path | None = None) -> Upkeep:
     """Set up the published repository ``path``, pack it, and refresh its bundle in ``bundles``.
 
-    The bundle is ``NAME.bundle`` for ``NAME.git``, for people to begin a clone with. Raises
-    RepositoryUnusable, TryAgain (another upkeep is at work), CannotWork (disk full, read-only).
+    The bundle is ``NAME.bundle`` for ``NAME.git``, for people to begin a clone with. Mirrors below
+    ``cache`` are made to keep what it borrows. Raises RepositoryUnusable (RepositoryDamaged where
+    what it borrows is gone), TryAgain (another upkeep is at work), CannotWork (disk full, read-only).
     """
     repo = Repository(path)
+    if found := look(path):
+        raise damaged(found[0])
     try:
         _configure(repo, {**SETTINGS, **(_advertised(repo.path) if bundles else {})})
         head = _point_head(repo)
-        borrows = _pack(repo)
+        borrows = _pack(repo, cache)
         # commit-graph: walks and --filter by path without opening trees (git-commit-graph(1)).
         repo.git.run("commit-graph", "write", "--reachable", "--changed-paths", "--no-progress")
         bundle, written = _bundle(repo, bundles) if bundles and head else (None, False)
@@ -132,15 +138,16 @@ def _point_head(repo: Repository) -> str | None:
     return head
 
 
-def _pack(repo: Repository) -> bool:
+def _pack(repo: Repository, cache: Path | None) -> bool:
     """Put all objects into one pack; return whether the repository borrows others.
 
     A bitmap needs every reachable object in one pack, so there is none where upstream's objects
     are borrowed (git-repack(1), -b and -l): the borrowed repository's own bitmap serves then.
     """
-    borrows = (repo.path / "objects" / "info" / "alternates").exists()
+    borrows = bool(repo.lenders)
     _configure(repo, {"repack.writeBitmaps": "false" if borrows else "true"})
-    repo.git.run("gc", "--quiet")
+    with packed_anew(repo, cache or repo.path) if borrows else nullcontext():
+        repo.git.run("gc", "--quiet")
     return borrows
 
 

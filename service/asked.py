@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from converter.errors import CannotConvert, RepositoryUnusable, WrongUsage
+from converter.errors import CannotConvert, RepositoryDamaged, RepositoryUnusable, WrongUsage
 
 if TYPE_CHECKING:
     from converter.mirror import Mirror
@@ -34,6 +34,13 @@ def understand(options: dict[str, Any]) -> Asked:
 
     Raises SrcgitError of every kind.
     """
+    asked = _understand(options)
+    # What cli._Commands looks at where a command fails.
+    click.get_current_context().find_root().obj = (options["repo"], asked.request.mirrors)
+    return asked
+
+
+def _understand(options: dict[str, Any]) -> Asked:
     trace = None if options["series"] else _tracer(options)
     from converter.archives.lookaside import Lookaside
     from converter.build import Nvr
@@ -109,6 +116,8 @@ def _mirror(location: str, cache: Path, known_as: str | None = None) -> Mirror:
     if not is_url(location):
         try:
             _ = mirror.repository
+        except RepositoryDamaged:
+            raise
         except RepositoryUnusable as error:
             raise WrongUsage(error.what, where=error.where, next_step=error.next_step) from None
     return mirror

@@ -18,7 +18,24 @@ from service.commands import build, daemon, tree
 from service.terminal import print_json, say, say_report
 
 
+class _Commands(click.Group):
+    """The commands, whose failure may come of damage to the repositories that they read."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if ctx.obj is None:  # none is known
+                raise
+            from converter.damage import instead
+
+            if (found := instead(error, *ctx.obj)) is None or found is error:
+                raise
+            raise found from error
+
+
 @click.group(
+    cls=_Commands,
     short_help="turn Fedora package builds into source trees",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -20,6 +20,7 @@ from converter.build import Evr, Nvr
 from converter.clock import Clock, Progress
 from converter.comparison import pairs
 from converter.conversion import Conversion
+from converter.damage import mending
 from converter.errors import CannotConvert, Fate, PkgGitInvalid, SrcgitError, TryAgain
 from converter.mirror import Mirror
 from converter.odb import Repository
@@ -80,7 +81,11 @@ class Pipeline:
             build = self._asked(row, progress)
         facts = self._facts(row, build)
         try:
-            made = self._publish(self._request(row, build, package), package, progress, clock)
+            request = self._request(row, build, package)
+            made = mending(
+                lambda: self._publish(request, package, progress, clock),
+                *(package.repo, request.mirrors, progress),
+            )
         except Exception as error:
             outcome = judge(error)
             return replace(outcome, evidence={**facts, **outcome.evidence})
@@ -97,6 +102,7 @@ class Pipeline:
             repo = Repository.create(package.repo)
             for mirror in request.upstreams:
                 borrowing.borrow(repo, mirror)
+            borrowing.complete(repo, request.upstreams)
             trust = self._trust(package, repo, progress)
             before = repo.refs("refs/tags/").values()
             for place in package.push:

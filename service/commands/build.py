@@ -91,6 +91,7 @@ def convert(**options: Any) -> None:
         asked = understand(options)
         from converter import borrowing
         from converter import convert as pipeline
+        from converter.damage import mending
         from converter.mirror import is_url
         from converter.odb import Repository
         from converter.publish import publish_all
@@ -113,9 +114,16 @@ def convert(**options: Any) -> None:
 
             assert isinstance(asked.trace, inputs.Queue)
             asked = Asked(*inputs.numbered(asked.request, asked.trace, repo), None)
-        done = pipeline.convert(
-            asked.request, repo, asked.trace, prepare=prepare, progress=progress, sign=sign
+        done = mending(
+            lambda: pipeline.convert(
+                *(asked.request, repo, asked.trace),
+                prepare=prepare,
+                progress=progress,
+                sign=sign,
+            ),
+            *(path, asked.request.mirrors, progress),
         )
+        borrowing.complete(repo, asked.request.upstreams)
         if prepare and done.verdict is None and done.series.get("verified") != "yes":
             # Converted before, without: the tag stays as it is, the answer is given all the same.
             nvr, verdict = pipeline.verify(

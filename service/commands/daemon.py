@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from converter.errors import WrongUsage
+from converter.errors import SrcgitError, WrongUsage
 from service.commands.options import CONFIG, JSON
 from service.progress import Progress
 from service.terminal import print_json, say
@@ -266,14 +266,24 @@ def maintain(repos: Sequence[Path], bundles: Path | None, config: Path | None) -
         here = [Path(place) for place in package.push if place.startswith("/")]
         served += here or [package.repo]
         working += [package.repo] if here and package.repo not in here else []
+    failures: list[SrcgitError] = []
     for repo, directory in [(path, bundles) for path in served] + [
         (path, None) for path in working
     ]:
         if repos or repo.exists():
-            print_json({"repo": str(repo), **keep(repo, directory).as_json()}, indent=None)
+            try:
+                done = keep(repo, directory, settings.state / "mirrors")
+            except SrcgitError as error:  # which keeps nothing from the others
+                failures.append(error)
+            else:
+                print_json({"repo": str(repo), **done.as_json()}, indent=None)
     if not repos and (cache := settings.state / "lookaside").exists():
         pruned = prune(cache, int(settings.lookaside_gigabytes * 1e9))
         print_json({"lookaside": str(cache), **asdict(pruned)}, indent=None)
+    if failures:
+        for failure in failures[1:]:
+            say(f"srcgit: {failure.what} [{failure.where}]", err=True)
+        raise failures[0]
 
 
 @click.command(short_help="Remove the locks of a push whose server was killed.")
