@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Both install what they need first.
 .POSIX:
-.PHONY: install demo test test-systems bench corpus-check sample real-check quilt-check export-check hosts-check test-ansible clean
+.PHONY: install demo test test-user test-systems bench corpus-check sample real-check quilt-check export-check hosts-check test-ansible clean
 
 VENV = .venv
 INSTALLED = $(VENV)/.installed
@@ -22,9 +22,16 @@ demo: $(INSTALLED)
 test: $(TESTS)
 	$(VENV)/bin/python -m pytest -n auto -q $(TESTED)
 
-# The tests in Debian 12, Debian 13 and sid, as root: roots by debootstrap (SHAPE=ci: a part of it).
+# The tests that need no services, as an ordinary user with a 0700 home; for root.
+test-user: $(TESTS)
+	$(VENV)/bin/python -m tests.other_user -m pytest -n auto -q -p no:cacheprovider \
+		tests/converter tests/specparse tests/packages tests/oracle
+
+# The tests in Debian 12, Debian 13 and sid, in roots by debootstrap; for root. SHAPE=ci is a part of
+# it; SYSTEMS="trixie sid", MINUTES=30 (begin no system later), CACHE=DIR.
 test-systems:
-	python3 -m tests.systems --shape $${SHAPE:-all} $(SYSTEMS)
+	python3 -m tests.systems --shape "$${SHAPE:-all}" --minutes "$${MINUTES:-0}" \
+		--cache "$${CACHE:-/var/cache/srcgit-systems}" $(SYSTEMS)
 
 bench: $(TESTS)
 	$(VENV)/bin/python -m tests.bench

@@ -333,7 +333,11 @@ def _refusal(pushes: list[Push], said: str, url: str) -> SrcgitError:
     words = [line.removeprefix("remote:").strip() for line in redacted(said).splitlines()]
     words = [line for line in words if line and not line.startswith("error: failed to push")]
     told = "; ".join([*(f"{push.ref}: {push.summary}" for push in reasons[:1]), *words])
-    if re.search(r"stale info|is at [0-9a-f]+ but expected|reference already exists", told):
+    if re.search(
+        r"stale info|is at [0-9a-f]+ but expected|reference already exists"
+        r"|incorrect old value provided",
+        told,
+    ):
         return LeaseLost(
             f"somebody else published at the same time: {told}",
             where=redacted(url),
