@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -79,6 +80,7 @@ class Shelf:
             "CREATE TABLE patches (package, patch, subject, bugs, first, last, builds,"
             " PRIMARY KEY (package, patch, subject, bugs)) WITHOUT ROWID"
         )
+        weakref.finalize(self, self._index.close)
 
     # -- overview --------------------------------------------------------------------------
 

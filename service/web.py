@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -168,6 +168,7 @@ def serve(config: Config, host: str, port: int) -> None:
     """Serve the pages until stopped. Raises JournalUnusable, WrongUsage."""
     import uvicorn
 
-    pages = app(config, Journal(config.journal), Koji(config.koji, timeout=20, attempts=1))
-    logs.configure(logging.WARNING)
-    uvicorn.run(pages, host=host, port=port, log_level="warning", log_config=None)
+    with closing(Journal(config.journal)) as journal:
+        pages = app(config, journal, Koji(config.koji, timeout=20, attempts=1))
+        logs.configure(logging.WARNING)
+        uvicorn.run(pages, host=host, port=port, log_level="warning", log_config=None)

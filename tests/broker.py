@@ -103,7 +103,7 @@ class Broker:
         with suppress(ProcessLookupError):  # it has ended by itself
             os.killpg(self._server.pid, number)
         try:
-            self._server.wait(30)
+            self._server.wait(120)
         except subprocess.TimeoutExpired:
             os.killpg(self._server.pid, signal.SIGKILL)
             self._server.wait()

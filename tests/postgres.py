@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -30,8 +31,10 @@ def cluster(address: str = "127.0.0.1") -> Iterator[str]:
     data = directory / "data"
     become: list[str] = []
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        become = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-        shutil.chown(directory, "nobody", "nogroup")
+        nobody = pwd.getpwnam("nobody")  # its group is nogroup on Debian, nobody on Fedora
+        become = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}"]
+        become.append("--clear-groups")
+        os.chown(directory, nobody.pw_uid, nobody.pw_gid)
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"}
 
     def run(*command: str | Path) -> None:
@@ -60,7 +63,7 @@ def cluster(address: str = "127.0.0.1") -> Iterator[str]:
     finally:
         server.terminate()
         try:
-            server.wait(10)
+            server.wait(60)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()

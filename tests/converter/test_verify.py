@@ -351,7 +351,7 @@ def test_a_prep_without_end_is_ended(am: Case, hostile: str) -> None:
     start = time.monotonic()
     with pytest.raises(SpecDoesNotParse, match="more than 2 seconds"):
         verify(subject, SHORT)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class Daemons:
         for process in self.running:
             if process is not None:
                 process.send_signal(signal.SIGTERM)
-        return [process.wait(30) for process in self.running if process is not None]
+        return [process.wait(120) for process in self.running if process is not None]
 
     def said(self) -> str:
         return "".join(path.read_text() for path in sorted(self.directory.glob("output*")))

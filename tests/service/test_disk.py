@@ -47,7 +47,7 @@ def test_a_full_disk_under_the_journal_leaves_the_messages_on_the_queue(
         while True:
             filler.write(bytes(4096))
     broker.send(second)
-    assert daemon.wait(60) == 5
+    assert daemon.wait(120) == 5
     assert "the journal cannot be used: database or disk is full" in daemon.said()
     until(lambda: broker.length(daemon.queue) == 1)
     daemon.start(wrapper=on_small_disk(state, 10_000_000))
@@ -63,7 +63,7 @@ def test_a_read_only_journal_leaves_the_messages_on_the_queue(
     broker.send(hub.message(hub.add("kernel-6.12.1-1.fc41")))
     state = str(daemon.directory / "state")
     daemon.start(wrapper=["bwrap", "--dev-bind", "/", "/", "--ro-bind", state, state])
-    assert daemon.wait(60) == 5
+    assert daemon.wait(120) == 5
     assert "the journal cannot be used" in daemon.said()
     assert broker.length(daemon.queue) == 1
     daemon.start()

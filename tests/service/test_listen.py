@@ -39,11 +39,11 @@ def test_a_message_becomes_a_published_announced_tag(broker: Broker, tmp_path: P
                 stderr=output,
             )
         try:
-            until(lambda: broker.length("listen-told") == 1, 60)
+            until(lambda: broker.length("listen-told") == 1, 120)
             broker.send(hub.message(builds[1]))
-            until(lambda: broker.length("listen-told") == 2, 60)
+            until(lambda: broker.length("listen-told") == 2, 120)
             daemon.send_signal(signal.SIGTERM)
-            assert daemon.wait(30) == 0
+            assert daemon.wait(120) == 0
         finally:
             daemon.kill()
             daemon.wait()

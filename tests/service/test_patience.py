@@ -115,13 +115,13 @@ def test_a_slow_clone_and_slow_conversions_lose_nothing_and_do_nothing_twice(
             assert (seen.deaf, seen.exit_code) == ([], 1)  # a restart would mend nothing
             assert seen.wrong[0].endswith(cloning)
             assert (journal.counts(), impatient.length("slow")) == ({}, 3)
-            until(lambda: impatient.length("slow-told") == 2, 90)
+            until(lambda: impatient.length("slow-told") == 2, 120)
             assert time.monotonic() - began > 3 * SLOW
             assert journal.counts() == {"done": 2}
             assert [row.attempts for row in journal.rows()] == [1, 1]
             journal.close()
             daemon.terminate()
-            assert daemon.wait(30) == 0
+            assert daemon.wait(120) == 0
         finally:
             daemon.kill()
             daemon.wait()
@@ -147,7 +147,7 @@ def test_a_server_that_falls_silent_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent = tmp_path / "silent"
-    silent.write_text("#!/bin/sh\nsleep 6\n")
+    silent.write_text("#!/bin/sh\nsleep 30\n")
     silent.chmod(0o755)
     Source(tmp_path / "linux.git").commit({"a": "b"}, "c\n")
     monkeypatch.setenv("GIT_HTTP_LOW_SPEED_TIME", "1")
@@ -155,7 +155,7 @@ def test_a_server_that_falls_silent_is_given_up(
         start = time.monotonic()
         with pytest.raises(RemoteUnavailable):
             _ = Mirror(f"{server.url}/linux.git", tmp_path / "mirrors").repository
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 25
 
 
 def test_what_could_not_be_prepared_is_tried_until_it_can(

@@ -64,8 +64,10 @@ def test_of_a_huge_commit_the_page_shows_how_it_begins(tmp_path: Path) -> None:
     path.write_text(
         f'[consumer_config]\n[consumer_config.packages.kernel]\nrepo = "{source.path}"\n'
     )
-    shelf = Shelf(load(path), Journal("sqlite://"))
+    journal = Journal("sqlite://")
+    shelf = Shelf(load(path), journal)
     _, huge = shelf.commit("kernel", first) or ("", "")
+    journal.close()
     assert huge.startswith("diff --git a/a b/a\n") and huge.endswith("\n[...]\n")
     assert len(huge) < 1.1 * (1 << 20)
     _, small = shelf.commit("kernel", second) or ("", "")

@@ -213,7 +213,7 @@ def test_a_conversion_that_hangs_is_ended_in_time(bench: Bench) -> None:
     bench.add("hang.fc41")
     start = time.monotonic()
     assert bench.worker(timeout=0.5).step(threading.Event())
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     assert bench.row("kernel-1-hang.fc41").outcome == "took more than 0.5 seconds"
     assert bench.row("kernel-1-hang.fc41").state == "waiting"
 

@@ -27,7 +27,7 @@ PATCHED = "Patch1: fix.patch\n"
 def bounded() -> Iterator[None]:
     start = time.monotonic()
     yield
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 240
 
 
 def alive(mark: bytes) -> bool:
@@ -72,7 +72,7 @@ def test_a_background_child_that_holds_the_pipe_does_not_keep_us(traced: Traced)
     start = time.monotonic()
     plan = traced(PATCHED, "sleep 4712 &\n%setup -q\npatch -p1 < %{PATCH1}", {"fix.patch": PATCH})
     assert [step.patch for step in plan.steps] == [b"fix.patch"]
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 200
     assert not alive(b"4712")
 
 

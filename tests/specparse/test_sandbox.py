@@ -77,7 +77,7 @@ def test_limits_end_it(script: str, limits: Limits) -> None:
     start = time.monotonic()
     done = Sandbox(limits=limits).run("/usr/bin/bash", "-c", script)
     assert done.broke
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
 
 
 def test_a_full_disk_and_a_large_file_are_refused() -> None:
