@@ -137,7 +137,9 @@ def find(
     if whole and not archives:
         raise CannotConvert(
             "%prep unpacks no archive into the tree that is built",
-            next_step="name upstream's repository with --upstream",
+            next_step="leave --archive out"
+            if wanted.upstreams
+            else "name upstream's repository with --upstream",
         )
     tag = tag or _tag(plan, wanted, whole=whole)
     if tag is not None:

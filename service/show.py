@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +67,17 @@ def print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
             say(title)
         for what, why in rows:
             say(f"  {what}" + (f"  ({why})" if why else ""))
+
+
+_TOLD = 5  # patches of a kind; of old kernels %prep passes over two hundred
+
+
+def left_out(skipped: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Say which patches %prep does not apply to the tree, a line for each reason or patch."""
+    for why, group in groupby(sorted(skipped, key=lambda s: s["why"]), key=lambda s: s["why"]):
+        names = [each["patch"] for each in group]
+        more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+        yield f"not applied: {', '.join(names[:_TOLD])}{more} ({why})"
 
 
 def print_conversion(done: Conversion, repo: Path) -> None:

@@ -14,6 +14,7 @@ from specparse import interpret, upstream
 from specparse.foreign_tree import ForeignTree
 from specparse.inside.names import ARCHIVE
 from specparse.interpret import Call, Recording
+from specparse.macros import BUILD, SOURCES
 from specparse.places import Places, related, source_tree
 from specparse.plan import Plan, SandboxError, SpecError
 from specparse.sandbox import PYTHON, Done
@@ -214,7 +215,7 @@ def whole(
         raise _disturbed("there is no whole answer")
     # rpm takes a %(...) that failed for an empty one and says nothing: the shell's words tell.
     complaints = [line for line in said if _COMPLAINT.match(line)][:_COMPLAINTS]
-    reply["notes"] += [f"while the spec was read: {line[:300]}" for line in complaints]
+    reply["notes"] += [f"while the spec was read: {_theirs(line)[:300]}" for line in complaints]
     return reply
 
 
@@ -367,6 +368,19 @@ def _names(patch: bytes) -> list[str]:
     return [os.fsdecode(name) for name in _NAMED.findall(patch) if name != b"/dev/null"]
 
 
+# Names of the sandbox's own: its directories, the tools and functions in the place of others.
+_OURS = re.compile(
+    rf"{re.escape(SOURCES)}/|{re.escape(BUILD)}/(?:BUILD/)?|/tmp/standin/"
+    r"|(?<!\S)(?:\./)?srcgit\.tree(?!\S)|\bsrcgit_standin (?=\w)|\bbuiltin (?=cd|pushd)"
+)
+
+
+def _theirs(said: str) -> str:
+    """Return what %prep or a tool said, as it would say it outside of the sandbox."""
+    return _OURS.sub("", said)
+
+
 def _short(command: str) -> str:
+    command = _theirs(command)
     first = command.strip().splitlines()[0] if command.strip() else ""
     return first[:200]

@@ -19,7 +19,7 @@ from converter.errors import WrongUsage
 from service.asked import Asked, defined, roots, understand
 from service.commands.options import of_a_build
 from service.progress import Progress
-from service.show import print_conversion, print_plan
+from service.show import left_out, print_conversion, print_plan
 from service.terminal import print_json, say
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def convert(**options: Any) -> None:
         trust = Trust(settings.signing.signers(email), again)
         built = (done.build, done.commit, done.tag, base)
         receipts = publish_all(repo, *built, pushes, progress, trust)
-    for warning in done.series["warnings"]:
+    for warning in [*done.series["warnings"], *left_out(done.series["skipped"])]:
         say(f"srcgit: warning: {warning}", err=True)
     if lenders := borrowing.lenders(repo):
         say(

@@ -56,6 +56,9 @@ def commands() -> list[Ran]:
     return ran
 
 
+_OURS = rf"{SOURCES}/|{BUILD}/|{ROOT}/standin/|(?<=\s)(?:\./)?{re.escape(MARKER)}(?=\s|$)\s?"
+
+
 def changes(ran: list[Ran]) -> list[str]:
     """Return the commands that may change the tree, one for each line of %prep."""
     seen: dict[tuple[int, str], list[str]] = {}
@@ -77,7 +80,7 @@ def changes(ran: list[Ran]) -> list[str]:
         seen.setdefault((line, words[0]), []).append(command)
     text = read(PREP).decode("utf-8", "replace").splitlines()
     kept = (_first(seen[key], *key, text) for key in _as_written(seen, text))
-    cleaned_ = (re.sub(rf"{SOURCES}/|{BUILD}/|{ROOT}/standin/", "", command) for command in kept)
+    cleaned_ = (re.sub(_OURS, "", command) for command in kept)
     return list(dict.fromkeys(c[:500] for c in cleaned_))
 
 

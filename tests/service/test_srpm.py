@@ -93,6 +93,21 @@ def test_a_source_rpm_is_verified(linux: Source, package: Path) -> None:
     assert done["verified"] == "yes"
 
 
+def test_a_source_rpm_of_a_release_without_a_dist_tag_is_verified(
+    linux: Source, tmp_path: Path
+) -> None:
+    tar = linux.git.run("archive", "--prefix=linux-4.15/", "--format=tar", "v4.15").stdout
+    text = change(linux.file("v4.15", "mm/slab.c").decode(), 3, "one")
+    one = linux.commit({"mm/slab.c": text}, "mm: one\n", branch="y", parent="v4.15")
+    files = {
+        "linux-4.15.tar.gz": gzip.compress(tar, 1, mtime=0),
+        "one.patch": linux.mails("v4.15", one),
+    }
+    package = srpm_of(tmp_path, files, SPEC.replace("1.fc28", "1"))
+    done = answer("convert", "--srpm", package, "--repo", tmp_path / "r.git", "--verify")
+    assert (done["tag"], done["verified"]) == ("demo-4.15-1", "yes")
+
+
 def test_the_header_must_tell_what_the_spec_tells(package: Path, tmp_path: Path) -> None:
     bent = tmp_path / "bent.src.rpm"
     data = package.read_bytes()

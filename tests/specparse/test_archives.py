@@ -54,11 +54,19 @@ def test_beside_the_tree(traced: Traced) -> None:
     plan = traced(
         ONE, "%setup -q -b 1\n%patch -P 1 -p1\ncd ../extra-3\npatch -p1 < %{PATCH1}", FILES
     )
-    assert plan.archives == (MAIN,)
-    assert [step.directory for step in plan.steps] == [b""]
-    assert [u.why for u in plan.unrepresented if "patch" in u.command] == [
-        "works on extra-3.tar.gz"
-    ]
+    beside = Archive(b"extra-3.tar.gz", b"extra-3", b"extra-3", b"../extra-3")
+    assert plan.archives == (MAIN, beside)
+    assert [step.directory for step in plan.steps] == [b"", b"extra-3"]
+    assert not plan.unrepresented and not plan.skipped
+
+
+def test_names_of_the_sandbox_are_nobodys(traced: Traced) -> None:
+    prep = "%setup -q\nchmod a+r *\nchmod -x %{SOURCE1} %{_builddir}/x"
+    plan = traced("%global size %(cat %{_sourcedir}/extra-3.tar.gz)\n" + ONE, prep, FILES)
+    said = [u.command for u in plan.unrepresented] + list(plan.warnings)
+    assert any("chmod -x extra-3.tar.gz" in line for line in said), said
+    assert any("cat: " in line for line in said), said
+    assert not any("/tmp" in line or "srcgit" in line for line in said), said
 
 
 def test_in_order_of_unpacking(traced: Traced) -> None:
