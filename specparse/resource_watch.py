@@ -154,8 +154,11 @@ class Cgroup:
         return own
 
     def enter(self) -> list[str]:
-        """Return the words of a command line that moves itself into the cgroup and goes on."""
-        script = 'echo 0 > "$0/cgroup.procs" && exec "$@"'
+        """Return the words of a command line that moves itself into the cgroup and goes on.
+
+        Where that is refused, the sum that Watch reads is the limit.
+        """
+        script = 'echo 0 2>&- > "$0/cgroup.procs"; exec "$@"'
         return ["/bin/sh", "-c", script, str(self.path)]
 
     def broke(self) -> bool:

@@ -185,7 +185,7 @@ def test_upstream_remotes_are_git_configuration(rendered: Path) -> None:
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
 # systemd-analyze(1), "security": 0 is fully confined, 10 not at all. What runs bubblewrap may not
 # forbid what bubblewrap does; each such line is explained in the unit.
-EXPOSURE = {"srcgit-listen@.service": 4.0}
+EXPOSURE = {"srcgit-root@.service": 7.5, "srcgit-listen@.service": 4.0}
 
 
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda u: u.name)
@@ -221,3 +221,57 @@ def test_systemd_understands_the_units() -> None:
         and "units/srcgit" in line
     ]
     assert complaints == []
+
+
+def test_roots_are_configured_where_they_are_made(tmp_path: Path) -> None:
+    there = render(tmp_path, srcgit_roots=["fc41", "fc42"])
+    assert load(there / "srcgit.toml").roots == {
+        ".fc41": Path("/var/lib/srcgit-roots/fc41"),
+        ".fc42": Path("/var/lib/srcgit-roots/fc42"),
+    }
+
+
+DNF = """#!/bin/sh
+for word; do case $word in --installroot=*) root=${word#*=} ;; --releasever=*) release=${word#*=} ;; esac; done
+mkdir -p "$root/usr/bin"
+for tool in bash python3 rpmbuild patch git prlimit; do [ "$tool" = "$LACKS" ] || : > "$root/usr/bin/$tool"; done
+echo "$release $*" > "$root/said"
+[ -z "$LACKS" ] || exit 0
+"""
+
+
+def test_a_root_is_renewed_in_one_step(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/dnf").write_text(DNF)
+    (tmp_path / "bin/dnf").chmod(0o755)
+    roots = tmp_path / "roots"
+
+    def make(release: str, lacks: str = "") -> subprocess.CompletedProcess[str]:
+        return run(
+            str(ROLE / "files/bin/srcgit-root"),
+            release,
+            PATH=f"{tmp_path}/bin:{os.environ['PATH']}",
+            SRCGIT_ROOTS=str(roots),
+            SRCGIT_ROOT_PACKAGES="bash rpm-build",
+            LACKS=lacks,
+        )
+
+    assert make("fc41").returncode == 0
+    first = (roots / "fc41").resolve()
+    assert (first / "said").read_text().startswith("41 ")
+    assert "install bash rpm-build" in (first / "said").read_text()
+    os.rename(first, roots / ".fc41-0")  # a day on another
+    (roots / "fc41").unlink()
+    (roots / "fc41").symlink_to(".fc41-0")
+    failed = make("fc41", lacks="rpmbuild")
+    assert (failed.returncode, failed.stderr) == (1, "srcgit-root: fc41 came without rpmbuild\n")
+    assert os.readlink(roots / "fc41") == ".fc41-0"
+    assert sorted(os.listdir(roots)) == [".fc41-0", "fc41"]
+    assert make("fc41").returncode == 0
+    assert os.readlink(roots / "fc41") != ".fc41-0"
+    assert (roots / ".fc41-0").is_dir()  # a sandbox may still see it
+    refused = make("../etc")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "srcgit-root: not a release such as fc41: ../etc\n",
+    )
