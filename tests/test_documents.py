@@ -112,7 +112,9 @@ def test_units_that_are_shown_exist() -> None:
     units = {path.name for path in (ROOT / "ansible/roles/srcgit/files/units").iterdir()}
     for document in DOCUMENTS:
         shown = " ".join(lines(document))
-        spans = re.findall(r"(?<!/)\bsrcgit-([a-z-]+)(@?)[^\s.';]*(\.(?:service|timer|socket))?", shown)
+        spans = re.findall(
+            r"(?<!/)\bsrcgit-([a-z-]+)(@?)[^\s.';]*(\.(?:service|timer|socket))?", shown
+        )
         for name, at, kind in spans:
             kinds = [kind] if kind else [".service", ".timer", ".socket"]
             assert any(f"srcgit-{name}{at}{each}" in units for each in kinds), (document, name)
