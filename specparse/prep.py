@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from specparse.foreign_tree import ForeignTree
+from specparse.inside.bare_words import NO_BARE_WORDS, quoted
 from specparse.inside.edits import alike, edit
 from specparse.macros import BUILD, SOURCES, built_with, macros
 from specparse.plan import Prepared, SpecError
@@ -270,7 +271,9 @@ def _accepted(
             done = replace(box, read_only=mounts).run(*command)
             if done.broke or accepted(done):
                 return done, command, notes
-            made = edit(text, done.stderr.decode("utf-8", "replace"), name if notes else "")
+            said = done.stderr.decode("utf-8", "replace")
+            made = quoted(text, said) if rpm < NO_BARE_WORDS else None
+            made = made or edit(text, said, name if notes else "")
             if made is None:
                 raise _refused(done, spec)
             text, notes = made[0], (*notes, made[1])

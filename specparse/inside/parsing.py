@@ -8,6 +8,7 @@ import re
 import sys
 from typing import Any
 
+from specparse.inside.bare_words import NO_BARE_WORDS, quoted
 from specparse.inside.edits import alike, edit
 from specparse.inside.names import MOVES_BASE
 from specparse.inside.paths import BUILD, ROOT, SOURCES
@@ -110,7 +111,8 @@ def parse(
             INVENTED.add(absent[1])
             fake(absent[1])
             continue
-        edited = edit(version, said, os.path.basename(path) if notes else "")
+        edited = quoted(version, said) if built_with < NO_BARE_WORDS else None
+        edited = edited or edit(version, said, os.path.basename(path) if notes else "")
         if edited is None:
             what, where = cleaned(said)
             where = where or line_of(what, text)
