@@ -9,6 +9,7 @@ they have there. In order of precedence:
 4. for the author alone: an entry of a ChangeLog, then the first Signed-off-by;
 5. free text, as the message.
 
+One diff of several commits has their author where all have the same one, and all their words.
 What stands around the header of 1 or 2 goes below the subject, as stable kernels note a backport.
 A mail that git am takes is read before all this, and where nothing names an author or a date, the
 pkg-git commit that brought the patch does (``converter.commits``).

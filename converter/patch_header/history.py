@@ -33,8 +33,10 @@ def git(lines: Sequence[bytes]) -> Header | None:
         return None
     start, header, end = commits[0]
     above = b"\n".join(lines[:start])
-    if len(commits) > 1:  # a diff of several commits: the message names them all
+    if len(commits) > 1:  # one diff of several commits: the message names them all
         told = message(b"\n".join(lines))
+        if len({(each.name, each.email) for _, each, _ in commits}) > 1:
+            return Header(message=told, titled=is_title(above))  # nobody of them made that diff
         return replace(header, commit="", message=told, titled=is_title(above))
     subject_and_body, below = _indented(lines[end:])
     subject, _, body = subject_and_body.partition(b"\n")
