@@ -62,6 +62,7 @@ def print_plan(planned: Planned, found: Found | str, *, whole: bool) -> None:
             ],
         ),
         ("warnings:", [(warning, "") for warning in warnings(planned, found)]),
+        ("changed in the spec, so that this rpm reads it:", [(edit, "") for edit in made.edits]),
     ):
         if rows:
             say(title)

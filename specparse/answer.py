@@ -51,7 +51,7 @@ _RECORD = {
     "config": [(str, str)],
     "variables": [str],
 }
-_HEADER = {"name": str, "version": str, "release": str, "notes": [str]}
+_HEADER = {"name": str, "version": str, "release": str, "edits": [str]}
 _PARSED = {
     **_HEADER,
     "rpm": str,
@@ -129,7 +129,7 @@ class Messages:
         trees = recorded["trees"]
         if not all(trees.values()) or not trees.keys() <= self._parsed["tops"].keys():
             raise _disturbed("the answer has trees of nowhere")
-        return {**recorded, **self._parsed, "notes": [*self._parsed["notes"]]}
+        return {**recorded, **self._parsed, "edits": [*self._parsed["edits"]]}
 
     @property
     def all_taken(self) -> bool:
@@ -215,7 +215,7 @@ def whole(
         raise _disturbed("there is no whole answer")
     # rpm takes a %(...) that failed for an empty one and says nothing: the shell's words tell.
     complaints = [line for line in said if _COMPLAINT.match(line)][:_COMPLAINTS]
-    reply["notes"] += [f"while the spec was read: {_theirs(line)[:300]}" for line in complaints]
+    reply["complaints"] = [f"while the spec was read: {_theirs(line)[:300]}" for line in complaints]
     return reply
 
 
@@ -298,7 +298,8 @@ def plan(
         steps=meaning.steps,
         skipped=meaning.skipped,
         unrepresented=meaning.unrepresented,
-        warnings=(*reply["notes"], *meaning.warnings, *warnings),
+        warnings=(*reply.get("complaints", ()), *meaning.warnings, *warnings),
+        edits=tuple(reply["edits"]),
         comments=comments(text, [name for name, _ in declared]),
         looks=tuple(os.fsencode(name) for name in reply["looks"]),
         unread=tuple(

@@ -139,6 +139,9 @@ class Plan:
     # The words with which %prep ended before its end, having looked at files of upstream's that were
     # made up: what it does with the real ones (``looks``) is not known.
     unfinished: str = ""
+    # What was changed in the spec so that those tools read it: another rpm needs other changes, for the
+    # same plan.
+    edits: tuple[str, ...] = field(default=(), compare=False)
     tools: str = ""  # what read and ran it: "rpm 4.18.0", "rpm 4.20.1, root fc41 of 2026-12-01"
 
 

@@ -97,11 +97,11 @@ def _with_numbers(called: re.Match[bytes]) -> bytes:
         if value or word.startswith(b"-"):
             numbered = numbered or word.startswith(b"-P")
             value = not value and len(word) == 2 and word[1:] in _PATCH_VALUES
-        elif b"%" in word:
-            return called[0]  # a macro may be the number
-        else:
+        elif word.isdigit():
             numbered = True
             word = b"-P " + word
+        else:
+            return called[0]  # a macro may be the number, Lua or a shell what follows
         made.append(word)
     if numbered and made == words:
         return called[0]

@@ -1,4 +1,4 @@
-"""rpm parses the spec; what had to be left out for it is told."""
+"""rpm parses the spec; what had to be changed for it is told."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Refused(Exception):
 
 
 class Spec:
-    """What rpm made of the spec; ``notes`` tell what had to be left out for it."""
+    """What rpm made of the spec; ``edits`` tell what had to be changed for it."""
 
-    def __init__(self, parsed: Any, notes: list[str]) -> None:
+    def __init__(self, parsed: Any, edits: list[str]) -> None:
         import rpm
 
         self._parsed = parsed  # to drop it takes its time
-        self.notes = notes
+        self.edits = edits
         self.named: dict[str, Any] = {tag: self._tag(tag) for tag in ("name", "version", "release")}
         self.epoch: int | None = parsed.sourceHeader["epoch"]
         # file, number, is it a patch; before 6.0, rpm has them from the last to the first (release notes)
@@ -75,7 +75,7 @@ def in_one_layout(prep: str) -> str:
 def parse(
     path: str, arch: str, macros: dict[str, str], built_with: tuple[int, ...]
 ) -> tuple[Any, list[str]]:
-    """Return rpm's parse of the spec at ``path``, and what had to be left out for it: a Spec's parts.
+    """Return rpm's parse of the spec at ``path``, and what had to be changed for it: a Spec's parts.
 
     ``macros`` are name -> body, ``built_with`` the version of the build's rpm. Raises Refused.
     """
@@ -86,7 +86,7 @@ def parse(
     version = alike(text, built_with)
     if version != text:
         path = changed(path, version)
-    notes: list[str] = []
+    edits: list[str] = []
     missing: set[str] = set()
     while True:
         rpm.reloadConfig(f"{arch}-linux")
@@ -98,7 +98,7 @@ def parse(
         with open(f"{ROOT}/rpm.log", "w+b") as log:
             rpm.setLogFile(log)
             try:
-                return rpm.spec(path, rpm.RPMSPEC_ANYARCH), notes
+                return rpm.spec(path, rpm.RPMSPEC_ANYARCH), edits
             except (rpm.error, ValueError) as error:
                 log.flush()
                 log.seek(0)
@@ -112,7 +112,7 @@ def parse(
             fake(absent[1])
             continue
         edited = quoted(version, said) if built_with < NO_BARE_WORDS else None
-        edited = edited or edit(version, said, os.path.basename(path) if notes else "")
+        edited = edited or edit(version, said, os.path.basename(path) if edits else "")
         if edited is None:
             what, where = cleaned(said)
             where = where or line_of(what, text)
@@ -122,7 +122,7 @@ def parse(
                 raise Refused(what, where, "run srcgit where rpm has Lua 5.4, such as Fedora")
             raise Refused(what, where)
         version, note = edited
-        notes.append(note)
+        edits.append(note)
         path = changed(path, version)
 
 

@@ -48,7 +48,7 @@ def answer(request: dict[str, Any], send: Callable[..., int]) -> None:
     spec = Spec(*parse(readable(path), request["arch"], request["macros"], built_with))
     missing_patch(read(path), spec.sources)
     if request.get("only") == "header":
-        send(spec.named | {"notes": spec.notes})
+        send(spec.named | {"edits": spec.edits})
         return
     put_in_place(spec)
     send(parsed(spec))  # before %prep runs: nothing of it can be said otherwise later
@@ -127,7 +127,7 @@ def parsed(spec: Spec) -> dict[str, Any]:
         "fakes": sorted(set(os.listdir(SOURCES)) - set(held())),
         "tops": TOPS,
         "buildsubdir": spec.buildsubdir,
-        "notes": spec.notes,
+        "edits": spec.edits,
     }
 
 

@@ -44,10 +44,12 @@ from tests.packages import (
 )
 from tests.packages.judge import differences, rpmbuild, taken_in
 from tests.packages.model import BOTH, SPEC, TOP, Package, Upstream, resolved
+from tests.packages.plans import RECORD, Kept, recorded
 
 MODULES = (autosetup, shell, kinds, conditions, archives, other, stacks, options, configuration)
 PACKAGES = [package for module in MODULES for package in module.PACKAGES]
 REFUSED = [*refused.PACKAGES, *options.REFUSED, *configuration.REFUSED]
+PLANS = recorded()
 WHO = ("-c", "user.name=A. Developer", "-c", "user.email=dev@example.org")
 
 
@@ -133,7 +135,9 @@ def test_package(package: Package, upstream: Upstream, scratch: Path) -> None:
     trial = Trial(package, upstream, scratch)
     left = taken_in(trial.repo.path, trial.rpmbuild(), scratch)
     request = replace(trial.request, with_prep=True)
-    done = pipeline.convert(request, trial.repo, SandboxedTracer(), prepare=SandboxedPreparer())
+    trace = Kept()
+    done = pipeline.convert(request, trial.repo, trace, prepare=SandboxedPreparer())
+    assert trace.first == PLANS.get(package.idea), RECORD
     tree = tree_of(done)
     listed = [change for changes in package.beside.values() for change in changes]
     beside = {*listed, *package.backups}
@@ -199,8 +203,10 @@ def told(back: Exported, trouble: str) -> None:
 def test_refused(package: Package, upstream: Upstream, scratch: Path) -> None:
     trial = Trial(package, upstream, scratch)
     trial.rpmbuild()
+    trace = Kept()
     with pytest.raises(CannotConvert, match=package.refused) as refused:
-        pipeline.convert(trial.request, trial.repo, SandboxedTracer())
+        pipeline.convert(trial.request, trial.repo, trace)
+    assert trace.first == PLANS.get(package.idea), RECORD
     report = getattr(refused.value, "report", "")
     assert all(command in report for command in package.beside)
     assert not [ref for ref in trial.repo.refs("refs") if "failed" not in ref]

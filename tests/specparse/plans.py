@@ -13,7 +13,9 @@ from specparse.plan import Plan
 def as_json(plan: Plan) -> str:
     """Return the whole ``plan`` in one line; of configuration files the SHA-256 of their content."""
     configs = {name: hashlib.sha256(data).hexdigest() for name, data in plan.configs.items()}
-    return json.dumps(_text(asdict(plan) | {"configs": configs}), sort_keys=True)
+    said = asdict(plan) | {"configs": configs}
+    del said["tools"], said["edits"]  # which differ from system to system
+    return json.dumps(_text(said), sort_keys=True)
 
 
 def _text(value: Any) -> Any:

@@ -210,7 +210,7 @@ RECORD = {
     "inputs": ["@x"], "argv": [], "config": [], "variables": [],
 }  # fmt: skip
 PARSED: dict[str, Any] = {
-    "name": "demo", "version": "1.2", "release": "3", "epoch": None, "notes": [], "rpm": "4.18.0",
+    "name": "demo", "version": "1.2", "release": "3", "epoch": None, "edits": [], "rpm": "4.18.0",
     "sources": [["a.tar", 0, False]], "urls": {}, "fakes": [], "tops": {"a.tar": "a"},
     "buildsubdir": "a",
 }  # fmt: skip
@@ -275,7 +275,7 @@ def test_what_a_worker_says_is_taken_only_whole(package: Path) -> None:
         b'{"refused": {}}',
         line + b"x",
     ]
-    all_forged += [b'{"name": "a", "version": "1", "release": "1", "notes": []}']
+    all_forged += [b'{"name": "a", "version": "1", "release": "1", "edits": []}']
     for forged in all_forged:
         with pytest.raises(SpecError, match="disturbed"):
             heard(package, forged + b"\n")
@@ -300,10 +300,10 @@ def test_what_the_shell_said_while_the_spec_was_read_is_told(package: Path) -> N
         "bash: fork: Cannot allocate memory",
     ]
     said = "\n".join(["warning: bogus date", *told, "sh: five", "sh: six"]).encode()
-    reply = answer.whole(
-        Done(0, b"", said), answer.Messages(), [PARSED | RAN | {"notes": []}], "end"
-    )
-    assert reply["notes"] == [f"while the spec was read: {line}" for line in [*told, "sh: five"]]
+    reply = answer.whole(Done(0, b"", said), answer.Messages(), [PARSED | RAN], "end")
+    assert reply["complaints"] == [
+        f"while the spec was read: {line}" for line in [*told, "sh: five"]
+    ]
 
 
 def test_the_sandbox_tells_how_to_run_it_by_hand() -> None:

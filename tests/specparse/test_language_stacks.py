@@ -64,7 +64,7 @@ def test_forgemeta(
     assert (plan.base.kind, plan.base.rev) == base
     assert plan.steps == (APPLIED,)
     assert any(u.command == f"rm ../{unpacked}/COPYING" for u in plan.unrepresented)
-    assert not plan.warnings
+    assert not plan.warnings and not plan.edits
 
 
 def test_a_second_forge(traced: Traced) -> None:
@@ -140,7 +140,7 @@ def test_build_systems(
     plan = planned(traced, spec("", prep, source=DECLARED + options))
     assert [step.tool for step in plan.steps] == tools
     assert [u.command for u in plan.unrepresented if "no patch" in u.why] == changed
-    assert any("of BuildSystem: pyproject" in warning for warning in plan.warnings)
+    assert any("of BuildSystem: pyproject" in edit for edit in plan.edits)
 
 
 def test_setup_strips_the_top_directory(traced: Traced) -> None:
@@ -160,7 +160,7 @@ def test_a_tag_of_an_unknown_macro(traced: Traced) -> None:
     for tag, value in (("ExclusiveArch", "%{?grafana_arches}"), ("URL", "%{ansible_collection_url a b}")):  # fmt: skip
         text = spec(f"{tag}: {value}", "%prep\n%autosetup -p1", source="Source: demo-1.2.tar.gz")
         plan = planned(traced, text)
-        assert plan.warnings == (f"{tag} left out: a macro in it is not known here",)
+        assert plan.edits == (f"{tag} left out: a macro in it is not known here",)
 
 
 def test_functions_of_strings(traced: Traced) -> None:
@@ -176,7 +176,7 @@ def test_a_line_that_is_an_unknown_macro(traced: Traced) -> None:
     head = "%foo_header -n x\n%{?known_nowhere}\n%{bar_meta}\n"
     plan = planned(traced, spec(head, "%prep\n%setup -q\n%autopatch -p1", source="Source: demo-1.2.tar.gz"))  # fmt: skip
     assert plan.steps == (APPLIED,)
-    assert plan.warnings == (
+    assert plan.edits == (
         "%foo_header is not known here, its lines left out",
         "%bar_meta is not known here, its lines left out",
     )
@@ -199,7 +199,7 @@ def test_an_unknown_macro_in_prep_is_told(traced: Traced) -> None:
 def test_an_unknown_macro_as_a_condition(traced: Traced) -> None:
     text = spec("%if %{efi_is_here}\nbroken\n%else\n%if 0%{?efi} || %{efi_is_here}\nbroken\n%endif\n%endif", "%prep\n%autosetup -p1", source="Source: demo-1.2.tar.gz")  # fmt: skip
     plan = planned(traced, text)
-    assert plan.warnings == ("%efi_is_here is not known here, as a condition it is 0",)
+    assert plan.edits == ("%efi_is_here is not known here, as a condition it is 0",)
 
 
 def test_what_is_no_macro_stays_an_error(traced: Traced) -> None:
@@ -213,7 +213,7 @@ def test_release_and_changelog_of_rpmautospec(traced: Traced) -> None:
         text = spec("", "%prep\n%autosetup -p1", source="Source: demo-1.2.tar.gz")
         text = text.replace("Release: 1%{?dist}", f"Release: {release}") + "%autochangelog\n"
         plan = planned(traced, text)
-        assert (plan.release, plan.warnings) == (value, ())
+        assert (plan.release, plan.warnings, plan.edits) == (value, (), ())
     own = "%define autorelease(e:s:pb:n) 42%{?dist}\n"
     text = text.replace("Release: %autorelease -p -n", "Release: %autorelease")
     assert planned(traced, own + text).release == "42.fc28"
