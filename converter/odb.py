@@ -55,6 +55,7 @@ pygit2.settings.enable_strict_hash_verification(False)
 
 
 _MAX_COMMIT = 4 << 20  # bytes; the largest of Linux has 50,000
+MAX_REFS = 500_000  # a mirror of Linux has 1,000, one with each pull request 100,000
 MAX_ENTRIES = (
     2_000_000  # of a tree that is read as a whole; Linux has 97,000, Chromium some 500,000
 )
@@ -282,10 +283,20 @@ class Repository:
             return None
 
     def refs(self, prefix: str) -> dict[str, str]:
-        """Return name -> object id (unpeeled) of the refs below ``prefix``."""
-        out = self.git.run("for-each-ref", "--format=%(objectname) %(refname)", prefix).stdout
-        pairs = (line.split(" ", 1) for line in lines(out))
-        return {name: id for id, name in pairs}
+        """Return name -> object id (unpeeled) of the refs below ``prefix``.
+
+        Raises TooMuch where there are more than MAX_REFS.
+        """
+        form = ("--format=%(objectname) %(refname)", f"--count={MAX_REFS + 1}")
+        out = self.git.run("for-each-ref", *form, prefix).stdout
+        found = {name: id for id, name in (line.split(" ", 1) for line in lines(out))}
+        if len(found) > MAX_REFS:
+            raise TooMuch(
+                f"more than {MAX_REFS} refs below {prefix}",
+                where=str(self.path),
+                next_step="name a repository with fewer, or delete some",
+            )
+        return found
 
     def tag_message(self, id: str) -> bytes | None:
         """Return the message of the annotated tag object ``id``; None for any other object."""

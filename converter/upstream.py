@@ -13,6 +13,7 @@ from converter.odb import Repository
 from converter.tagname import Tag, Unclear
 from specparse.plan import Base
 
+_LONGEST_TAG = 255  # characters
 _SHA = re.compile(r"[0-9a-f]{6,40}")
 
 
@@ -138,7 +139,9 @@ def _learned(
 ) -> Tag | Unclear:
     if not templates and not names:
         return Unclear("")
-    tags = [name.removeprefix("refs/tags/") for name in repository.refs("refs/tags/")]
+    named = (name.removeprefix("refs/tags/") for name in repository.refs("refs/tags/"))
+    # Whoever pushes to upstream may make tags of any length, and reading one takes its square.
+    tags = [name for name in named if len(name) <= _LONGEST_TAG]
     told = tagname.find(base.versions, names, tags, templates)
     if isinstance(told, Tag):
         return told

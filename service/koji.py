@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 import xml.parsers.expat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +25,9 @@ COMPLETE: int = koji.BUILD_STATES["COMPLETE"]
 # Names under which the same host of pkg-git occurs in Koji's answers, older ones included.
 ALIASES = {"pkgs.fedoraproject.org": "src.fedoraproject.org"}
 PAGE = 100  # builds a call
+_PAGES = 2000  # Fedora's kernel has some 40
+_ANSWER = 32 << 20  # bytes; a page of builds has 0.2 MB
+_ANSWER_TIME = 300  # seconds
 # No answer, no XML, or a fault that is none of koji's own: something broke inside the hub.
 _BROKEN = (requests.RequestException, xml.parsers.expat.ExpatError, koji.Fault)
 _PASSING = (*_BROKEN, koji.ServerOffline, koji.LockError)
@@ -101,6 +105,32 @@ def _place(url: str) -> tuple[str, str] | None:
     return f"{ALIASES.get(host, host)}:{port or ''}", path
 
 
+class _Session(koji.ClientSession):  # type: ignore[misc]
+    """koji's own, which reads an answer of any size, for as long as some of it comes."""
+
+    def new_session(self) -> None:
+        super().new_session()
+        self.rsession.hooks["response"].append(_bounded)
+
+
+def _bounded(response: requests.Response, *_: object, **__: object) -> None:
+    """Let no more of an answer be read than any hub says. (requests' hook "response")"""
+    whole: Any = response.iter_content
+
+    def some(size: int = 1, *args: object, **options: object) -> Iterator[bytes]:
+        end = time.monotonic() + _ANSWER_TIME
+        left = _ANSWER
+        for chunk in whole(size, *args, **options):
+            left -= len(chunk)
+            if left < 0:
+                raise requests.RequestException(f"an answer of more than {_ANSWER >> 20} MiB")
+            if time.monotonic() > end:
+                raise requests.RequestException(f"an answer of more than {_ANSWER_TIME} seconds")
+            yield chunk
+
+    response.iter_content = some  # type: ignore[method-assign, assignment]
+
+
 class Koji:
     """One hub. Every call has a time limit and a few attempts; then RemoteUnavailable.
 
@@ -111,7 +141,7 @@ class Koji:
         self._url = hub_url
         # koji's own retries are 30 times 20 s and its time limit 12 hours: ours replace them.
         options = {"timeout": timeout, "anon_retry": False, "max_retries": 0}
-        self._session = koji.ClientSession(hub_url, opts=options)
+        self._session = _Session(hub_url, opts=options)
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_PASSING),
             stop=tenacity.stop_after_attempt(attempts),
@@ -169,14 +199,17 @@ class Koji:
             yield from map(_build, self._pages(filters))
 
     def _pages(self, filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        offset = 0
-        while True:
+        for offset in range(0, _PAGES * PAGE, PAGE):
             options = {"order": "completion_time,build_id", "limit": PAGE, "offset": offset}
             page = self._call("listBuilds", **filters, queryOpts=options)
             yield from page
             if len(page) < PAGE:
                 return
-            offset += PAGE
+        raise RemoteUnavailable(
+            f"Koji lists more than {_PAGES * PAGE} builds",
+            where=self._url,
+            next_step="look at the hub's answers",
+        )
 
     def _call(self, method: str, *args: Any, **options: Any) -> Any:
         try:
@@ -212,7 +245,20 @@ def _cause(error: BaseException) -> str:
 
 
 def _build(answer: dict[str, Any]) -> KojiBuild:
-    """Read an answer of getBuild or listBuilds (kojihub.py, get_build and listBuilds)."""
+    """Read an answer of getBuild or listBuilds (kojihub.py, get_build and listBuilds).
+
+    Raises RemoteUnavailable for what is none.
+    """
+    try:
+        return _read(answer)
+    except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError) as error:
+        raise RemoteUnavailable(
+            f"Koji's answer is no build: {type(error).__name__}: {str(error)[:100]}",
+            next_step="look at the hub's answers",
+        ) from error
+
+
+def _read(answer: dict[str, Any]) -> KojiBuild:
     nvr = Nvr(str(answer["name"]), str(answer["version"]), str(answer["release"]))
     source = answer.get("source")
     return KojiBuild(

@@ -33,7 +33,7 @@ class Hub:
         self.calls: list[str] = []
         self.broken: Iterable[
             str | float
-        ] = ()  # per call: "503", "offline", "crash", "garbage", "login", "says ...", seconds
+        ] = ()  # per call: "503", "offline", "crash", "garbage", "endless", "nothing", "login", "says ...", seconds
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -229,6 +229,10 @@ class Hub:
             return 503, b"try later"
         if broken == "garbage":
             return 200, b"<html>welcome to the proxy"
+        if broken == "endless":
+            return 200, b"<?xml version='1.0'?><methodResponse>" + b"<params>" * 100_000
+        if broken == "nothing":
+            return 200, xmlrpcplus.dumps(({"name": [], "extra": {}},), methodresponse=1).encode()
         if isinstance(broken, float):
             time.sleep(broken)
         try:

@@ -93,6 +93,67 @@ def test_what_is_printed_goes_through_the_one_place_that_makes_it_safe() -> None
             assert not prints.search(path.read_text()), f"{name}: say() of service/terminal.py"
 
 
+# Which modules may look into directories, and whose those are. What foreign code has written to is
+# read through specparse/foreign_tree.py alone (docs/security.md).
+WALKS = {
+    "specparse/foreign_tree.py": "what foreign code left: this is the door",
+    "specparse/resource_watch.py": "sizes below a sandbox that runs; nothing is opened",
+    "specparse/sandbox.py": "srcgit's own modules",
+    "specparse/system_root.py": "a root that the operator made",
+    "converter/archives/lookaside.py": "srcgit's cache",
+    "converter/borrowing.py": "packs of srcgit's own repository",
+    "converter/damage.py": "a repository, for what it lacks",
+    "converter/fastimport.py": "packs that git has just written",
+    "converter/mirror.py": "refs of a mirror that is made anew",
+    "converter/odb.py": "a repository that is made",
+    "converter/repair.py": "locks of a repository, and /proc",
+    "converter/serve.py": "packs of the published repository",
+    "converter/verification/sourcedir.py": "pkg-git's files, as srcgit itself has written them",
+    "service/export.py": "the same, for a trace",
+}
+# Which modules that have to do with the sandbox may open files, and what for.
+OPENS = {
+    "specparse/foreign_tree.py": "the door",
+    "specparse/prep.py": "macros of srcgit's, and files for the sandbox in a directory of its own",
+    "specparse/resource_watch.py": "/proc and cgroups",
+    "specparse/sandbox.py": "the filter of system calls",
+    "specparse/sandbox_refusal.py": "sysctl",
+    "specparse/srpm.py": "the source RPM that a person named",
+    "specparse/trace.py": "files for the sandbox in a directory of its own",
+    "converter/loose.py": "a quilt queue that a person named, links followed inside of it alone",
+    "converter/verification/sourcedir.py": "archives that it makes, where nothing is (O_EXCL)",
+    "converter/verification/verify.py": "originals out of the cache",
+}
+_LOOKS = {"fwalk", "scandir", "listdir", "iterdir", "rglob", "glob", "readlink"}
+_READS = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "copyfile", "copytree", "symlink"}  # fmt: skip
+
+
+def called(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (of what, what) of each call: ("os", "walk"), ("", "open"), ("path", "read_bytes")."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name):
+                yield "", node.func.id
+            elif isinstance(node.func, ast.Attribute):
+                yield getattr(node.func.value, "id", "."), node.func.attr
+
+
+def test_what_foreign_code_left_has_one_door() -> None:
+    looking, opening = set(), set()
+    for path in MODULES:
+        name = path.relative_to(ROOT).as_posix()
+        if name.startswith("specparse/inside/"):
+            continue
+        near = name.startswith(("specparse/", "converter/verification/", "converter/loose"))
+        for of, what in called(path):
+            if what in _LOOKS or (of, what) == ("os", "walk"):
+                looking.add(name)
+            if near and what in _READS and (of in ("", "os") or what != "open"):
+                opening.add(name)
+    assert not looking - WALKS.keys(), "say whose directories those are, in WALKS"
+    assert not opening - OPENS.keys(), "say whose files those are, in OPENS"
+
+
 @pytest.mark.parametrize(
     "command",
     [["mypy"], ["ruff", "check", "."], ["ruff", "format", "--check", "."]],

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from converter.build import Build, Nvr
-from converter.errors import RepositoryUnusable, TryAgain
+from converter.errors import RepositoryUnusable, TooMuch, TryAgain
 from converter.git import Git, GitFailed
 from converter.mirror import Mirror
 from converter.objects import Identity
@@ -255,3 +255,24 @@ def test_a_note_changes_no_id_and_can_be_said_again(tmp_path: Path) -> None:
         assert repo.note(ref, commit) == text
     shown = repo.git.run("log", "-1", "--notes=srcgit/prepared", "--format=%H %N", commit).stdout
     assert shown.decode().split() == [commit, "Prepared-With:", "rpm", "6.1.0"]
+
+
+def test_refs_without_number_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(tmp_path / "r.git")
+    commit = source.commit({"a": "1\n"}, "one\n")
+    for number in range(4):
+        source.git.run("update-ref", f"refs/tags/v{number}", commit)
+    repo = Repository(source.path)
+    monkeypatch.setattr("converter.odb.MAX_REFS", 4)
+    assert len(repo.refs("refs/tags/")) == 4
+    monkeypatch.setattr("converter.odb.MAX_REFS", 3)
+    with pytest.raises(TooMuch, match="more than 3 refs"):
+        repo.refs("refs/tags/")
+
+
+def test_a_tree_of_any_depth_is_asked_about_without_recursion(tmp_path: Path) -> None:
+    source = Source(tmp_path / "r.git")
+    commit = source.commit({"a": "1\n"}, "one\n")
+    tree = Repository(source.path).tree(commit)
+    assert tree.entry(b"d/" * 5000 + b"f") is None
+    assert not tree.is_dir(b"a/" * 5000 + b"f")

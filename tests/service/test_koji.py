@@ -105,6 +105,31 @@ def test_a_lasting_fault_is_for_later_and_bounded(hub: Hub, trouble: str) -> Non
     assert len(hub.calls) == 2
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_endless_answer_is_for_later(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.broken = ["endless"] * 9
+    monkeypatch.setattr("service.koji._ANSWER", 1 << 18)
+    with pytest.raises(RemoteUnavailable, match="an answer of more than 0 MiB"):
+        Koji(hub.url, attempts=2).build("kernel-6.0.1-1.fc40")
+
+
+def test_an_answer_that_is_no_build_is_for_later(hub: Hub) -> None:
+    hub.broken = ["nothing"]
+    with pytest.raises(RemoteUnavailable, match="no build"):
+        Koji(hub.url).build("kernel-6.0.1-1.fc40")
+
+
+def test_a_hub_that_lists_without_end_is_for_later(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.koji.PAGE", 1)
+    monkeypatch.setattr("service.koji._PAGES", 3)
+    for number in range(9):
+        hub.add(f"kernel-6.0.{number}-1.fc40")
+    with pytest.raises(RemoteUnavailable, match="more than 3 builds"):
+        list(Koji(hub.url).builds("kernel", datetime.fromtimestamp(1, UTC)))
+
+
 # koji drops the session's sockets without closing them when it starts over
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_hub_that_never_answers_is_for_later(hub: Hub) -> None:
