@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import re
+import sqlite3
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,8 +120,8 @@ class Database:
                 next_step="give journal = a sqlite or postgresql+psycopg URL",
             ) from error
         if self._sqlite:
-            if parsed.database:
-                _make_directory(Path(parsed.database).parent)
+            if parsed.database and parsed.database != ":memory:":
+                _make_file(Path(parsed.database))
             sa.event.listen(self._engine, "connect", _set_up_sqlite)
             sa.event.listen(self._engine, "begin", _begin_sqlite)
         try:
@@ -144,11 +150,23 @@ class Database:
             raise
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
-            raise JournalUnusable(
-                f"the journal cannot be used: {str(cause).strip()}",
-                where=self._where,
-                next_step="see to its disk or server; nothing is lost, work goes on after that",
-            ) from error
+            raise self._unusable(str(cause).strip()) from error
+        except (
+            sqlite3.Error,
+            UnicodeError,
+            json.JSONDecodeError,
+        ) as error:  # SQLAlchemy lets them by
+            raise self._unusable(f"{error} (malformed)") from error
+
+    def _unusable(self, why: str) -> JournalUnusable:
+        damaged = self._sqlite and re.search(r"malformed|not a database|corrupt", why)
+        return JournalUnusable(
+            f"the journal cannot be used: {why}",
+            where=self._where,
+            next_step=_MOVE_ASIDE
+            if damaged
+            else "see to its disk or server; nothing is lost, work goes on after that",
+        )
 
     def _prepare(self) -> None:
         with self.transaction(reading=True) as connection:
@@ -176,15 +194,39 @@ class Database:
         return max(version or 0, SCHEMA)
 
 
-def _make_directory(path: Path) -> None:
+_MOVE_ASIDE = "move it aside and srcgit makes a new one; srcgit backfill finds what is missing then"
+
+
+def _make_file(path: Path) -> None:
+    """Make the file of a journal, where there is none, as a whole: an empty one is damaged.
+
+    SQLite takes an empty file for a new database, and all that was in the journal would be
+    forgotten without a word.
+    """
     try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            with tempfile.TemporaryDirectory(prefix=".journal-", dir=path.parent) as scratch:
+                beside = Path(scratch) / path.name
+                with contextlib.closing(sqlite3.connect(beside)) as made:
+                    made.execute("PRAGMA journal_mode = WAL").close()
+                try:
+                    os.link(beside, path)
+                except FileExistsError:  # another process was quicker
+                    pass
+                except PermissionError:  # this file system has no links (link(2))
+                    os.replace(beside, path)
+        size = path.stat().st_size
+    except (OSError, sqlite3.Error) as error:
         raise JournalUnusable(
-            f"the journal's directory cannot be made: {error.strerror}",
+            f"the journal cannot be made: {getattr(error, 'strerror', None) or error}",
             where=str(path),
-            next_step="set state or journal in the configuration",
+            next_step="make room or make it writable, or set state or journal in the configuration",
         ) from error
+    if size == 0:
+        raise JournalUnusable(
+            "the journal is damaged: its file is empty", where=str(path), next_step=_MOVE_ASIDE
+        )
 
 
 # SQLite's busy timeout does not cover the change to WAL: of two that start at once, one is refused.

@@ -110,6 +110,7 @@ WALKS = {
     "converter/serve.py": "packs of the published repository",
     "converter/verification/sourcedir.py": "pkg-git's files, as srcgit itself has written them",
     "service/export.py": "the same, for a trace",
+    "service/machine.py": "mirrors of srcgit",
 }
 # Which modules that have to do with the sandbox may open files, and what for.
 OPENS = {

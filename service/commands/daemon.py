@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -198,6 +198,7 @@ def status(as_json: bool, check: bool, config: Path | None) -> int:
     from service import logs
     from service.journal import Journal
     from service.koji import Koji
+    from service.machine import troubles
     from service.status import status as look
 
     logs.to_people()
@@ -205,6 +206,7 @@ def status(as_json: bool, check: bool, config: Path | None) -> int:
     journal = Journal(settings.journal)
     try:
         seen = look(settings, journal, Koji(settings.koji, timeout=20, attempts=2))
+        seen = replace(seen, wrong=[*troubles(settings, journal), *seen.wrong])
     finally:
         journal.close()
     if as_json:
