@@ -58,6 +58,8 @@ def macros(dist: str, arch: str, build: str = BUILD) -> dict[str, str]:
         "_target_cpu": arch,
         "_arch": {"i686": "i386", "armv7hl": "arm", "ppc64le": "ppc64le"}.get(arch, arch),
         "_host_cpu": arch,
+        "_default_patch_flags": "--no-backup-if-mismatch -f",  # as of rpm 4.17 (macros.in)
+        "_sharedstatedir": "/var/lib",  # as of rpm 4.20 (macros.in), and of all of Fedora's
         "_smp_build_ncpus": "1",  # rpm counts this machine's, in a shell for each mention
         # bare names, so that the stand-ins are found
         "__patch": "patch",

@@ -18,7 +18,7 @@ from specparse.inside.standin import MARKER, STANDINS
 def errors() -> list[tuple[int, str]]:
     """Return (exit status, command) of each command of %prep that failed, in order."""
     fields = read(ERRORS, 1 << 20).decode("utf-8", "surrogateescape").split("\0")[:-1]
-    return [(int(status), what) for status, what in zip(fields[::2], fields[1::2], strict=False)]
+    return [(int(status), what) for status, what in zip(fields[::2], fields[1::2])]
 
 
 _CHANGES = {

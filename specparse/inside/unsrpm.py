@@ -60,7 +60,6 @@ def taken_apart(limit: int) -> dict[str, Any]:
                 header["changelogname"],
                 header["changelogtime"],
                 header["changelogtext"],
-                strict=False,
             )
         ][:1],
     }

@@ -30,9 +30,18 @@ FILE = Path(__file__).with_name("plans.json")
 
 
 def compact(plan: Plan) -> dict[str, Any]:
-    """Return a plan as JSON without what is empty, 0 or false."""
-    said = json.loads(as_json(plan))
-    return {key: value for key, value in said.items() if value}
+    """Return a plan as JSON without what is empty or false, so that a new field changes nothing."""
+    made: dict[str, Any] = _filled(json.loads(as_json(plan)))
+    return made
+
+
+def _filled(value: Any) -> Any:
+    if isinstance(value, dict):
+        made = {key: _filled(each) for key, each in value.items()}
+        return {
+            key: each for key, each in made.items() if each or (each == 0 and each is not False)
+        }
+    return [_filled(each) for each in value] if isinstance(value, list) else value
 
 
 class Kept:
