@@ -14,7 +14,7 @@ import click
 
 from converter import memory
 from converter.errors import SrcgitError, WrongUsage
-from service.commands import build, daemon, tree
+from service.commands import build, daemon, machine, tree
 from service.terminal import print_json, say, say_report
 
 
@@ -39,8 +39,21 @@ class _Commands(click.Group):
     short_help="turn Fedora package builds into source trees",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="srcgit", prog_name="srcgit")
-def cli() -> None:
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    is_eager=True,
+    help="With --version: all versions that a bug report names.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    callback=machine.print_version,
+    help="Show the version and exit.",
+)
+def cli(verbose: bool) -> None:
     """Turn Fedora package builds (pkg-git) into source trees (src-git), one commit per patch.
 
     Begin with srcgit plan BUILD, which needs nothing else; then srcgit convert BUILD --repo PATH.
@@ -50,11 +63,14 @@ def cli() -> None:
     difference that verification found; 4 for try again later; 5 for a machine that cannot work; 70
     for a bug in srcgit.
     """
+    if verbose:
+        raise WrongUsage("-v belongs behind the command", next_step="or beside --version")
 
 
 for _each in (
     *(build.plan, build.convert, build.verify, tree.diff, tree.export),
     *(daemon.listen, daemon.backfill, daemon.status, daemon.web, daemon.maintain, daemon.repair),
+    machine.doctor,
 ):
     cli.add_command(_each)
 del _each  # click-man takes the first command of this module by name for the whole: cli

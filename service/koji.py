@@ -186,6 +186,10 @@ class Koji:
             return replace(build, task=None)
         return _with_request(found, request) if request else build
 
+    def answers(self) -> None:
+        """Ask for something of no importance. Raises RemoteUnavailable, HubRefuses."""
+        self._call("getBuild", 1)
+
     def builds(self, package: str, since: datetime) -> Iterator[KojiBuild]:
         """Yield the package's complete builds that were finished, or promoted, after ``since``.
 
