@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from converter.errors import RepositoryUnusable, TooMuch
 from converter.objects import Commit, Entry
-from converter.odb import MAX_ENTRIES, GitTree, Repository
+from converter.odb import LIBGIT2_ERROR, MAX_ENTRIES, GitTree, Repository
 from converter.safe_paths import MAX_DEPTH
 from converter.text import text
 from specparse.foreign_tree import ForeignTree
@@ -63,7 +64,9 @@ def compare(
         theirs = _taken_over(left, inside + b"objects", scratch)
         made = [theirs.commit(new) for _, new in logged]
         return _compare(repository, base, series, missing, theirs, logged[0][0], made)
-    except (AssertionError, KeyError, ValueError, RepositoryUnusable) as error:
+    except (AssertionError, KeyError, ValueError, RepositoryUnusable, LIBGIT2_ERROR) as error:
+        for commit in (base, series):  # raises where the damage is our own repository's
+            deque(repository.tree(commit).walk(), maxlen=0)
         return AmHistory(0, (), (f"the repository that %prep made cannot be read: {error}",))
 
 

@@ -313,6 +313,22 @@ def test_a_file_in_the_way_of_a_directory_is_a_conflict(model: Model, tmp_path: 
     assert patch["exploded"]["residue"]
 
 
+def test_a_commit_of_kernel_ark_makes_no_unsafe_path(model: Model, tmp_path: Path) -> None:
+    """Not even for a moment: a commit that a later one takes back is a commit of the tree."""
+    ark = Ark(tmp_path / "ark.git", model.linux)
+    safe = ark.add("v6.12.8", "a tool", {"scripts/tool": "x\n"})
+    listed = [safe]
+    for subject, path in {"deep": "d/" * 300 + "f", "long": "n" * 300}.items():
+        made = ark.add("v6.12.8", subject, {f"scripts/{path}": "x\n"})
+        gone = ark.add(made, f"not {subject}", {f"scripts/{path}": None})
+        listed[:0] = [gone, made]
+    done, _ = Model(model.linux, ark, safe, tmp_path).convert("unsafe", listed)
+    [patch] = done.series["patches"]
+    conflict = "conflicts with what is there before it"
+    assert subjects(patch, "unapplied") == dict.fromkeys(["deep", "long"], conflict)
+    assert [c["subject"] for c in patch["commits"]] == ["a tool"]
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_tree_is_right_whatever_is_listed_and_in_whatever_order(
     model: Model, seed: int

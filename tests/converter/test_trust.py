@@ -19,13 +19,24 @@ from converter import loose
 from converter.conversion import Conversion, SeriesFailed
 from converter.errors import CannotConvert, PkgGitInvalid, TooMuch
 from converter.loose import taken_in
+from converter.mirror import Mirror
 from converter.objects import Identity
 from converter.odb import Repository
 from converter.request import Request
 from specparse.foreign_tree import remove
 from specparse.prep import SandboxedPreparer
 from specparse.trace import SandboxedTracer
-from tests.converter.test_convert_archives import ONE, PATCH1, SOURCE, TGZ, Case, patch, tarball
+from tests.builders import Source
+from tests.converter.test_convert_archives import (
+    MAIN,
+    ONE,
+    PATCH1,
+    SOURCE,
+    TGZ,
+    Case,
+    patch,
+    tarball,
+)
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -312,3 +323,30 @@ def test_files_and_links_of_pkg_git_that_no_system_takes_are_its_own_fault(case:
         subprocess.run(["git", "-C", repo, "update-ref", "refs/heads/f41", commit], check=True)
         with pytest.raises(PkgGitInvalid, match="impossible link"):
             case.convert(replace(request, rev=commit))
+
+
+@pytest.mark.parametrize("name", ["git~1", ".git\u200c", "n" * 300])
+def test_what_upstream_has_stays_where_no_patch_touches_it(case: Case, name: str) -> None:
+    request = case.commit(SOURCE + PATCH1, SETUP, TGZ, ONE)
+    upstream = Source(case.directory / "upstream.git")
+    plain = upstream.commit({path: data.decode() for path, data in MAIN.items()}, "demo\n")
+
+    def git(*words: str, input: bytes = b"") -> bytes:
+        done = subprocess.run(
+            ["git", "-C", upstream.path, *words], input=input, capture_output=True, check=True
+        )
+        return done.stdout.strip()
+
+    blob = git("hash-object", "-w", "--stdin", input=b"odd\n")
+    listed = git("ls-tree", plain) + b"\n100644 blob " + blob + b"\t" + name.encode() + b"\n"
+    tree = git("mktree", input=listed).decode()
+    commit = git("commit-tree", "-m", "odd", tree).decode()
+    git("tag", "v1.2", commit)
+    mirror = Mirror(str(upstream.path), case.directory)
+    done, repo = case.convert(replace(request, upstreams=(mirror,)))
+    entry = repo.tree(done.commit).entry(name.encode())
+    assert entry is not None and entry.id == blob.decode()
+    diff = f"--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n-odd\n+even\n".encode()
+    request = case.commit(SOURCE + PATCH1, SETUP, TGZ, {"one.patch": diff})
+    with pytest.raises(SeriesFailed):
+        case.convert(replace(request, upstreams=(mirror,)), "other.git")

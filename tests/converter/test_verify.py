@@ -372,6 +372,24 @@ def test_a_repository_that_leads_elsewhere_is_not_read(am: Case, hostile: str) -
     assert "leads out of its tree" in verdict.history.mismatches[0]
 
 
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "for f in .git/objects/??/*; do chmod u+w $f; echo damaged > $f; done",
+        "for f in .git/objects/??/*; do rm -f $f; mkfifo $f; done",
+        "for f in .git/objects/??/*; do rm -f $f; ln -s /etc/passwd $f; done",
+        "rm -rf .git/objects/??",
+        "sed -i 's/^[0-9a-f]*/1111111111111111111111111111111111111111/' .git/logs/HEAD",
+        "sed -i 's/^[0-9a-f]*/x/' .git/logs/HEAD",
+    ],
+)
+def test_a_repository_that_cannot_be_read_is_no_damage_of_ours(am: Case, hostile: str) -> None:
+    """Else a spec could have the daemon rest."""
+    verdict = am.with_spec((LAST, LAST + hostile + "\n")).verify()
+    assert verdict.history is not None and not verdict.verified
+    assert "cannot be read" in verdict.history.mismatches[0]
+
+
 def test_links_and_pipes_are_looked_at_and_never_followed(am: Case) -> None:
     hostile = "ln -s /etc/passwd README2\nln -s / all\nmkfifo pipe\nmkdir d\nchmod 000 d\n"
     verdict = am.with_spec((LAST, LAST + hostile)).verify()
