@@ -311,6 +311,7 @@ def main() -> int:
         sys.exit("test-systems: only root may enter roots by pivot_root; run it as root")
     if not shutil.which("debootstrap", path=PATH):
         sys.exit("test-systems: install debootstrap")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what runs in a root ends with us
     asked.cache.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     steps = [s for s in SHAPES[asked.shape] if not asked.systems or s.system in asked.systems]
