@@ -92,6 +92,16 @@ exec env -i $VARIABLES "$@"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+# One cell each of docs/systems.md.
+VERSIONS = r"""
+of() { "$@" 2>&1 | grep -oE '[0-9]+(\.[0-9]+)+' | head -n 1; }
+. /etc/os-release
+printf '| %s | %s | %s | %s | %s | %s | %s |\n' "$PRETTY_NAME" "$(of rpm --version)" \
+    "$(of git --version)" "$(of /usr/bin/python3 --version)" "$(of patch --version)" \
+    "$(of bwrap --version)" "$(date +%F)"
+"""
+
+
 class Unavailable(Exception):
     """A system that cannot be had here and now; the text says why."""
 
@@ -253,14 +263,10 @@ class System:
                 process.wait()
 
     def versions(self) -> str:
-        """Return what matters of what is installed there."""
-        show = (
-            'echo "$(rpm --version), $(git --version), $(/usr/bin/python3 --version),'
-            ' $(patch --version | head -n 1), $(bwrap --version)"'
-        )
+        """Return what is installed there, as a row of docs/systems.md begins."""
         log = self.cache / f"{self.suite}.versions"
         log.unlink(missing_ok=True)
-        self.run("root", show, log=log)
+        self.run("root", VERSIONS, log=log)
         return log.read_text().strip()
 
 
@@ -306,7 +312,10 @@ def main() -> int:
     parser.add_argument("--mirror", default=MIRROR)
     parser.add_argument("--minutes", type=int, default=0, help="begin no system after so long")
     parser.add_argument("systems", nargs="*", metavar="SYSTEM", help="bookworm, trixie, sid")
+    parser.add_argument("--row", action="store_true", help="print this host's row and end")
     asked = parser.parse_args()
+    if asked.row:
+        return subprocess.run(["sh", "-c", VERSIONS], check=False).returncode
     if os.getuid():
         sys.exit("test-systems: only root may enter roots by pivot_root; run it as root")
     if not shutil.which("debootstrap", path=PATH):
