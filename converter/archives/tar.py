@@ -15,7 +15,8 @@ _BLOCK = 512
 _CHUNK = 1 << 20
 _MAX_HEADER = 1 << 16  # bytes of a pax header or a long name
 _MAX_HEADERS = 16  # in front of one member
-_READ = (b"path", b"linkpath", b"size", b"mtime")  # of a pax header
+_CHECKED = (b"atime", b"ctime", b"uid", b"gid")  # not used, but tar refuses what is damaged
+_READ = (b"path", b"linkpath", b"size", b"mtime", *_CHECKED)  # of a pax header
 _SPARSE = b"GNU.sparse."
 _ZERO = bytes(_BLOCK)
 
@@ -101,7 +102,7 @@ def _header(block: bytes, kind: bytes, size: int, pax: Mapping[bytes, bytes]) ->
     name = pax.get(b"path", name)
     if kind in (b"0", b"\0", b"7") and name.endswith(b"/"):
         kind = b"5"  # V7 has no kind for directories (src/list.c, decode_header)
-    for key in pax.keys() & {b"atime", b"ctime"}:  # not used, but tar refuses what is damaged
+    for key in pax.keys() & {b"atime", b"ctime"}:
         _decimal(pax[key])
     for key in pax.keys() & {b"uid", b"gid"}:
         if not re.fullmatch(rb"\d{1,18}", pax[key]) or int(pax[key]) > 0xFFFFFFFF:

@@ -132,7 +132,8 @@ class Case:
                 env={"PATH": os.defpath, "HOME": path, "LC_ALL": "C.UTF-8"},
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
-            tree = build / "BUILD" / top
+            # rpm 4.20 builds below %{builddir}: BUILD/NAME-VERSION-build.
+            tree = next((build / "BUILD").glob(f"*-build/{top}"), build / "BUILD" / top)
             for backup in tree.rglob("*.orig"):
                 backup.unlink()
             git = ["git", "-C", str(tree)]
