@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Both install what they need first.
 .POSIX:
-.PHONY: install demo test test-user test-systems bench corpus-check sample real-check quilt-check export-check hosts-check test-ansible clean
+.PHONY: install demo test test-user test-systems roots-check bench corpus-check sample real-check quilt-check export-check hosts-check test-ansible clean
 
 VENV = .venv
 INSTALLED = $(VENV)/.installed
@@ -32,6 +32,10 @@ test-user: $(TESTS)
 test-systems:
 	python3 -m tests.systems --shape "$${SHAPE:-all}" --minutes "$${MINUTES:-0}" \
 		--cache "$${CACHE:-/var/cache/srcgit-systems}" $(SYSTEMS)
+
+# Builds in the roots of other systems, held to this machine's: ROOTS="/var/cache/srcgit-systems/sid"
+roots-check: $(TESTS)
+	$(VENV)/bin/python -m tests.roots $(ROOTS)
 
 bench: $(TESTS)
 	$(VENV)/bin/python -m tests.bench
