@@ -287,3 +287,12 @@ def test_a_series_goes_back(desk: Desk) -> None:
     line = next(each for each in desk.lines if each.startswith("srcgit export"))
     desk.shell(f"cd kernel-src; {line}")
     assert "mm-slab-more.patch" in desk.shell("git -C dist-git/kernel status --short")
+
+
+def test_every_test_that_the_table_of_foreign_input_names_is_there() -> None:
+    table = (ROOT / "docs/security.md").read_text()
+    for name in set(re.findall(r"`(test_\w+)`", table)):
+        found = [p for p in (ROOT / "tests").rglob("test_*.py") if f"def {name}(" in p.read_text()]
+        assert found, name
+    for path in set(re.findall(r"`(tests/[\w/]+\.py)`", table)):
+        assert (ROOT / path).is_file(), path

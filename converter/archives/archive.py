@@ -183,8 +183,14 @@ def _path(name: bytes) -> bytes:
 
 
 def _tar(stream: BinaryIO) -> Iterator[Member]:
-    for header, parts in tar.read(stream):
+    size = 0
+    for number, (header, parts) in enumerate(tar.read(stream)):
         kind = header.kind
+        size += header.size  # of what is no file, too: it is read to get past it
+        if number >= MAX_MEMBERS:
+            raise _Refused(f"it has more than {MAX_MEMBERS} members")
+        if size > MAX_SIZE:
+            raise _Refused(f"it unpacks to more than {MAX_SIZE >> 30} GiB")
         if kind in (b"3", b"4", b"6"):
             raise _Refused(f"{text(header.name)!r}: a device or a pipe")
         if kind == b"M":

@@ -160,6 +160,13 @@ def packed(*entries: tuple[str, bytes] | tuple[str, bytes, bytes], pax: bool = F
     return buffer.getvalue()
 
 
+def sized(kind: bytes, size: int) -> bytes:
+    """Return the header of a member that is no file, and says that content follows."""
+    info = tarfile.TarInfo("a")
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
 LINK, HARD, DIRECTORY = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE
 HOSTILE = {
     "up": (packed(("../evil", b"x")), "leads out"),
@@ -183,6 +190,9 @@ HOSTILE = {
     "long path": (packed(("a/" * 3000 + "b", b"")), "path of more than 4095 bytes"),
     "deep path": (packed(("a/" * 300 + "b", b"")), "path of more than 200 directories"),
     "long name": (packed(("n" * 256, b"")), "name of more than 255 bytes"),
+    "a directory of a terabyte": (sized(b"5", 1 << 40), "more than 16 GiB"),
+    "a link of a terabyte": (sized(b"2", 1 << 40), "more than 16 GiB"),
+    "a volume's name of a terabyte": (sized(b"V", 1 << 40), "more than 16 GiB"),
     "no name": (packed(("./", b"x"))[:0] + packed((".", b"x")), "without a name"),
     "sparse": (packed(("a", b"S", b"")), "sparse"),
     "empty": (b"", "empty"),
@@ -370,3 +380,25 @@ def test_gem(tmp_path: Path) -> None:
         b"demo-1.2/lib/a.rb": ("644", b"puts 1\n"),
         b"demo-1.2/lib/b.rb": ("644", b"puts 1\n"),
     }
+
+
+@pytest.mark.parametrize(
+    "name, kind", [("./", DIRECTORY), ("a", DIRECTORY), ("a", b"0"), ("v", b"V")]
+)
+def test_members_that_say_nothing_new_count_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: bytes
+) -> None:
+    """A gigabyte of gzip may hold two thousand million of them."""
+    monkeypatch.setattr("converter.archives.archive.MAX_MEMBERS", 20)
+    with pytest.raises(ArchiveRefused, match="more than 20 members"):
+        read(packed(*[(name, kind, b"")] * 21), tmp_path)
+
+
+def test_the_bytes_of_all_paths_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("converter.archives.archive.MAX_NAMES", 1 << 20)
+    deep = [(f"{number}/" + "a/" * 190 + "f", b"") for number in range(60)]
+    assert len(read(packed(*deep[:20]), tmp_path)) == 20
+    with pytest.raises(ArchiveRefused, match="paths have more than 1 MiB"):
+        read(packed(*deep), tmp_path)
