@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import shutil
 import tarfile
 from dataclasses import replace
@@ -16,8 +17,9 @@ import pytest
 
 from converter import convert as pipeline
 from converter.archives.lookaside import Lookaside
-from converter.errors import CannotConvert
+from converter.errors import CannotConvert, ChecksumDiffers
 from converter.mirror import Mirror
+from converter.odb import Repository
 from specparse.prep import SandboxedPreparer
 from specparse.trace import SandboxedTracer
 from tests.builders import Source
@@ -238,3 +240,53 @@ def test_a_glob_that_upstream_has_nothing_for_is_named(upstream: Upstream, scrat
         trial.convert(trial.request)
     assert "the base lacks: po/*.none" in caught.value.next_step
     assert "--upstream" not in caught.value.next_step
+
+
+LISTED = {
+    "sources": ("sources", "SHA512 (demo-1.2.tar.gz) = {sha512}\n"),
+    "RHEL's list": (".demo.metadata", "{sha1} SOURCES/demo-1.2.tar.gz\n"),
+    "a pointer of git-lfs": (
+        "SOURCES/demo-1.2.tar.gz",
+        "version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", LISTED)
+@pytest.mark.parametrize("by_hash", [False, True], ids=["by name", "by hash"])
+def test_an_archive_by_each_kind_of_list(
+    how: str, by_hash: bool, upstream: Upstream, scratch: Path
+) -> None:
+    trial = Trial(Package("listed", "%autosetup -p1", {"one.patch": ONE}), upstream, scratch)
+    left = taken_in(trial.repo.path, trial.rpmbuild(), scratch)
+    archive = (scratch / "rpm/SOURCES/demo-1.2.tar.gz").read_bytes()
+    sums = {kind: hashlib.new(kind, archive).hexdigest() for kind in ("sha1", "sha256", "sha512")}
+    name, text = LISTED[how]
+    files = {
+        "SPECS/demo.spec": trial.files["demo.spec"],
+        "SOURCES/one.patch": trial.files["one.patch"],
+        name: text.format(**sums, size=len(archive)).encode(),
+    }
+    pkg_git = Source(scratch / "listed.git")
+    kept = scratch / "kept"
+    kept.mkdir()
+    digest = re.search(r"\{(sha\d+)\}", text)
+    assert digest
+    (kept / (sums[digest[1]] if by_hash else "demo-1.2.tar.gz")).write_bytes(archive)
+    request = replace(
+        trial.request,
+        pkg_git=Mirror(str(pkg_git.path), scratch),
+        rev=pkg_git.commit(dict(files), "demo\n", branch="el9"),
+        branch="el9",
+        dist=".el9",
+        upstreams=(),
+        lookaside=Lookaside(str(kept), scratch / "cache"),
+    )
+    done = pipeline.convert(request, trial.repo, SandboxedTracer(), prepare=SandboxedPreparer())
+    assert differences(trial.repo.path, tree_of(done), left) == set()
+    assert done.verdict is not None and done.verdict.verified
+    (kept / "demo-1.2.tar.gz").unlink(missing_ok=True)
+    (kept / sums[digest[1]]).write_bytes(b"another")
+    again = Repository.create(scratch / "again.git")
+    with pytest.raises(ChecksumDiffers):
+        pipeline.convert(request, again, SandboxedTracer())
