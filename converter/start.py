@@ -228,7 +228,8 @@ def finished(plan: Plan, base: GitTree | None = None) -> Plan:
         )
         if base is not None:
             words = tuple(filter(None, re.split(r"[\s'\"]+", plan.unfinished)))
-            named = [path for path in plan.looks if text(path).endswith(words)]
+            paths = [path for path in plan.looks if re.search(rb"[/.*?]", path)]  # not commands
+            named = [path for path in paths if text(path).endswith(words)]
             lacking = [path for path in named if not any(_there(base, path))]
             names = ", ".join(text(path) for path in lacking[:10])
             next_step = f"of what it names, the base lacks: {names}" if names else ""
