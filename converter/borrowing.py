@@ -16,8 +16,9 @@ from pathlib import Path
 from converter.errors import RepositoryDamaged, RepositoryUnusable
 from converter.git import GitFailed
 from converter.mirror import Mirror
-from converter.odb import BASE, Repository
+from converter.odb import BASE, Entries, Repository
 
+_TREES = 2_000  # that are kept in memory: of a series, most are met again
 _KEPT = b"srcgit: copied from where this repository borrows\n"
 
 
@@ -143,23 +144,25 @@ def _borrowed(
     own = repo.own_objects()
     bases: set[str] = set()
     others: set[str] = set()
+    trees: dict[str, Entries] = {}
     seen, todo = set(known), list(tips)
     while todo:
         id = todo.pop()
         if id in seen:
             continue
         seen.add(id)
-        if commit := repo.tagged(id):
+        tree, parents = repo.leads_to(id)
+        if not tree:  # a tag
             others |= set() if id in own else {id}
-            todo.append(commit)
         elif id not in own:
             bases.add(id)
+            continue
         else:
-            parents = repo.parents(id)
-            before = repo.commit(parents[0]).tree if parents else None
-            changed = repo.new_objects(before, repo.commit(id).tree)
-            others.update(new for new in changed if new not in own)
-            todo += parents
+            before = repo.leads_to(parents[0])[0] if parents else None
+            others.update(new for new in repo.new_objects(before, tree, trees) if new not in own)
+            if len(trees) > _TREES:
+                trees.clear()
+        todo += parents
     return bases, others
 
 
@@ -208,7 +211,7 @@ def _share_shallow(repo: Repository, other: Repository) -> None:
     if not ends:
         return
     known = (id.decode() for id in ends if id.decode() in repo)
-    cut = sorted(id for id in known if any(parent not in repo for parent in repo.parents(id)))
+    cut = sorted(id for id in known if any(parent not in repo for parent in repo.leads_to(id)[1]))
     with repo.writing():
         if cut:
             beside = here.with_name(f"shallow.{os.getpid()}")

@@ -61,6 +61,8 @@ MAX_ENTRIES = (
 )
 LIBGIT2_ERROR = pygit2.GitError  # of what is damaged; what is missing is a KeyError
 
+Entries = frozenset[tuple[bytes, bytes, bytes]]  # of a tree: mode, name, id
+_PARENT = re.compile(rb"^parent ([0-9a-f]+)$", re.MULTILINE)
 _TREE_ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)  # git's tree object
 
 
@@ -320,24 +322,24 @@ class Repository:
         """Return what is here and not only borrowed, as it stands now."""
         return OwnObjects(self.path / "objects")
 
-    def tagged(self, id: str) -> str | None:
-        """Return what the annotated tag ``id`` is of; None for any other object."""
-        tag = self._repo.get(id)
-        return str(tag.target) if isinstance(tag, pygit2.Tag) else None
-
-    def parents(self, commit: str) -> tuple[str, ...]:
-        """Return the parents that the commit object names, even where history is cut off here.
+    def leads_to(self, id: str) -> tuple[str, tuple[str, ...]]:
+        """Return the tree and the parents that a commit names, even where history is cut off here;
+        of an annotated tag no tree, and what it is of.
 
         Raises KeyError where there is none.
         """
-        head = self._repo.read(commit)[1].partition(b"\n\n")[0]
-        named = re.findall(rb"^parent ([0-9a-f]+)$", head, re.MULTILINE)
-        return tuple(id.decode() for id in named)
+        kind, data = self._repo.read(id)
+        head = data.partition(b"\n\n")[0]
+        if kind == ObjectType.TAG:
+            return "", (head[7:47].decode(),)  # object <id>
+        named = _PARENT.findall(head)
+        return head[5:45].decode(), tuple(id.decode() for id in named)  # tree <id>
 
-    def new_objects(self, old: str | None, new: str) -> Iterator[str]:
+    def new_objects(self, old: str | None, new: str, known: dict[str, Entries]) -> Iterator[str]:
         """Yield the ids of the trees and files that the tree ``new`` has and ``old`` has not.
 
-        Each directory is held against the one of the same name. Raises KeyError where one is missing.
+        Each directory is held against the one of the same name. ``known`` keeps what was read.
+        Raises KeyError where a tree is missing.
         """
         todo = [(old, new)]
         while todo:
@@ -345,19 +347,20 @@ class Repository:
             if before == after:
                 continue
             yield after
-            was = dict(self._entries(before)) if before else {}
-            for name, (mode, id) in self._entries(after):
-                had = was.get(name)
-                if had == (mode, id) or mode == b"160000":
-                    continue
+            was, now = self._entries(before, known), self._entries(after, known)
+            had = {name: raw.hex() for mode, name, raw in was - now if mode == b"40000"}
+            for mode, name, raw in now - was:
                 if mode == b"40000":
-                    todo.append((had[1] if had and had[0] == mode else None, id))
-                else:
-                    yield id
+                    todo.append((had.get(name), raw.hex()))
+                elif mode != b"160000":
+                    yield raw.hex()
 
-    def _entries(self, tree: str) -> Iterator[tuple[bytes, tuple[bytes, str]]]:
-        for mode, name, raw in _TREE_ENTRY.findall(self._repo.read(tree)[1]):
-            yield name, (mode, raw.hex())
+    def _entries(self, tree: str | None, known: dict[str, Entries]) -> Entries:
+        if tree is None:
+            return frozenset()
+        if tree not in known:
+            known[tree] = frozenset(_TREE_ENTRY.findall(self._repo.read(tree)[1]))
+        return known[tree]
 
     # -- writing ---------------------------------------------------------------------------
 
