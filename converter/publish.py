@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from converter.build import SERIES_JSON, Build, Evr, Nvr
 from converter.clock import Progress
@@ -111,9 +112,10 @@ def publish(
             changed = {ref: id for ref, id in wanted.items() if there.get(ref) != id}
             if changed:
                 _push(repo, url, {ref: (there.get(ref), id) for ref, id in changed.items()})
-                if not is_url(url):  # elsewhere it is left to that repository's upkeep
+                if not is_url(url) or url.startswith("file:///"):  # else it is left to its upkeep
                     with suppress(RepositoryUnusable):
-                        Repository(Path(url)).point_head(build.branch_ref)
+                        place = Path(unquote(url.removeprefix("file://")) if is_url(url) else url)
+                        Repository(place).point_head(build.branch_ref)
             record.note(wanted)
             break
         except (LeaseLost, RefLocked):

@@ -165,6 +165,7 @@ def _ask_build(
         named = str(Path(location).resolve()) if location.rstrip("/") in (".", "..") else location
         name = re.sub(r"(\.git)?/*$", "", named).rpartition("/")[2]
         package = settings.packages.get(shared["nvr"].name if shared["nvr"] else name)
+        public = _public(location)
     else:
         from service import logs
         from service.koji import Koji
@@ -186,6 +187,24 @@ def _ask_build(
         trace,
         package,
     )
+
+
+def _public(location: str) -> str | None:
+    """Return what is recorded of a relative path, which says nothing elsewhere: the address that it
+    was cloned from, else the whole path. None for what says something itself.
+    """
+    from converter.git import Git
+    from converter.mirror import is_url, redacted
+
+    if not location or is_url(location) or Path(location).expanduser().is_absolute():
+        return None
+    path = Path(location).absolute()
+    if not path.exists():
+        return None
+    directory = path / ".git" if (path / ".git").exists() else path
+    key = ("config", "--local", "--get", "remote.origin.url")
+    url = Git(directory).run(*key, ok=range(256)).stdout.decode("utf-8", "replace").strip()
+    return redacted(url) if "://" in url and is_url(url) else str(path.resolve())
 
 
 def _configured(package: Package | None, shared: dict[str, Any], cache: Path) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def _mirrors(config: Config) -> Iterator[str]:
 
 
 def _damaged(path: Path) -> Iterator[str]:
-    if found := look(path):
+    if found := look(path, deep=True):
         for damage in found[:3]:
             yield f"{damage.repository} is damaged: {damage.what}"
         return

@@ -224,7 +224,8 @@ def _queue(asked: Asked, config: Path | None) -> str:
 def verify(**options: Any) -> None:
     """Run BUILD's real %prep in the sandbox; compare its tree with the converted one.
 
-    Without --repo the build is converted anew for the comparison, and nothing is kept. The work
+    With --repo the tag tells where an NVR comes from, and Koji is not asked. Without, the build is
+    converted anew for the comparison, and nothing is kept. The work
     takes place in $TMPDIR or /var/tmp and needs three times the room of the source tree.
     """
     from converter import convert as pipeline
@@ -232,7 +233,7 @@ def verify(**options: Any) -> None:
 
     with Progress(options["verbose"]) as progress:
         prepare = _preparer(options)
-        asked = understand(options)
+        asked = understand(_by_its_tag(options))
         if options["repo"]:
             repo = Repository(options["repo"])
             nvr, verdict = pipeline.verify(
@@ -251,6 +252,28 @@ def verify(**options: Any) -> None:
         print_json({"nvr": str(nvr), **verdict.as_json()})
     else:
         say(*verdict.lines(str(nvr)))
+
+
+def _by_its_tag(options: dict[str, Any]) -> dict[str, Any]:
+    """Let the tag of an NVR in --repo say which pkg-git commit it was made from."""
+    from converter.build import Nvr
+    from converter.conversion import find
+    from converter.odb import Repository
+    from service import config as configuration
+
+    build = options["build"]
+    variant = options["arch"] != "x86_64" or defined(options)[1]
+    if not options["repo"] or not build or "#" in build or build.isdigit() or variant:
+        return options
+    nvr = Nvr.parse(build)
+    done = find(Repository(options["repo"]), nvr)
+    if done is None:
+        return options
+    package = configuration.load(options["config"]).packages.get(nvr.name)
+    made_from = done.build.pkg_git
+    where = package.pkg_git if package and package.source == made_from else made_from
+    told = {"build": f"{where}#{done.build.commit}", "nvr": build, "branch": done.build.branch}
+    return {**options, **told}
 
 
 def _preparer(options: dict[str, Any]) -> Preparer:

@@ -206,7 +206,8 @@ def status(as_json: bool, check: bool, config: Path | None) -> int:
     journal = Journal(settings.journal)
     try:
         seen = look(settings, journal, Koji(settings.koji, timeout=20, attempts=2))
-        seen = replace(seen, wrong=[*troubles(settings, journal), *seen.wrong])
+        if not check:
+            seen = replace(seen, wrong=[*troubles(settings, journal), *seen.wrong])
     finally:
         journal.close()
     if as_json:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from converter.errors import WrongUsage
 from service.asked import roots
 from service.commands.options import CONFIG, JSON, ROOT
 from service.terminal import print_json, say, say_report
+
+if TYPE_CHECKING:
+    from converter.odb import Repository
 
 
 @click.command(short_help="Show what changed between two converted builds.")
@@ -34,16 +38,23 @@ def diff(old: str, new: str, repo: Path | None, as_json: bool, markdown: bool) -
     will do.
     """
     from converter.comparison.compare import compare
-    from converter.odb import Repository
     from service import show_diff
 
     if as_json and markdown:
         raise WrongUsage("--json and --markdown exclude each other")
-    result = compare(Repository(repo or _here()), old, new)
+    result = compare(_opened(repo), old, new)
     if as_json:
         print_json(result.as_json())
     else:
         say_report(show_diff.as_markdown(result) if markdown else show_diff.as_text(result))
+
+
+def _opened(repo: Path | None) -> Repository:
+    from converter.odb import Repository
+
+    path = repo or _here()
+    click.get_current_context().find_root().obj = (path, ())  # looked at where the command fails
+    return Repository(path)
 
 
 def _here() -> Path:
@@ -98,7 +109,6 @@ def export(
     TAG is a build's, REV or BRANCH what was made from it. A checkout of pkg-git gets its spec
     edited where that is needed, any other directory a series file, too.
     """
-    from converter.odb import Repository
     from service import config as configuration
     from service import export as back
     from specparse.trace import SandboxedTracer
@@ -106,7 +116,7 @@ def export(
     cache = configuration.load(config).state / "mirrors"
     trace = SandboxedTracer(sandboxed=not no_sandbox, roots=roots(config, root))
     done = back.run(
-        Repository(repo or _here()),
+        _opened(repo),
         wanted,
         directory,
         base=base,

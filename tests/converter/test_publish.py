@@ -135,13 +135,14 @@ def test_the_first_build_makes_branch_builds_branch_and_tag(world: World) -> Non
     assert merge.parents == (made.base, made.commit)
 
 
-def test_a_clone_checks_out_a_branch_that_is_there(world: World) -> None:
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_clone_checks_out_a_branch_that_is_there(world: World, scheme: str) -> None:
     """HEAD of a repository made for rawhide, before rawhide's first build; and it stays put."""
     head = ("symbolic-ref", "HEAD")
     world.remote.git.run(*head, "refs/heads/rawhide")
-    world.one.publish(world.one.make("6.12.8-200"), world.url)
+    world.one.publish(world.one.make("6.12.8-200"), scheme + world.url)
     assert world.remote.git.run(*head).stdout == b"refs/heads/f41\n"
-    world.one.publish(world.one.make("6.13.0-1", "f42"), world.url)
+    world.one.publish(world.one.make("6.13.0-1", "f42"), scheme + world.url)
     assert world.remote.git.run(*head).stdout == b"refs/heads/f41\n"
 
 

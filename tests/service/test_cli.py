@@ -136,6 +136,22 @@ def test_in_a_package_s_own_directory_it_is_the_configured_one(
         assert plan["base"]["upstream"] == str(made.linux.path)
 
 
+@pytest.mark.parametrize("cloned", [True, False])
+def test_a_relative_path_is_recorded_as_what_says_something_elsewhere(
+    made: Sample, tmp_path: Path, cloned: bool
+) -> None:
+    checkout = tmp_path / "kernel"
+    git(tmp_path, "clone", "-q", f"file://{made.pkg_git.path}", str(checkout))
+    if not cloned:
+        git(checkout, "remote", "rename", "origin", "mine")
+    asked = ("--upstream", made.linux.path, "--repo", tmp_path / "r.git", "--dist", ".fc28")
+    done = answer("convert", f"kernel#{made.git_am}", *asked, cwd=tmp_path)
+    recorded = f"file://{made.pkg_git.path}" if cloned else str(checkout)
+    assert done["pkg_git"]["url"] == recorded
+    told = git(tmp_path / "r.git", "cat-file", "tag", done["tag"])
+    assert f"Pkg-Git: {recorded}#{made.git_am}" in told
+
+
 def test_results_for_people(made: Sample, tmp_path: Path) -> None:
     plan, _ = srcgit("plan", build(made, made.git_am))
     assert "2 patches are applied:" in plan and "Patch1  git-am -p1  usb-hub-wait.patch" in plan

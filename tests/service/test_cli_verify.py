@@ -52,6 +52,17 @@ def test_convert_verified_and_verify_again(made: Sample, tmp_path: Path) -> None
     assert verdict["tree"] == done["series"]["tree"]
 
 
+def test_the_tag_of_an_nvr_tells_what_koji_would(made: Sample, tmp_path: Path) -> None:
+    repo, config = tmp_path / "r.git", tmp_path / "c.toml"
+    srcgit("convert", *asked(made), "--repo", repo)
+    config.write_text('[consumer_config]\nkoji = "http://127.0.0.1:9/kojihub"\n')
+    nvr = "kernel-4.15.0-1.fc28"
+    out, _ = srcgit("verify", nvr, "--repo", repo, "--config", config)
+    assert out.startswith(f"{nvr}: verified: yes\n")
+    _, said = srcgit("verify", "kernel-4.16.0-1.fc28", "--repo", repo, "--config", config, status=4)
+    assert "Koji did not answer" in said  # of another, nothing here tells
+
+
 def test_convert_verify_of_what_was_converted_without_it(made: Sample, tmp_path: Path) -> None:
     repo = tmp_path / "r.git"
     plain = json.loads(srcgit("convert", *asked(made), "--repo", repo, "--json")[0])
