@@ -31,7 +31,14 @@ _DATABASES = (
     "var/lib/rpm/Packages",
     "var/lib/dpkg/status",
 )
-_NEEDED = ("/usr/bin/bash", "/usr/bin/python3", "/usr/bin/rpmbuild", "/usr/bin/prlimit")
+# Fedora's rpm-build and python3-rpm bring all of them, Debian's do not.
+_NEEDED = tuple(
+    f"/usr/bin/{tool}"
+    for tool in (
+        *("bash", "python3", "rpmbuild", "prlimit", "patch", "git"),
+        *("tar", "gzip", "bzip2", "xz"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +131,7 @@ class SystemRoot:
             raise SandboxError(
                 f"the root lacks {', '.join(lacks)}",
                 where=where,
-                next_step="install rpm-build, python3-rpm, bash and util-linux in it",
+                next_step="install rpm-build, python3-rpm, git, patch, util-linux, bzip2 and xz in it",
             )
 
 

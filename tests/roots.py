@@ -34,7 +34,7 @@ def refs(request: Request, repo: Path, roots: Roots, *, verify: bool) -> dict[st
         pipeline.convert(request, made, SandboxedTracer(roots=roots), prepare=prepare)
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
-    return {name: id for name, id in made.refs("*").items() if name != top.PREPARED}
+    return {name: id for name, id in made.refs("refs/").items() if name != top.PREPARED}
 
 
 def real(build: str, upstream: str, dist: str, scratch: Path) -> Request:

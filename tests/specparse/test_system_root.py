@@ -9,13 +9,15 @@ import pytest
 
 from specparse.plan import SandboxError
 from specparse.sandbox import Sandbox
-from specparse.system_root import Roots, SystemRoot
+from specparse.system_root import _NEEDED, Roots, SystemRoot
 
 
 @pytest.fixture
 def root(reached: Path) -> Path:
     """A merged-/usr layout as Fedora's and Debian's, of empty files."""
-    for name in ("bash", "python3.13", "rpmbuild", "prlimit", "dash"):
+    for name in ("python3.13", "dash", *(tool.rpartition("/")[2] for tool in _NEEDED)):
+        if name == "python3":
+            continue
         path = reached / "usr/bin" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
