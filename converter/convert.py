@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converter import VERSION, borrowing, start, top
+from converter import VERSION, start, tagging, top
 from converter.ahead import Ahead
 from converter.archives.originals import Originals, roomy
 from converter.build import Build, Nvr
@@ -16,10 +16,10 @@ from converter.clock import Clock, Progress
 from converter.conversion import Conversion, SeriesFailed, checked, find
 from converter.errors import WrongUsage, on_this_machine
 from converter.objects import Identity
-from converter.odb import BASE, Repository
+from converter.odb import Repository
 from converter.pkggit import PkgGit
 from converter.planning import Planned, all_told, plan, retracer
-from converter.publish import merge, newest
+from converter.publish import newest
 from converter.request import Request
 from converter.stage import Stage
 from specparse.plan import Preparer, Tracer
@@ -99,7 +99,7 @@ def _convert(
             stages.close()
     reached = ids[-1] if ids else base.commit
     if result.failure is not None:
-        _move(repo, {build.failed_ref: (repo.ref(build.failed_ref), reached)})
+        tagging.move(repo, {build.failed_ref: (repo.ref(build.failed_ref), reached)})
         raise SeriesFailed(result.failure, build, record, base.absent)
     verdict = None
     if prepare is not None:
@@ -109,7 +109,7 @@ def _convert(
                 planned, request, repo, base, reached, originals, prepare, progress
             )
         if not verdict.verified:
-            _move(repo, {build.failed_ref: (repo.ref(build.failed_ref), reached)})
+            tagging.move(repo, {build.failed_ref: (repo.ref(build.failed_ref), reached)})
             verdict.check(str(build.nvr))
         record["verified"] = "yes"
         for did in prepared:
@@ -123,7 +123,7 @@ def _convert(
         tag = repo.write_tag(commit, build.tag, when, message, sign)
         if tools := planned.plan.tools:
             repo.write_note(top.PREPARED, commit, f"Prepared-With: {tools}\n")
-        _move(repo, _moves(repo, build, base.commit, commit, tag))
+        tagging.move(repo, tagging.moves(repo, build, base.commit, commit, tag))
         repo.point_head(build.branch_ref)
     tree = repo.commit(commit).tree
     return Conversion(build, record, commit, tree, tag, tools, verdict, clock.seconds)
@@ -222,33 +222,6 @@ def _top(
     )
     [commit] = stage.ids([mark])
     return commit
-
-
-def _move(repo: Repository, moves: Mapping[str, tuple[str | None, str | None]]) -> None:
-    """Move refs; before, see that what they reach is here to stay."""
-    tips = [new for _, new in moves.values() if new]
-    known = [old for old, _ in moves.values() if old] if repo.refs(BASE) else []
-    borrowing.keep(repo, tips, known)
-    repo.move_refs(moves)
-
-
-def _moves(
-    repo: Repository, build: Build, base: str, commit: str, tag: str
-) -> dict[str, tuple[str | None, str | None]]:
-    """Return the moves of refs that publish the build in ``repo`` (name -> (old, new)).
-
-    The branch and its ``builds/`` twin move only to a higher EVR, in whatever order builds come.
-    """
-    moves: dict[str, tuple[str | None, str | None]] = {build.tag_ref: (None, tag)}
-    failed = repo.ref(build.failed_ref)
-    if failed is not None:
-        moves[build.failed_ref] = (failed, None)
-    old = repo.ref(build.branch_ref)
-    if newest(repo, build.branch, old, str(repo.path), build.nvr.name) < build.evr:
-        builds = repo.ref(build.builds_ref)
-        moves[build.branch_ref] = (old, commit)
-        moves[build.builds_ref] = (builds, merge(repo, build.nvr, commit, builds or base))
-    return moves
 
 
 def _with_ids(

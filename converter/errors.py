@@ -17,7 +17,8 @@ from converter.text import text
 class Fate(Enum):
     """What becomes of a build (and so of its message) after an attempt."""
 
-    DONE = "done"  # converted, or converted before
+    DONE = "done"  # converted and published, or so before
+    CONVERTED = "converted"  # to be published by another process
     NOT_OURS = "not ours"  # ignored, with a reason
     FAILED = "failed"  # cannot be converted: recorded with evidence, announced
     LATER = "later"  # due again after a growing delay

@@ -399,8 +399,10 @@ class Repository:
             bytes(tagger),
             message,
         )
-        if sign is not None:
-            data = sign(data)
+        return self.write_tag_object(sign(data) if sign else data)
+
+    def write_tag_object(self, data: bytes) -> str:
+        """Write the bytes of an annotated tag object (no ref); return its id."""
         with self.writing():
             return str(self._repo.write(ObjectType.TAG, data))
 

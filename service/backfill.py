@@ -18,7 +18,7 @@ from converter.git import Git, GitFailed, lines
 from converter.mirror import redacted
 from converter.pkggit import DEVELOPMENT, PkgGit, branch_name, release_of
 from service.config import Package
-from service.journal import Journal, Row
+from service.journal import UNSETTLED, Journal, Row
 from service.kinds import elsewhere, key, uploaded, why
 from service.koji import Koji, KojiBuild, same_repository
 
@@ -202,7 +202,7 @@ def enqueue(found: Iterable[Found], journal: Journal) -> Iterator[Found]:
             yield each
             continue
         row = journal.find(each.nvr)
-        if row is None or row.state in ("waiting", "running"):
+        if row is None or row.state in UNSETTLED:
             yield Found(each.nvr, each.row, "on the list already")
         elif row.state == "done" or (row.state == "ignored" and each.row.commit is not None):
             # The published tree is the truth, and it lacks the tag; Koji has the commit by now.

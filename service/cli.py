@@ -69,7 +69,15 @@ def cli(verbose: bool) -> None:
 
 for _each in (
     *(build.plan, build.convert, build.verify, tree.diff, tree.export),
-    *(daemon.listen, daemon.backfill, daemon.status, daemon.web, daemon.maintain, daemon.repair),
+    *(
+        daemon.listen,
+        daemon.work,
+        daemon.backfill,
+        daemon.status,
+        daemon.web,
+        daemon.maintain,
+        daemon.repair,
+    ),
     machine.doctor,
 ):
     cli.add_command(_each)

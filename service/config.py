@@ -126,6 +126,10 @@ class Config:
     roots: Mapping[str, Path] = field(default_factory=dict)
     signing: Signing = field(default_factory=Signing)
 
+    def converting(self, package: Package) -> Path:
+        """Return the repository in which builds of ``package`` are converted, before they are published."""
+        return self.state / "converting" / f"{package.name}.git"
+
 
 def default_state() -> Path:
     """Return the directory for journal, mirrors and repositories when none is configured."""

@@ -15,17 +15,19 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from converter.clock import Progress
-from converter.errors import SrcgitError, TryAgain
-from service import worker
+from converter.errors import CannotWork, SrcgitError, TryAgain, on_this_machine
+from service import logs, worker
 from service.bus import SIGN, Bus, configure
 from service.config import Config
 from service.consumer import Intake
 from service.database import JournalUnusable
 from service.journal import Journal
 from service.status import PREPARING
+from service.systemd import notify, watchdog
 from service.worker import Convert, Worker
 
 log = logging.getLogger(__name__)
@@ -33,29 +35,120 @@ log = logging.getLogger(__name__)
 Prepare = Callable[[Progress], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """What this process does besides messages; each attempt of either has a process of its own."""
+
+    convert: Convert | None = None
+    publish: Convert | None = None
+
+
 def process_name() -> str:
     """Return a name for this process that no other has, in containers of one name included."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
 
 
-def make_worker(config: Config, journal: Journal, convert: Convert, name: str) -> Worker:
-    """Return a worker as configured."""
+def make_worker(
+    config: Config, journal: Journal, work: Convert, name: str, *, publishes: bool = False
+) -> Worker:
+    """Return a worker as configured, which converts, or publishes what is converted."""
     return Worker(
         name,
         journal,
-        convert,
+        work,
         lease=config.lease,
         timeout=config.timeout,
         retry=config.retry,
+        store=lambda: store(config, make=not publishes),
+        publishes=publishes,
     )
 
 
+def store(config: Config, *, make: bool = False) -> str:
+    """Return the name of this host's state directory, which no other has; "" where it has none yet.
+
+    What was converted here can only be published from here. ``make`` gives it one. Raises CannotWork.
+    """
+    path = config.state / "converting" / "name"
+    with on_this_machine():
+        if not path.exists():
+            if not make:
+                return ""
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = path.with_name(f"name.{secrets.token_hex(8)}")
+            beside.write_text(f"{socket.gethostname()}:{secrets.token_hex(8)}")
+            try:
+                os.link(beside, path)  # whole or not at all, and only the first
+            except FileExistsError:
+                pass
+            finally:
+                beside.unlink()
+        return path.read_text()
+
+
+def _threads(
+    config: Config, journal: Journal, name: str, jobs: Jobs, stop: threading.Event
+) -> list[threading.Thread]:
+    workers = []
+    if jobs.convert is not None:
+        workers += [
+            make_worker(config, journal, jobs.convert, f"{name} worker {number}")
+            for number in range(1, config.workers + 1)
+        ]
+    if jobs.publish is not None:
+        publisher = f"{name} publisher"
+        workers.append(make_worker(config, journal, jobs.publish, publisher, publishes=True))
+    return [
+        threading.Thread(target=each.run, args=(stop,), name=each.name.removeprefix(f"{name} "))
+        for each in workers
+    ]
+
+
+def work(config: Config, jobs: Jobs, prepare: Prepare) -> None:
+    """Work on what is due, without bus and messages, until SIGTERM or SIGINT.
+
+    ``prepare`` is as in listen(). Raises CannotWork.
+    """
+    logs.configure()
+    worker.preload()
+    journal = Journal(config.journal)
+    name = process_name()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())  # but while it prepares
+    threads = _threads(config, journal, name, jobs, stop)
+    try:
+        prepared = _prepared(prepare, journal, name)
+    finally:
+        _withdraw(journal, name)
+    if not prepared:
+        threading.Thread(target=_keep_preparing, args=(prepare, stop), daemon=True).start()
+    for thread in threads:
+        thread.start()
+    notify("READY=1")
+    try:
+        while not stop.wait(min(SIGN, watchdog() / 2)):
+            if not all(thread.is_alive() for thread in threads):
+                raise CannotWork("a worker has ended", next_step="see the log, start it again")
+            notify("WATCHDOG=1")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        _withdraw(journal, name)
+        journal.close()
+
+
 def listen(
-    config: Config, path: Path | None, convert: Convert, prepare: Prepare | None = None
+    config: Config,
+    path: Path | None,
+    convert: Convert | None,
+    prepare: Prepare | None = None,
+    publish: Convert | None = None,
 ) -> None:
     """Take messages in and work on what is due, until SIGTERM or SIGINT.
 
-    ``path`` is the configuration file, of which fedora-messaging reads its part. ``prepare`` may
+    Without ``convert`` or ``publish``, another process does that. ``path`` is the configuration file, of which fedora-messaging reads its part. ``prepare`` may
     take as long as it needs: it ends before the first message is asked for, or goes on beside the
     work where the world was not ready. A conversion under way at the end is dropped and its build
     given back. Raises CannotWork, WrongUsage.
@@ -65,14 +158,7 @@ def listen(
     journal = Journal(config.journal)
     name = process_name()
     stop = threading.Event()
-    threads = [
-        threading.Thread(
-            target=make_worker(config, journal, convert, f"{name} worker {number}").run,
-            args=(stop,),
-            name=f"worker {number}",
-        )
-        for number in range(1, config.workers + 1)
-    ]
+    threads = _threads(config, journal, name, Jobs(convert, publish), stop)
 
     try:
         prepared = prepare is None or _prepared(prepare, journal, name)

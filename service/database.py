@@ -20,7 +20,7 @@ from tenacity import retry, retry_if_exception_message, stop_after_delay, wait_r
 
 from converter.errors import CannotWork, WrongUsage
 
-SCHEMA = 2  # 1 had no tallies
+SCHEMA = 3  # 1 had no tallies, 2 no builds that are converted and not published yet
 # libpq's (Parameter Key Words), where the URL does not set them. A server that is gone without a
 # word, or a network in between, is else waited for up to two hours.
 _PATIENCE = {
@@ -58,13 +58,14 @@ builds = sa.Table(
 )
 # The database itself keeps two workers off one branch: no race can get past a unique index.
 running = builds.c.state == "running"
-sa.Index(
-    "builds_one_at_a_time",
-    builds.c.key,
-    unique=True,
-    sqlite_where=running,
-    postgresql_where=running,
-)
+publishing = builds.c.state == "publishing"
+_ONE_AT_A_TIME = [
+    sa.Index(name, builds.c.key, unique=True, sqlite_where=state, postgresql_where=state)
+    for name, state in (
+        ("builds_one_at_a_time", running),
+        ("builds_one_published_at_a_time", publishing),
+    )
+]
 refused = sa.Table(
     "refused",
     _meta,
@@ -189,7 +190,9 @@ class Database:
             version = connection.execute(sa.select(_schema.c.version)).scalar()
             if version is None:
                 connection.execute(sa.insert(_schema).values(version=SCHEMA))
-            elif version < SCHEMA:  # a table more was all that changed
+            elif version < SCHEMA:  # a table more, and an index more, were all that changed
+                for index in _ONE_AT_A_TIME:
+                    index.create(connection, checkfirst=True)
                 connection.execute(sa.update(_schema).values(version=SCHEMA))
         return max(version or 0, SCHEMA)
 

@@ -17,9 +17,12 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from service.database import Database, builds, refused, running, signs, tallies
+from service.database import Database, builds, publishing, refused, running, signs, tallies
 
-State = Literal["waiting", "running", "done", "ignored", "failed", "parked"]
+State = Literal[
+    "waiting", "running", "converted", "publishing", "done", "ignored", "failed", "parked"
+]
+UNSETTLED: tuple[State, ...] = ("waiting", "running", "converted", "publishing")
 
 REFUSED_KEPT = 10_000  # hostile messages must not fill the disk
 FAR = 7 * 86400.0  # seconds: nobody is to wait longer; the configuration allows less
@@ -103,7 +106,7 @@ class Journal:
             "evidence": dict(row.evidence),
             "added": now,
             "due": now,
-            "settled": None if row.state == "waiting" else now,
+            "settled": None if row.state in UNSETTLED else now,
         }
         statement = self._database.insert(builds, values).on_conflict_do_nothing()
         with self._transaction() as connection:
@@ -115,7 +118,8 @@ class Journal:
         False if there is none, or none in the state ``only``.
         """
         now = time.time() if now is None else now
-        settled = builds.c.state != "running" if only is None else builds.c.state == only
+        at_work = sa.or_(running, publishing)
+        settled = ~at_work if only is None else builds.c.state == only
         with self._transaction() as connection:
             done = connection.execute(
                 sa.update(builds)
@@ -140,50 +144,72 @@ class Journal:
             return done.rowcount == 1
 
     def claim(self, owner: str, lease: float, now: float | None = None) -> Row | None:
-        """Return the build that has been due longest, now leased to ``owner``, or None.
+        """Return the build that has been due longest, to be converted by ``owner``, or None.
 
-        ``lease`` is in seconds. A build whose lease has expired is due again at once; a build
-        waits while another of the same branch key is under a lease.
+        ``lease`` is in seconds. A build whose lease has expired is due again at once, also one that
+        was converted and that nobody published; a build waits while another of the same branch key
+        is under a lease.
         """
+        taken = {"state": "running", "attempts": builds.c.attempts + 1}
+        return self._claim((builds.c.state == "waiting",), taken, owner, lease, now)
+
+    def claim_converted(
+        self, store: str, owner: str, lease: float, now: float | None = None
+    ) -> Row | None:
+        """Return the build that was converted first in ``store``, to be published by ``owner``."""
+        here = (builds.c.state == "converted", builds.c.owner == store)
+        return self._claim(here, {"state": "publishing"}, owner, lease, now)
+
+    def _claim(
+        self,
+        due: tuple[sa.ColumnElement[bool], ...],
+        taken: Mapping[str, Any],
+        owner: str,
+        lease: float,
+        now: float | None,
+    ) -> Row | None:
         now = time.time() if now is None else now
         for _ in range(5):
             try:
-                return self._claim(owner, lease, now)
+                return self._claim_once(due, taken, owner, lease, now)
             except IntegrityError:  # another worker took one of the same key between our steps
                 continue
         return None
 
-    def _claim(self, owner: str, lease: float, now: float) -> Row | None:
+    def _claim_once(
+        self,
+        due: tuple[sa.ColumnElement[bool], ...],
+        taken: Mapping[str, Any],
+        owner: str,
+        lease: float,
+        now: float,
+    ) -> Row | None:
         busy = builds.alias()
-        due = (
+        first = (
             sa.select(builds.c.id)
             .where(
-                builds.c.state == "waiting",
+                *due,
                 _over(builds.c.due, now),
-                ~sa.exists().where(busy.c.key == builds.c.key, busy.c.state == "running"),
+                ~sa.exists().where(busy.c.key == builds.c.key, busy.c.state == taken["state"]),
             )
             .order_by(builds.c.due, builds.c.id)
             .limit(1)
             .with_for_update(skip_locked=True)  # no such clause in SQLite: BEGIN IMMEDIATE there
         )
+        leased = builds.c.state.in_(("running", "converted", "publishing"))
         with self._transaction() as connection:
             connection.execute(
                 sa.update(builds)
-                .where(running, _over(builds.c.lease, now))
+                .where(leased, _over(builds.c.lease, now))
                 .values(state="waiting", owner=None, lease=None, due=now, outcome="lease expired")
             )
-            chosen = connection.execute(due).scalar()
+            chosen = connection.execute(first).scalar()
             if chosen is None:
                 return None
             connection.execute(
                 sa.update(builds)
                 .where(builds.c.id == chosen)
-                .values(
-                    state="running",
-                    owner=owner,
-                    lease=now + lease,
-                    attempts=builds.c.attempts + 1,
-                )
+                .values(owner=owner, lease=now + lease, **taken)
             )
             return self._one(connection, builds.c.id == chosen)
 
@@ -233,6 +259,32 @@ class Journal:
                 self._count(connection, row.package, state, evidence.get("seconds", {}))
             return done.rowcount == 1
 
+    def hand_over(
+        self,
+        row: Row,
+        evidence: Mapping[str, Any],
+        store: str,
+        hold: float,
+        now: float | None = None,
+    ) -> bool:
+        """End the lease: the build is converted, in ``store``, and due to be published.
+
+        Where nobody does that within ``hold`` seconds it is due to be converted again, by whoever
+        is there. False (and no change) if somebody else has the lease.
+        """
+        now = time.time() if now is None else now
+        values = {
+            "state": "converted",
+            "outcome": "",
+            "evidence": dict(evidence),
+            "owner": store,
+            "lease": now + hold,
+            "due": now,
+        }
+        with self._transaction() as connection:
+            done = connection.execute(sa.update(builds).where(*_held(row)).values(values))
+            return done.rowcount == 1
+
     def _count(
         self, connection: sa.Connection, package: str, outcome: str, seconds: Mapping[str, float]
     ) -> None:
@@ -262,7 +314,8 @@ class Journal:
 
     def oldest_due(self) -> float | None:
         """Return since when the build is due that has been due longest; None: none is."""
-        query = sa.select(sa.func.min(builds.c.due)).where(builds.c.state == "waiting")
+        due = builds.c.state.in_(("waiting", "converted"))
+        query = sa.select(sa.func.min(builds.c.due)).where(due)
         with self._transaction(reading=True) as connection:
             return connection.execute(query).scalar()
 
@@ -431,7 +484,7 @@ def _held(row: Row) -> tuple[sa.ColumnElement[bool], ...]:
     """The condition that ``row`` is still leased to the owner and by the claim it came from."""
     return (
         builds.c.id == row.id,
-        running,
+        sa.or_(running, publishing),
         builds.c.owner == row.owner,
         builds.c.attempts == row.attempts,
     )

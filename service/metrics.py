@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from service.config import Config
 from service.database import JournalUnusable
-from service.journal import BUCKETS, Journal, State
+from service.journal import BUCKETS, UNSETTLED, Journal, State
 from service.koji import Koji
 from service.shelf import Shelf
 from service.status import Freshness, status
@@ -75,7 +75,7 @@ class _Numbers(Collector):
         # All from the start: Prometheus does not see the step from nothing to the first.
         for package in self._config.packages:
             for outcome in get_args(State):
-                if outcome != "running":
+                if outcome == "waiting" or outcome not in UNSETTLED:
                     builds.add_metric([package, outcome], counted.get((package, outcome), 0.0))
         yield builds
 
@@ -95,7 +95,7 @@ class _Numbers(Collector):
     def _queue(self) -> Iterator[Metric]:
         counts = self._journal.counts()
         rows = _gauge("queue_rows", "Builds that are not settled", "state")
-        for state in ("waiting", "running"):
+        for state in UNSETTLED:
             rows.add_metric([state], counts.get(state, 0))
         oldest = _gauge("queue_oldest_seconds", "How long the oldest build has been due")
         due = self._journal.oldest_due()

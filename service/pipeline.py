@@ -1,14 +1,15 @@
-"""A row of the journal becomes a published tag: the one place where the daemon's work is wired.
+"""A row of the journal becomes a converted build: the one place where the daemon's work is wired.
 
 Runs in a worker's child process. What only Koji knows is asked first, then converter.convert makes
-the commits and converter.publish pushes them; every step can be repeated without harm.
+the commits, in a repository of its own from which service/publishing.py takes them; every step can be
+repeated without harm.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Set
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -22,17 +23,17 @@ from converter.comparison import pairs
 from converter.conversion import Conversion
 from converter.damage import mending
 from converter.errors import CannotConvert, Fate, PkgGitInvalid, SrcgitError, TryAgain
+from converter.handover import Statement
 from converter.mirror import Mirror
 from converter.odb import Repository
 from converter.pkggit import PkgGit
-from converter.publish import catch_up, publish_all
-from converter.remote import Trust
 from converter.request import Request
 from service.config import Config, Package
 from service.journal import Row
 from service.kinds import key, uploaded, why
 from service.koji import COMPLETE, Koji, KojiBuild, NoSuchBuild, same_repository
-from service.worker import Outcome, judge
+from service.publishing import Publishing
+from service.worker import NotOurs, Outcome, judge, of_package
 from specparse.plan import Preparer, Tracer
 from specparse.prep import SandboxedPreparer
 from specparse.system_root import Roots
@@ -44,13 +45,6 @@ BY_HAND = ("queue", "pkg-git")  # rows that the operator of this service has ord
 LOOK_BACK = 200  # builds, between which those of the other releases lie
 
 
-class NotOurs(SrcgitError):
-    """Not a build that a pkg-git commit stands for, or of no configured package."""
-
-    exit_code = 1
-    fate = Fate.NOT_OURS
-
-
 class SourceElsewhere(CannotConvert):
     """Koji says that the build was made from another repository than the configured one."""
 
@@ -60,103 +54,91 @@ class PkgGitBehind(TryAgain):
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
-    """Converts and publishes one row; the ``Convert`` of the daemon's workers."""
+class Converting:
+    """Converts one row; the ``Convert`` of the daemon's workers. It has no keys and pushes nothing."""
 
     config: Config
     trace: Tracer
     prepare_tree: Preparer  # for packages that are verified before they are published
 
     def __call__(self, row: Row, progress: Progress) -> Outcome:
-        """Return how it ended, with the facts that the announcement needs. Raises SrcgitError."""
-        package = self.config.packages.get(row.package)
-        if package is None:
-            raise NotOurs(
-                f"{row.package} is not configured",
-                where=row.nvr,
-                next_step="add it to the configuration, then queue the build again",
-            )
+        """Return how it ended: converted, with a statement for who publishes. Raises SrcgitError."""
+        package = of_package(self.config, row)
         clock = Clock(_log_stage)
         with clock("koji"):
             build = self._asked(row, progress)
         facts = self._facts(row, build)
         try:
             request = self._request(row, build, package)
-            made = mending(
-                lambda: self._publish(request, package, progress, clock),
-                *(package.repo, request.mirrors, progress),
+            repo, done, confirmed = mending(
+                lambda: self._made(row, request, package, progress, clock),
+                *(self.config.converting(package), request.mirrors, progress),
             )
         except Exception as error:
             outcome = judge(error)
             return replace(outcome, evidence={**facts, **outcome.evidence})
-        return Outcome(Fate.DONE, "", {**facts, **made})
+        made = {
+            "branch": done.build.branch,
+            "top": done.commit,
+            "base": done.series["base"]["rev"],
+            "patches": len(done.series["patches"]),
+            "changes": changes(self.repositories(package), done),
+            "statement": Statement.of(repo, done).as_json(),
+            "confirmed": {**row.evidence.get("confirmed", {}), **confirmed},
+            "seconds": {stage: round(s, 3) for stage, s in clock.seconds.items()},
+        }
+        return Outcome(Fate.CONVERTED, "", {**facts, **made})
 
-    def _publish(
-        self, request: Request, package: Package, progress: Progress, clock: Clock
-    ) -> dict[str, Any]:
-        """Convert and publish one build; return what was made. Raises SrcgitError."""
+    def _made(
+        self, row: Row, request: Request, package: Package, progress: Progress, clock: Clock
+    ) -> tuple[Repository, Conversion, dict[str, str | None]]:
+        """Convert, and convert again what is to be compared; return where, and what came of it."""
         with clock("fetch"):
             progress("looking at pkg-git")
             _has(request)
-            progress("looking at what is published")
-            repo = Repository.create(package.repo)
+            repo = self.repository(package)
             for mirror in request.upstreams:
                 borrowing.borrow(repo, mirror)
             borrowing.complete(repo, request.upstreams)
-            trust = self._trust(package, repo, progress)
-            before = repo.refs("refs/tags/").values()
-            for place in package.push:
-                if others := catch_up(repo, place, package.name, trust):
-                    told = {"reason": f"not signed by ours: {', '.join(others[:5])}"}
-                    log.warning("%d tags there are somebody else's", len(others), extra=told)
-            _hold(repo, request, set(repo.refs("refs/tags/").values()).difference(before))
         done = self._convert(request, repo, package, progress, clock)
-        base = done.series["base"]
-        with clock("publish"):
-            receipts = publish_all(
-                *(repo, done.build, done.commit, done.tag, base["commit"], package.push),
-                *(progress, trust),
-            )
-        return {
-            "branch": done.build.branch,
-            "tag": done.build.tag,
-            "top": done.commit,
-            "base": base["rev"],
-            "patches": len(done.series["patches"]),
-            "changes": changes(repo, done),
-            "pushed": [receipt.as_json() for receipt in receipts],
-            "seconds": {stage: round(s, 3) for stage, s in clock.seconds.items()},
-        }
+        return repo, done, {t: self.again(t, progress) for t in row.evidence.get("confirm", ())}
 
-    def _trust(self, package: Package, repo: Repository, progress: Progress) -> Trust:
-        """Return when a tag that ``repo`` did not make is believed."""
+    def repository(self, package: Package) -> Repository:
+        """Return the repository that builds of ``package`` are converted in."""
+        path = self.config.converting(package)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Repository.create(path)
 
-        def again(tag: str, _: str) -> str | None:
-            """Convert a build again, of which Koji tells the commit; return what comes of it."""
-            try:
-                nvr = Nvr.of_ref(tag)
-                progress(f"converting {nvr} again, to compare")
-                row = Row(str(nvr), package.name, key(nvr))
-                request = self._request(row, self._asked(row, progress), package)
-                return self._convert(request, repo, package, progress, Clock(_log_stage)).commit
-            except SrcgitError as error:
-                if error.fate in (Fate.LATER, Fate.STOP):
-                    raise
-                log.warning("%s cannot be converted again", tag, extra={"reason": error.what})
-                return None
+    def repositories(self, package: Package) -> list[Repository]:
+        """Return where converted builds are: what is published, and what is converted here."""
+        paths = (package.repo, self.config.converting(package))
+        return [Repository(path) for path in paths if path.exists()]
 
-        return Trust(self.config.signing.signers(self.config.committer[1]), again)
+    def again(self, tag: str, progress: Progress) -> str | None:
+        """Convert a build that a remote has, of which Koji tells the commit; return what comes of it.
+
+        None where that cannot be done. Raises SrcgitError for what may pass.
+        """
+        try:
+            nvr = Nvr.of_ref(tag)
+            progress(f"converting {nvr} again, to compare")
+            row = Row(str(nvr), nvr.name, key(nvr))
+            package = of_package(self.config, row)
+            request = self._request(row, self._asked(row, progress), package)
+            repo = self.repository(package)
+            return self._convert(request, repo, package, progress, Clock(_log_stage)).commit
+        except SrcgitError as error:
+            if error.fate in (Fate.LATER, Fate.STOP):
+                raise
+            log.warning("%s cannot be converted again", tag, extra={"reason": error.what})
+            return None
 
     def _convert(
         self, request: Request, repo: Repository, package: Package, progress: Progress, clock: Clock
     ) -> Conversion:
         prepare = self.prepare_tree if package.verify or package.with_prep else None
         return converting.convert(
-            *(request, repo, self.trace),
-            prepare=prepare,
-            progress=progress,
-            clock=clock,
-            sign=self.config.signing.signer(self.config.committer[1]),
+            request, repo, self.trace, prepare=prepare, progress=progress, clock=clock
         )
 
     def _asked(self, row: Row, progress: Progress) -> KojiBuild | None:
@@ -226,12 +208,32 @@ class Pipeline:
                 _ = Mirror(location, cache).repository
 
 
-def _hold(repo: Repository, request: Request, tags: Set[str]) -> None:
-    """Have the mirrors keep what builds of other hosts stand on."""
-    bases = borrowing.keep(repo, tags)
-    for mirror in request.upstreams if bases else ():
-        if mirror.is_ours:
-            borrowing.hold_bases(repo, mirror.repository)
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Converts and publishes one row in one process, for who works without a daemon."""
+
+    converting: Converting
+    publishing: Publishing
+
+    def __call__(self, row: Row, progress: Progress) -> Outcome:
+        """Return how it ended, with the facts that the announcement needs. Raises SrcgitError."""
+        while True:
+            outcome = self.converting(row, progress)
+            if outcome.fate is not Fate.CONVERTED:
+                return outcome
+            outcome = self.publishing(replace(row, evidence=outcome.evidence), progress)
+            if "confirm" not in outcome.evidence:
+                return outcome
+            row = replace(row, evidence=outcome.evidence)
+
+    @property
+    def config(self) -> Config:
+        """The configuration of both."""
+        return self.converting.config
+
+    def prepare(self, progress: Progress) -> None:
+        """Clone what is to be mirrored; raises SrcgitError."""
+        self.converting.prepare(progress)
 
 
 def _log_stage(stage: str, seconds: float) -> None:
@@ -285,30 +287,32 @@ def _has(request: Request) -> None:
         raise PkgGitBehind(error.what, where=error.where, next_step=error.next_step) from error
 
 
-def changes(repo: Repository, done: Conversion) -> dict[str, Any]:
+def changes(repos: Sequence[Repository], done: Conversion) -> dict[str, Any]:
     """Return which patches came, went or changed since the build before this one of its branch.
 
-    Before: by version; so that it does not matter in which order they come.
+    Before: by version; so that it does not matter in which order they come. ``repos`` have them.
     """
-    previous = _previous(repo, done)
+    previous = _previous(repos, done)
     if previous is None:
         return {"previous": None, "added": [], "dropped": [], "changed": []}
     told = pairs.changes(previous.series, done.series).as_json()
     return {"previous": str(previous.build.nvr), **told}
 
 
-def _previous(repo: Repository, done: Conversion) -> Conversion | None:
+def _previous(repos: Sequence[Repository], done: Conversion) -> Conversion | None:
     nvr, epoch = done.build.nvr, done.build.epoch or 0
-    older: list[tuple[Evr, Nvr]] = []
-    for ref in repo.refs(f"refs/tags/{nvr.name}-*"):
-        try:
-            other = Nvr.of_ref(ref.removeprefix("refs/tags/"))
-        except SrcgitError:
-            continue
-        evr = Evr(epoch, other.version, other.release)
-        if other.name == nvr.name and evr < done.build.evr:
-            older.append((evr, other))
-    for _, other in sorted(older, key=lambda found: found[0], reverse=True)[:LOOK_BACK]:
+    older: dict[str, tuple[Evr, Nvr, Repository]] = {}
+    for repo in repos:
+        for ref in repo.refs(f"refs/tags/{nvr.name}-*"):
+            try:
+                other = Nvr.of_ref(ref.removeprefix("refs/tags/"))
+            except SrcgitError:
+                continue
+            evr = Evr(epoch, other.version, other.release)
+            if other.name == nvr.name and evr < done.build.evr:
+                older.setdefault(ref, (evr, other, repo))
+    newest_first = sorted(older.values(), key=lambda found: found[0], reverse=True)
+    for _, other, repo in newest_first[:LOOK_BACK]:
         found = conversion.find(repo, other)
         if found and found.build.branch == done.build.branch:
             return found
@@ -318,4 +322,5 @@ def _previous(repo: Repository, done: Conversion) -> Conversion | None:
 def pipeline(config: Config) -> Pipeline:
     """Return the daemon's pipeline: always sandboxed."""
     roots = Roots(config.roots)
-    return Pipeline(config, SandboxedTracer(roots=roots), SandboxedPreparer(roots=roots))
+    work = Converting(config, SandboxedTracer(roots=roots), SandboxedPreparer(roots=roots))
+    return Pipeline(work, Publishing(config))

@@ -18,7 +18,7 @@ from converter.errors import RepositoryUnusable, WrongUsage
 from converter.odb import Repository
 from converter.text import text
 from service.config import Config, Package
-from service.journal import Journal, Row
+from service.journal import UNSETTLED, Journal, Row
 
 _SHOWN = 1 << 20  # bytes of a diff
 _HEADS, _TAGS = "refs/heads/", "refs/tags/"
@@ -95,7 +95,7 @@ class Shelf:
         repo = self._open(package)
         if repo is None:
             return []
-        waiting = self._journal.rows("waiting", "running", "failed", "parked", package=package.name)
+        waiting = self._journal.rows(*UNSETTLED, "failed", "parked", package=package.name)
         lines = []
         for ref, tip in repo.refs(_HEADS).items():
             record = _record(repo, tip)
@@ -120,7 +120,7 @@ class Shelf:
 
     def attempts(self, limit: int = 50) -> Sequence[Row]:
         """Return the newest builds of the journal that are not done."""
-        return self._journal.rows("failed", "parked", "waiting", "running", limit=limit)
+        return self._journal.rows("failed", "parked", *UNSETTLED, limit=limit)
 
     def recent(self, package: str, branch: str, limit: int = 20) -> Sequence[Entry]:
         """Return the newest builds of ``builds/<branch>``, along its first parents."""

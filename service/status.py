@@ -19,7 +19,7 @@ from converter.odb import Repository
 from converter.remote import Record, RemoteChanged, compare, read
 from service.backfill import left_out, published
 from service.config import Config, Package
-from service.journal import Journal, Row
+from service.journal import UNSETTLED, Journal, Row
 from service.koji import Koji, KojiBuild
 
 ALIVE = 180.0  # seconds after which a silent daemon counts as dead
@@ -79,7 +79,7 @@ def status(config: Config, journal: Journal, koji: Koji, *, failures: int = 20) 
     packages = [
         _freshness(package, koji, settled, journal, now) for package in config.packages.values()
     ]
-    waiting = journal.rows("waiting", "running")
+    waiting = journal.rows(*UNSETTLED)
     oldest = max((now - row.added for row in waiting), default=None)
     signs = journal.signs()
     last = next((now - sign.seen for sign in signs if sign.name == "messages"), None)

@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from types import MappingProxyType
@@ -26,13 +26,14 @@ from converter import memory
 from converter.clock import Progress
 from converter.errors import CannotWork, Fate, SrcgitError
 from service import logs
-from service.config import Retry
+from service.config import Config, Package, Retry
 from service.database import JournalUnusable
 from service.journal import Journal, Row, State
 
 log = logging.getLogger(__name__)
 
 CRASHES = 3  # a child that dies is tried again (the kernel may have needed memory), this often
+HOLDS = 4  # leases, for which what was converted waits for being published
 REPORT = 50_000  # characters of a report or a traceback that are kept
 REST = Retry(first=15.0, factor=2.0, cap=900.0)  # between looks whether this machine works again
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
@@ -62,6 +63,7 @@ class Settlement:
 FATES: Mapping[Fate, Settlement] = MappingProxyType(
     {
         Fate.DONE: Settlement("done", announce=True),
+        Fate.CONVERTED: Settlement("converted"),
         Fate.NOT_OURS: Settlement("ignored"),
         Fate.FAILED: Settlement("failed", announce=True),
         Fate.LATER: Settlement("waiting", again=True),
@@ -69,6 +71,25 @@ FATES: Mapping[Fate, Settlement] = MappingProxyType(
         Fate.PARKED: Settlement("parked"),
     }
 )
+
+
+class NotOurs(SrcgitError):
+    """Not a build that a pkg-git commit stands for, or of no configured package."""
+
+    exit_code = 1
+    fate = Fate.NOT_OURS
+
+
+def of_package(config: Config, row: Row) -> Package:
+    """Return the configured package of a row. Raises NotOurs."""
+    package = config.packages.get(row.package)
+    if package is None:
+        raise NotOurs(
+            f"{row.package} is not configured",
+            where=row.nvr,
+            next_step="add it to the configuration, then queue the build again",
+        )
+    return package
 
 
 class Convert(Protocol):
@@ -90,6 +111,9 @@ def judge(error: BaseException) -> Outcome:
         series = getattr(error, "series", None)
         if series is not None:
             evidence["series"] = series
+        confirm = getattr(error, "confirm", None)
+        if confirm:
+            evidence["confirm"] = confirm
         return Outcome(error.fate, error.what, evidence)
     if too_much := memory.exhausted(error):
         return judge(too_much)
@@ -107,7 +131,7 @@ def judge(error: BaseException) -> Outcome:
 
 
 class Worker:
-    """Claims and converts builds one after the other, until told to stop."""
+    """Claims and converts (or publishes) builds one after the other, until told to stop."""
 
     def __init__(
         self,
@@ -120,8 +144,16 @@ class Worker:
         retry: Retry,
         rest: Retry = REST,
         idle: float = 2.0,
+        store: Callable[[], str] = str,
+        publishes: bool = False,
     ) -> None:
-        """``lease``, ``timeout`` (of one conversion) and ``idle`` are in seconds."""
+        """``lease``, ``timeout`` (of one attempt) and ``idle`` are in seconds.
+
+        ``store`` names the repositories of this host. With ``publishes``, what was converted there
+        is worked on; else what waits to be converted.
+        """
+        self._store = store
+        self._publishes = publishes
         self.name = name
         self._journal = journal
         self._convert = convert
@@ -164,12 +196,15 @@ class Worker:
 
         Raises CannotWork when the machine is at fault; the build is then due as before.
         """
-        row = self._journal.claim(self.name, self._lease)
+        if self._publishes:
+            row = self._journal.claim_converted(self._store(), self.name, self._lease)
+        else:
+            row = self._journal.claim(self.name, self._lease)
         if row is None:
             return False
         with logs.about(**_facts(row), worker=self.name):
             log.info("claimed")
-            self._sign(f"converting {row.nvr}")
+            self._sign(f"{self._doing} {row.nvr}")
             attempt = Attempt(self._convert, row)
             try:
                 outcome = self._watch(attempt, row, stop)
@@ -202,7 +237,7 @@ class Worker:
                 if not self._extend(row):
                     log.warning("the lease is somebody else's")
                     return None
-                self._sign(f"converting {row.nvr}: {stage}")
+                self._sign(f"{self._doing} {row.nvr}: {stage}")
 
     def _extend(self, row: Row) -> bool:
         try:
@@ -217,8 +252,17 @@ class Worker:
         except JournalUnusable as error:
             log.error("%s", error)
 
+    @property
+    def _doing(self) -> str:
+        return "publishing" if self._publishes else "converting"
+
     def _settle(self, row: Row, outcome: Outcome) -> None:
         evidence = {**outcome.evidence}
+        if outcome.fate is Fate.CONVERTED:
+            if not self._journal.hand_over(row, evidence, self._store(), HOLDS * self._lease):
+                log.warning("settled by somebody else meanwhile")
+            log.info("%s", outcome.fate.value)
+            return
         if outcome.evidence.get("crashed"):
             crashes = int(row.evidence.get("crashes", 0)) + 1
             evidence["crashes"] = crashes
@@ -340,5 +384,5 @@ def preload() -> None:
     Call it before the first attempt, from the main thread.
     """
     # Each child runs the main module's imports again (multiprocessing.spawn): srcgit's is cli.
-    preloaded = ["service.pipeline", "service.cli"]
+    preloaded = ["service.pipeline", "service.publishing", "service.cli"]
     multiprocessing.get_context("forkserver").set_forkserver_preload(preloaded)

@@ -146,13 +146,17 @@ class Broker:
 
     def take(self, name: str) -> list[tuple[str, Any]]:
         """Take all messages from a queue: (topic, body)."""
-        taken: list[tuple[str, Any]] = []
+        return [(topic, body) for _, topic, body in self.take_all(name)]
+
+    def take_all(self, name: str) -> list[tuple[str, str, Any]]:
+        """Take all messages from a queue: (message id, topic, body)."""
+        taken: list[tuple[str, str, Any]] = []
         with self.channel() as channel:
             while True:
-                method, _, body = channel.basic_get(name, auto_ack=True)
+                method, properties, body = channel.basic_get(name, auto_ack=True)
                 if method is None:
                     return taken
-                taken.append((method.routing_key, json.loads(body)))
+                taken.append((properties.message_id, method.routing_key, json.loads(body)))
 
     def send(
         self,

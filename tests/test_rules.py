@@ -83,6 +83,22 @@ def test_imports_run_one_way_and_through_doors(path: Path) -> None:
             assert name in DOORS[top], f"{name} imports {module}: its door is {DOORS[top]}"
 
 
+def test_who_has_the_keys_loads_nothing_that_reads_specs_patches_or_archives() -> None:
+    """service/publishing.py says so: not even through what it imports."""
+    found = subprocess.run(
+        [sys.executable, "-c", "import sys, service.publishing; print(*sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    reading = [f"converter.{name}" for name in ("convert", "mailbox", "series", "archives.archive")]
+    reading += ["converter.engine.apply", "converter.engine.diff", "converter.archives.tar"]
+    reading += ["specparse.trace", "rpm"]
+    assert "converter.publish" in found
+    assert [name for name in found if name.startswith(tuple(reading))] == []
+
+
 def test_what_is_printed_goes_through_the_one_place_that_makes_it_safe() -> None:
     """In the sandbox, and for the answer of unsrpm, standard output is a pipe to srcgit."""
     prints = re.compile(r"\b(click\.s?echo|print|sys\.std(out|err)\.write)\(")

@@ -5,6 +5,7 @@ Imports are made when a command runs: ``srcgit plan`` must not wait for librarie
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -43,20 +44,45 @@ def moment(text: str) -> datetime:
 
 
 @click.command(short_help="Run the daemon: messages in, published trees out.")
+@click.option("--no-convert", is_flag=True, help="Leave conversions to srcgit work.")
 @CONFIG
-def listen(config: Path | None) -> None:
+def listen(no_convert: bool, config: Path | None) -> None:
     """Run the daemon: take in build messages, convert, publish, announce. Ends with SIGTERM.
 
     More workers are more of them, on any number of hosts that share a queue and a journal in
-    PostgreSQL.
+    PostgreSQL. With --no-convert it has the keys and meets no spec: srcgit work, run by another
+    account, converts.
     """
     from service import config as configuration
     from service.daemon import listen as run
+    from service.publishing import Publishing
+
+    settings = configuration.load(config)
+    if no_convert:
+        run(settings, config, None, publish=Publishing(settings))
+        return
+    from service.pipeline import pipeline
+
+    whole = pipeline(settings)
+    run(settings, config, whole.converting, whole.prepare, publish=whole.publishing)
+
+
+@click.command(short_help="Convert what is due, beside srcgit listen --no-convert.")
+@CONFIG
+def work(config: Path | None) -> None:
+    """Convert what is due, and leave it to srcgit listen --no-convert to publish. Ends with SIGTERM.
+
+    It needs no key, no broker and none of the places of publication, so that none is at hand where
+    specs are read: run it as an account of its own.
+    """
+    from service import config as configuration
+    from service.daemon import Jobs
+    from service.daemon import work as run
     from service.pipeline import pipeline
 
     settings = configuration.load(config)
-    work = pipeline(settings)
-    run(settings, config, work, prepare=work.prepare)
+    converting = pipeline(settings).converting
+    run(settings, Jobs(convert=converting), converting.prepare)
 
 
 @click.command(short_help="Convert what Koji lists and the published tree lacks.")
@@ -255,7 +281,7 @@ def web(host: str, port: int, config: Path | None) -> None:
 def maintain(repos: Sequence[Path], bundles: Path | None, config: Path | None) -> None:
     """Keep published repositories quick to clone: settings, commit-graph, bitmaps, bundle.
 
-    Without REPO, all of the configuration that are on this machine; the working ones, from which
+    Without REPO, all of the configuration that are on this machine and this account's; the working ones, from which
     others are pushed, get no bundle; and of what was fetched from the lookaside cache, what was not
     used for longest goes (lookaside_gigabytes). Safe to run at any time, from a timer.
     """
@@ -269,24 +295,31 @@ def maintain(repos: Sequence[Path], bundles: Path | None, config: Path | None) -
         here = [Path(place) for place in package.push if place.startswith("/")]
         served += here or [package.repo]
         working += [package.repo] if here and package.repo not in here else []
+        working += [settings.converting(package)]
     failures: list[SrcgitError] = []
     for repo, directory in [(path, bundles) for path in served] + [
         (path, None) for path in working
     ]:
-        if repos or repo.exists():
+        if repos or _is_ours(repo):
             try:
                 done = keep(repo, directory, settings.state / "mirrors")
             except SrcgitError as error:  # which keeps nothing from the others
                 failures.append(error)
             else:
                 print_json({"repo": str(repo), **done.as_json()}, indent=None)
-    if not repos and (cache := settings.state / "lookaside").exists():
+    if not repos and _is_ours(cache := settings.state / "lookaside"):
         pruned = prune(cache, int(settings.lookaside_gigabytes * 1e9))
         print_json({"lookaside": str(cache), **asdict(pruned)}, indent=None)
     if failures:
         for failure in failures[1:]:
             say(f"srcgit: {failure.what} [{failure.where}]", err=True)
         raise failures[0]
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether ``path`` is there and this account's: git obeys the configuration of a repository,
+    and that of who converts is not to be obeyed by who has the keys."""
+    return path.exists() and path.stat().st_uid == os.geteuid()
 
 
 @click.command(short_help="Remove the locks of a push whose server was killed.")

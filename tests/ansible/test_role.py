@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,9 @@ def test_every_variable_is_specified_with_its_default() -> None:
     assert stated == {name: defaults[name] for name in stated}
 
 
-@pytest.mark.parametrize("name", ["amqp_key", "push_key", "tls_key", "amqp_url", "journal"])
+@pytest.mark.parametrize(
+    "name", ["amqp_key", "push_key", "tls_key", "signing_key", "amqp_url", "journal"]
+)
 def test_secrets_are_never_logged(name: str) -> None:
     """A task that renders a secret, itself or in its template, hides its output."""
     uses = [ROLE / "templates/srcgit.toml.j2"] if name in ("amqp_url", "journal") else []
@@ -164,6 +167,35 @@ def test_hostile_values_stay_values(tmp_path: Path) -> None:
     }
 
 
+def test_what_converts_is_told_of_no_key_and_no_place_of_publication(tmp_path: Path) -> None:
+    out = render(
+        tmp_path,
+        srcgit_signing_key="s3cret",
+        srcgit_signing_public_key="ssh-ed25519 AAAA",
+        srcgit_amqp_url="amqps://u:s3cret@broker/%2F",
+        srcgit_settings={"lease": 60, "signing": {"program": "s3cret"}},
+        srcgit_packages={"a": {"upstreams": ["/u.git"], "push": ["https://s3cret@h/a.git"]}},
+    )
+    assert "s3cret" not in (out / "convert.toml").read_text()
+    ours, its = load(out / "srcgit.toml"), load(out / "convert.toml")
+    assert (ours.signing.key, its.signing.key) == ("/etc/srcgit/signing-key", "")
+    assert its.packages["a"] == replace(ours.packages["a"], push=())
+    assert (its.lease, its.state, its.journal) == (60, ours.state, ours.journal)
+
+
+def test_accounts_that_meet_specs_and_keys_are_two() -> None:
+    def said(unit: str, key: str) -> list[str]:
+        text = (ROLE / "files/units" / unit).read_text()
+        return re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
+
+    assert said("srcgit-listen@.service", "User") == ["srcgit"]
+    assert said("srcgit-convert@.service", "User") == ["srcgit-convert"]
+    assert "--no-convert" in said("srcgit-listen@.service", "ExecStart")[0]
+    assert said("srcgit-convert@.service", "InaccessiblePaths") == ["-/etc/srcgit"]
+    pushing = yaml.safe_load((ROLE / "vars/main.yml").read_text())["__srcgit_pushing_units"]
+    assert "srcgit-convert@.service" not in pushing
+
+
 def test_nginx_accepts_its_configuration(rendered: Path, tmp_path: Path) -> None:
     conf = (rendered / "nginx.conf").read_text()
     main = tmp_path / "main.conf"
@@ -185,7 +217,7 @@ def test_upstream_remotes_are_git_configuration(rendered: Path) -> None:
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
 # systemd-analyze(1), "security": 0 is fully confined, 10 not at all. What runs bubblewrap may not
 # forbid what bubblewrap does; each such line is explained in the unit.
-EXPOSURE = {"srcgit-root@.service": 7.5, "srcgit-listen@.service": 4.0}
+EXPOSURE = {"srcgit-root@.service": 7.5, "srcgit-convert@.service": 4.0}
 
 
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda u: u.name)
@@ -196,7 +228,9 @@ def test_services_are_confined(unit: Path) -> None:
     assert float(found[1]) < EXPOSURE.get(unit.name, 2.0)
 
 
-@pytest.mark.parametrize("name", ["srcgit-listen@.service", "srcgit-web.service"])
+@pytest.mark.parametrize(
+    "name", ["srcgit-listen@.service", "srcgit-convert@.service", "srcgit-web.service"]
+)
 def test_what_is_left_open_is_explained(name: str) -> None:
     """Each line that systemd-analyze holds against the unit is named in one of its comments, or set
     beside one."""

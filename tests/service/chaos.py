@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converter import odb, publish
+from converter import odb, publish, signing
 from converter.errors import SrcgitError
 from service import config
 from service.journal import Journal, Row
@@ -29,6 +29,11 @@ STAGES = (
     "after a claim",
     "before the commits",
     "after the commits, before the tag",
+    "before the hand-over",
+    "after the hand-over",
+    "after a claim to publish",
+    "before the signature",
+    "after the signature, before the tag",
     "after the tag, before the push",
     "after the push",
     "before the journal is settled",
@@ -60,14 +65,14 @@ class Deaths:
 
 @dataclass(frozen=True)
 class Deadly:
-    """The real pipeline, which may take its daemon with it at each stage."""
+    """The real conversion, which may take its daemon with it at each stage."""
 
     convert: Convert
     deaths: Deaths
 
     def __call__(self, row: Row, progress: Callable[[str], None]) -> Outcome:
         at = self.deaths.at
-        move_refs, push = odb.Repository.move_refs, publish._push
+        move_refs = odb.Repository.move_refs
 
         def reached(stage: str) -> None:
             progress(stage)
@@ -77,16 +82,41 @@ class Deadly:
         def moved(*args: Any) -> None:
             at("after the commits, before the tag")
             move_refs(*args)
+
+        # Only in this child, which does nothing else.
+        odb.Repository.move_refs = moved  # type: ignore[assignment, method-assign]
+        return self.convert(row, reached)
+
+
+@dataclass(frozen=True)
+class DeadlyPublishing:
+    """The real publishing, which may take its daemon with it at each stage."""
+
+    publish: Convert
+    deaths: Deaths
+
+    def __call__(self, row: Row, progress: Callable[[str], None]) -> Outcome:
+        at = self.deaths.at
+        move_refs, push, sign = odb.Repository.move_refs, publish._push, signing.Signer.__call__
+
+        def signed(signer: signing.Signer, tag: bytes) -> bytes:
+            at("before the signature")
+            made = sign(signer, tag)
+            at("after the signature, before the tag")
+            return made
+
+        def moved(*args: Any) -> None:
+            move_refs(*args)
             at("after the tag, before the push")
 
         def pushed(*args: Any) -> None:
             push(*args)
             at("after the push")
 
-        # Only in this child, which does nothing else.
+        signing.Signer.__call__ = signed  # type: ignore[assignment, method-assign]
         odb.Repository.move_refs = moved  # type: ignore[assignment, method-assign]
         publish._push = pushed  # type: ignore[assignment]
-        return self.convert(row, reached)
+        return self.publish(row, progress)
 
 
 class DeadlyJournal(Journal):
@@ -105,6 +135,20 @@ class DeadlyJournal(Journal):
         if row is not None:
             self.deaths.at("after a claim")
         return row
+
+    def claim_converted(
+        self, store: str, owner: str, lease: float, now: float | None = None
+    ) -> Row | None:
+        row = super().claim_converted(store, owner, lease, now)
+        if row is not None:
+            self.deaths.at("after a claim to publish")
+        return row
+
+    def hand_over(self, *args: Any, **options: Any) -> bool:
+        self.deaths.at("before the hand-over")
+        done = super().hand_over(*args, **options)
+        self.deaths.at("after the hand-over")
+        return done
 
     def settle(self, *args: Any, **options: Any) -> bool:
         self.deaths.at("before the journal is settled")
@@ -126,7 +170,9 @@ def main() -> None:
     daemon.Journal = DeadlyJournal  # type: ignore[attr-defined]
     try:
         settings = config.load(path)
-        daemon.listen(settings, path, Deadly(pipeline(settings), deaths))
+        whole = pipeline(settings)
+        publishing = DeadlyPublishing(whole.publishing, deaths)
+        daemon.listen(settings, path, Deadly(whole.converting, deaths), publish=publishing)
     except SrcgitError as error:
         print(f"srcgit: {error.what}; {error.next_step}", file=sys.stderr)
         sys.exit(error.exit_code)

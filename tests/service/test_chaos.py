@@ -23,12 +23,13 @@ from converter.errors import Fate
 from converter.git import Git
 from converter.odb import Repository
 from converter.publish import newest
-from service.config import load
+from service.config import COMMITTER, load
 from service.journal import Journal, Row
 from service.pipeline import pipeline
 from tests.broker import Broker
 from tests.builders import Files, Source, change, kernel_upstream, spec_git_am
 from tests.configuration import kernel, listening, table
+from tests.converter.test_signing import make_key
 from tests.hub import Hub
 from tests.service.chaos import STAGES
 
@@ -133,6 +134,7 @@ def staged(
     (tmp_path / "tokens").mkdir()
     linux = kernel_upstream(tmp_path / "linux.git")
     pkg_git = Source(tmp_path / "kernel.git")
+    key = make_key(tmp_path / "key")
 
     def configure(name: str, push: str) -> Path:
         path = tmp_path / f"{name}.toml"
@@ -140,6 +142,7 @@ def staged(
             listening(broker, "chaos")
             + table(state=tmp_path / name, journal=journal_url, koji=hub.url, lease=3)
             + table("retry", first=0.3, cap=1)
+            + table("signing", key=key)
             + kernel(
                 pkg_git=f"{sources}/kernel.git", upstreams=[f"{sources}/linux.git"], push=[push]
             )
@@ -235,12 +238,24 @@ def check(stage: Stage, tmp_path: Path, good: list[str], bad: list[str]) -> None
     )
     check_builds_branches(stage, refs)
 
-    # All was announced; twice only where a daemon died between the message and its mark.
-    told = [(topic.split(".")[-1], body["nvr"]) for topic, body in stage.broker.take(stage.told)]
+    # All was announced; twice only where a daemon died between the message and its mark, and then
+    # with the same id: who hears it can tell.
+    heard = stage.broker.take_all(stage.told)
+    told = Counter((topic.split(".")[-1], body["nvr"]) for _, topic, body in heard)
     assert set(told) == {("converted", nvr) for nvr in good} | {("failed", nvr) for nvr in bad}
-    assert len(told) - len(set(told)) <= stage.daemons.deaths["exit -9"]
+    assert len({id for id, _, _ in heard}) == len(told)
+    assert len(heard) - len(told) <= stage.daemons.deaths["exit -9"]
+    print(f"{len(told)} announcements, {len(heard) - len(told)} of them heard twice")
 
-    for repository in [stage.remote.path, *tmp_path.glob("host*/kernel.git")]:
+    signers = load(stage.configure("calm", "/nowhere")).signing.signers(COMMITTER[1])
+    remote = Repository(stage.remote.path)
+    tags = remote.refs("refs/tags/").values()
+    assert signers and len(tags) == len(good)
+    assert all(signers.verifies(remote.tag_data(tag) or b"") for tag in tags)
+
+    places = ("host*/kernel.git", "host*/converting/kernel.git")
+    repositories = [path for place in places for path in tmp_path.glob(place)]
+    for repository in [stage.remote.path, *repositories]:
         fsck = Git(repository).run("fsck", "--strict", "--no-dangling", ok=range(256))
         complaints = [line for line in fsck.stderr.splitlines() if not line.startswith(b"notice:")]
         assert (fsck.status, complaints) == (0, []), repository

@@ -348,3 +348,63 @@ def test_a_journal_that_somebody_else_writes_is_waited_for(tmp_path: Path) -> No
     busy.close()
     assert journal.counts() == {"waiting": 1}
     journal.close()
+
+
+def test_what_is_converted_waits_for_whoever_publishes_on_its_host(journal: Journal) -> None:
+    journal.add(Row("a-1-1.fc41", "a", "a.fc41"), now=100)
+    journal.add(Row("a-1-2.fc41", "a", "a.fc41"), now=101)
+    row = journal.claim("w", 60, now=200)
+    assert row and journal.hand_over(row, {"statement": {"tag": "x"}}, "here", 240, now=210)
+    assert not journal.hand_over(row, {}, "here", 240, now=210)  # the lease is over
+    assert journal.counts() == {"converted": 1, "waiting": 1}
+    assert journal.claim_converted("elsewhere", "p", 60, now=211) is None
+    assert journal.oldest_due() == 101
+
+    # The next of its branch is converted meanwhile, and published after it.
+    second = journal.claim("w", 60, now=212)
+    assert second and second.nvr == "a-1-2.fc41"
+    first = journal.claim_converted("here", "p", 60, now=213)
+    assert first and (first.nvr, first.state, first.attempts) == ("a-1-1.fc41", "publishing", 1)
+    assert first.evidence == {"statement": {"tag": "x"}}
+    assert journal.hand_over(second, {}, "here", 240, now=214)
+    assert journal.claim_converted("here", "p2", 60, now=215) is None
+    assert not journal.again(first)
+    assert journal.extend(first, 60, now=220)
+    assert journal.settle(first, "done", "", {}, announce=True, now=221)
+    published = journal.claim_converted("here", "p2", 60, now=222)
+    assert published and published.nvr == second.nvr
+    assert journal.release(published)
+    assert journal.counts() == {"done": 1, "waiting": 1}
+
+
+def test_what_nobody_publishes_is_converted_again_by_another_host(journal: Journal) -> None:
+    journal.add(Row("a-1-1.fc41", "a", "a.fc41"), now=100)
+    row = journal.claim("w", 60, now=200)
+    assert row and journal.hand_over(row, {}, "here", 240, now=210)
+    assert journal.claim("other", 60, now=449) is None
+    again = journal.claim("other", 60, now=451)
+    assert again and (again.state, again.outcome) == ("running", "lease expired")
+    assert journal.claim_converted("here", "p", 60, now=452) is None
+    # So is what a publisher held that has died.
+    assert journal.hand_over(again, {}, "there", 240, now=460)
+    assert journal.claim_converted("there", "p", 60, now=461)
+    found = journal.claim("w", 60, now=522)
+    assert found and (found.state, found.attempts) == ("running", 3)
+
+
+def test_a_journal_of_before_publishing_was_apart_is_taken_over(journal_url: str) -> None:
+    import sqlalchemy as sa
+
+    old = Journal(journal_url)
+    old.add(Row("a-1-1.fc41", "a", "a.fc41"), now=100)
+    old.close()
+    engine = sa.create_engine(journal_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP INDEX builds_one_published_at_a_time"))
+        connection.execute(sa.text("UPDATE srcgit_schema SET version = 2"))
+    journal = Journal(journal_url)
+    assert journal.find("a-1-1.fc41")
+    journal.close()
+    names = {str(index["name"]) for index in sa.inspect(engine).get_indexes("builds")}
+    assert "builds_one_published_at_a_time" in names
+    engine.dispose()

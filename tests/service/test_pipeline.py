@@ -16,8 +16,8 @@ from service.config import Config, load
 from service.journal import Journal, Row
 from service.kinds import key
 from service.messages import announcement
-from service.pipeline import NotOurs, SourceElsewhere, pipeline
-from service.worker import judge
+from service.pipeline import SourceElsewhere, pipeline
+from service.worker import NotOurs, judge
 from tests.builders import Sample, Source
 from tests.configuration import kernel, table
 from tests.httpgit import HttpGit
