@@ -48,6 +48,7 @@ class Replay:
             notes=lambda patch: _notes(self._planned, patch),
             explode=lambda step: _explosion(planned.package, step, request, base.commit),
             progress=lambda step: progress(f"applying {text(step.patch)}"),
+            form="files" if base.whole or not base.upstream else "git",
         )
 
     def fits(self, planned: Planned, base: Start) -> bool:

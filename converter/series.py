@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from converter import commits
 from converter.commits import Draft, Notes
-from converter.engine.apply import Report, Rules, apply
+from converter.engine.apply import Form, Report, Rules, apply
 from converter.engine.diff import DiffError
 from converter.mailbox.mail import MailError
 from converter.objects import Identity
@@ -76,13 +76,14 @@ class Series:
         notes: Callable[[bytes], Notes] = lambda patch: Notes(),
         explode: Callable[[Step], Explosion | None] = lambda step: None,
         progress: Callable[[Step], None] = lambda step: None,
+        form: Form = "",
     ) -> None:
         """Begin a series on ``stage``.
 
         ``read`` gives a patch's content (unpacked), ``origin`` the pkg-git commit that introduced
         it; ``committer`` is a name and an email: the date is the author's, so that ids do not
         depend on when or where the series is applied. ``explode`` gives the commits that a monolith
-        consists of.
+        consists of. ``form`` is that of the files on the stage (engine.apply.Rules).
         """
         self.patches: list[Patched] = []
         self.failure: Failure | None = None
@@ -93,6 +94,7 @@ class Series:
         self._notes = notes
         self._explode = explode
         self._progress = progress
+        self._form: Form = form
         self._touched: dict[bytes, list[bytes]] = {}  # path -> patches
         self._first, self._first_data = b"", b""  # of the git am call at hand
 
@@ -123,7 +125,9 @@ class Series:
                 self._notes(step.patch),
                 first=self._first_data if self._first else None,
             )
-            for draft, report in _made(self._stage, step, data, drafts, introduced, explosion):
+            for draft, report in _made(
+                self._stage, step, self._rules(step), data, drafts, introduced, explosion
+            ):
                 offset, fuzz = max(offset, report.offset), max(fuzz, report.fuzz)
                 if not report.changes and step.tool != "git-am":
                     continue  # patch(1) accepts an empty patch; there is nothing to commit
@@ -140,6 +144,18 @@ class Series:
         if written or self.failure is None:
             outcome = explosion.outcome if explosion else None
             self.patches.append(Patched(step, tuple(written), offset, fuzz, outcome))
+
+    def _rules(self, step: Step) -> Rules:
+        converts = step.tool == "git-am" or step.in_repository
+        return Rules(
+            tool=step.tool,
+            strip=step.strip,
+            fuzz=step.fuzz,
+            reverse=step.reverse,
+            directory=step.directory,
+            options=step.options,
+            form=self._form if converts else "",
+        )
 
     def _failed(self, step: Step, refused: _Refused) -> Failure:
         number = f"Patch{step.number}, " if step.number is not None else ""
@@ -165,6 +181,7 @@ class _Refused(Exception):
 def _made(
     stage: Stage,
     step: Step,
+    rules: Rules,
     data: bytes,
     drafts: Sequence[Draft],
     origin: Callable[[], Origin],
@@ -177,19 +194,19 @@ def _made(
     if step.tool == "git-am":
         for number, draft in enumerate(drafts, 1):
             try:
-                report = _checked(stage, step, draft.diff)
+                report = _checked(stage, rules, draft.diff)
             except _Refused as refused:
                 if len(drafts) > 1:
                     refused.mail = f"mail {number} of {len(drafts)}: {text(draft.subject)}"
                 raise
             yield draft, report
         return
-    whole = _checked(stage, step, data)
+    whole = _checked(stage, rules, data)
     if explosion is not None:
         yield from explosion.drafts(stage, whole, drafts[0])
     elif len(drafts) == 1:
         yield drafts[0], whole
-    elif made := _mail_by_mail(stage, step, drafts, whole):
+    elif made := _mail_by_mail(stage, rules, drafts, whole):
         yield from made
     else:
         why = "Its mails, applied one by one, do not add up to what the whole file does."
@@ -197,14 +214,14 @@ def _made(
 
 
 def _mail_by_mail(
-    stage: Stage, step: Step, drafts: Iterable[Draft], whole: Report
+    stage: Stage, rules: Rules, drafts: Iterable[Draft], whole: Report
 ) -> list[tuple[Draft, Report]]:
     """Apply each mail by itself; [] unless that comes to what the tool does with the whole file."""
     view = Overlay(stage)
     made = []
     try:
         for draft in drafts:
-            report = _checked(view, step, draft.diff)
+            report = _checked(view, rules, draft.diff)
             view.edit(report.changes)
             made.append((draft, report))
     except _Refused:
@@ -212,15 +229,7 @@ def _mail_by_mail(
     return made if view.same_as(whole.changes) else []
 
 
-def _checked(tree: Tree, step: Step, diff: bytes) -> Report:
-    rules = Rules(
-        tool=step.tool,
-        strip=step.strip,
-        fuzz=step.fuzz,
-        reverse=step.reverse,
-        directory=step.directory,
-        options=step.options,
-    )
+def _checked(tree: Tree, rules: Rules, diff: bytes) -> Report:
     try:
         report = apply(diff, tree, rules)
     except DiffError as error:

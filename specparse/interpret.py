@@ -188,6 +188,7 @@ class _Interpreter:
             reverse="-R" in given,
             directory=_bytes(call.directory),
             options=words,
+            in_repository=bool(call.repository),
         )
         for source in given.operands or (call.input,):
             self._add(call, source, step, indexed=indexed)

@@ -81,6 +81,7 @@ class Step:
     options: tuple[str, ...] = ()  # other flags that change the result, e.g. ("--keep-cr",)
     # git am takes all files of a call for what the first is, and standard input ("-") for an mbox:
     format_of: bytes = b""  # that first file, where it is another
+    in_repository: bool = False  # git apply in a work tree of git's, where .gitattributes count
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from converter.engine.diff import FilePatch
 from converter.safe_paths import why_too_long, why_unsafe
 from converter.tree import File, Tree, followed
 from specparse.plan import Tool
 
+Form = Literal["", "git", "files"]
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Which tool applies the diff, and its options; ``options`` are words such as ``-E``."""
+    """Which tool applies the diff, and its options; ``options`` are words such as ``-E``.
+
+    In a repository git converts files as .gitattributes say: ``form`` is what the tree holds of them,
+    "git" for what git stores and "files" for what lies in a work tree; "" is outside of a repository.
+    """
 
     tool: Tool
     strip: int = 1
@@ -24,6 +31,7 @@ class Rules:
     reverse: bool = False
     directory: bytes = b""
     options: tuple[str, ...] = ()
+    form: Form = ""
 
 
 @dataclass(frozen=True, slots=True)

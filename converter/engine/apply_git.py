@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 
 from converter.engine.apply import Moved, Refused, Rules, check_length
+from converter.engine.attributes import Attributes, Conversion
 from converter.engine.binary import blob_id
 from converter.engine.diff import DiffError, FilePatch
 from converter.engine.diff_git import git_patches
@@ -115,6 +116,8 @@ class _Work:
         self._tree = tree
         self._options = options
         self._reverse = rules.reverse
+        self._form = rules.form
+        self._attributes = Attributes(tree)  # as before the diff: git reads each file of them once
         self.moved = Moved()
         self._results: dict[bytes, _Made] = {}  # fn_table: what earlier patches left
         self._gone: set[bytes] = set()  # PATH_WAS_DELETED
@@ -211,9 +214,19 @@ class _Work:
             assert file is not None
             return b"Subproject commit " + file.data + b"\n"
         if file is not None and patch.old_mode & _TYPE != _SUBMODULE:
-            return file.data
+            return self._stored(patch, old, file)
         patch.hunks = ()  # "no way to apply subproject patch without looking at the index"
         return b""
+
+    def _stored(self, patch: FilePatch, path: bytes, file: File) -> bytes:
+        """apply.c, read_old_data: the form that git stores of a file in its work tree."""
+        if not self._form or file.mode & _TYPE != _REGULAR:
+            return file.data
+        conversion = self._attributes.of(path)
+        _check_conversion(conversion, path, file.data)
+        # What the index has was converted by git add, whatever the patch looks like.
+        keep = not self._options.index and conversion.end and _crlf_in_old(patch, self._reverse)
+        return file.data if keep else conversion.to_git(file.data)
 
     def _below_file(self, path: bytes) -> bool:
         """To lstat(2) that is ENOTDIR, and not ENOENT."""
@@ -313,13 +326,32 @@ class _Work:
                 raise Refused("Malformed", made.created, "a symbolic link to nothing")  # symlink(2)
             return File(_LINK, target)
         if kind != _SUBMODULE:
-            return File(0o100755 if made.mode & 0o100 else 0o100644, made.result)
+            data = made.result
+            if self._form:
+                conversion = self._attributes.of(made.created)
+                _check_conversion(conversion, made.created, data)
+                data = conversion.to_work_tree(data) if self._form == "files" else data
+            return File(0o100755 if made.mode & 0o100 else 0o100644, data)
         if not self._options.index:
             return File(_SUBMODULE, made.result)
         found = re.match(rb"Subproject commit ([0-9a-f]{40})", made.result, re.IGNORECASE)
         if found is None:
             raise Refused("Malformed", made.created, "corrupt patch for a submodule")
         return File(_SUBMODULE, found[1].lower())
+
+
+def _check_conversion(conversion: Conversion, path: bytes, data: bytes) -> None:
+    if trouble := conversion.trouble(data):
+        detail = f"git converts it, as .gitattributes say ({trouble}), and srcgit does not"
+        raise Refused("NotSupported", path, detail)
+
+
+def _crlf_in_old(patch: FilePatch, reverse: bool) -> bool:
+    """apply.c, check_old_for_crlf: does a line that the patch wants to find end in CR LF?"""
+    signs = b" +" if reverse else b" -"
+    return any(
+        line[:1] in signs and line.endswith(b"\r\n") for hunk in patch.hunks for line in hunk.lines
+    )
 
 
 def _verify(path: bytes, mode: int) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from converter.engine.apply import Form
 from converter.engine.binary import blob_id
 from converter.engine.unpack import UnpackError, pack, unpack
 from converter.errors import PatchMissing, WrongUsage
@@ -123,6 +124,7 @@ class _Exporter:
         self._trial = trial
         self._commits = made.commits
         self._base = made.base
+        self._form = _form(made.build.record["base"])
         self._record = made.build.record
         self._entries: Sequence[Mapping[str, Any]] = self._record["patches"]
         # Names in series.json are for people: what is no UTF-8 is shown as \xNN.
@@ -362,6 +364,7 @@ class _Exporter:
                 read=lambda _: plain,
                 origin=lambda _: Origin("", first.author, b""),
                 committer=_COMMITTER,
+                form=self._form,
             )
             result.apply([step])
             ids = stage.ids(w.mark for patched in result.patches for w in patched.commits)
@@ -373,6 +376,12 @@ class _Exporter:
         return trees, all(
             _words(self._trial, made) == _words(self._repo, commit) for made, commit in pairs
         )
+
+
+def _form(base: Mapping[str, Any]) -> Form:
+    """Return the form of the files that a series starts on (engine.apply.Rules)."""
+    archived = base["kind"] == "archive" or any(a["main"] for a in base.get("archives", ()))
+    return "files" if archived else "git"
 
 
 def _does(repo: Repository, commit: str) -> dict[bytes, tuple[str, str] | None]:

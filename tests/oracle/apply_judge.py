@@ -80,7 +80,7 @@ class Judge:
             words += [f"-p{rules.strip}"] if rules.strip >= 0 else []
             words += ["--no-backup-if-mismatch", "-i", str(self._diff)]
         elif rules.tool == "git-apply":
-            if not {"--index", "-3"}.isdisjoint(rules.options):
+            if rules.form or not {"--index", "-3"}.isdisjoint(rules.options):
                 self._commit(files)
             words = ["git", "apply", *([f"-p{rules.strip}"] if rules.strip != 1 else [])]
         else:
