@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from converter.engine.attributes import Attributes
+from converter.engine.binary import blob_id
 from converter.errors import RepositoryUnusable, TooMuch
 from converter.objects import Commit, Entry
 from converter.odb import LIBGIT2_ERROR, MAX_ENTRIES, GitTree, Repository
@@ -107,7 +109,7 @@ def _compare(
     made: list[Commit],
 ) -> AmHistory:
     # `git add .` passes over what .gitignore names, although upstream tracks some of it.
-    baseline = dict(differing(repository.tree(base), theirs.tree(start)))
+    baseline = dict(_stored_otherwise(repository.tree(base), theirs.tree(start)))
     now = int(theirs.commit(start).author.date.split()[0])
     wrong = [path for path, (_, found) in baseline.items() if found is not None]
     mismatches = [f"%prep's baseline differs in {text(path)}" for path in wrong]
@@ -116,7 +118,8 @@ def _compare(
         mismatches.append(f"git am made {len(made)} commits, the conversion {len(ours)}")
     for commit, real in zip(ours, made, strict=False):
         name = text(commit.subject)
-        for path, (expected, found) in differing(repository.tree(commit.id), theirs.tree(real.id)):
+        trees = repository.tree(commit.id), theirs.tree(real.id)
+        for path, (expected, found) in _stored_otherwise(*trees):
             if path not in baseline or (expected, found) != baseline[path]:
                 mismatches.append(f"{name}: {text(path)} differs")
                 break
@@ -124,6 +127,17 @@ def _compare(
             mismatches.append(f"{name}: {what} differs")
     ignored = sorted(path for path in baseline if path not in missing and path not in wrong)
     return AmHistory(min(len(made), len(ours)), tuple(ignored), tuple(mismatches))
+
+
+def _stored_otherwise(ours: GitTree, theirs: GitTree) -> Iterator[tuple[bytes, Pair]]:
+    """Yield what differs, but for files that git stores in another form than they lie there."""
+    attributes = Attributes(ours)
+    for path, (expected, found) in differing(ours, theirs):
+        same_kind = expected is not None and found is not None and expected.mode == found.mode
+        file = ours.get(path) if same_kind else None
+        stored = attributes.of(path).to_git(file.data) if file is not None else None
+        if stored is None or found is None or blob_id(stored) != found.id.encode():
+            yield path, (expected, found)
 
 
 def _mismatch(ours: Commit, real: Commit, now: int) -> str:

@@ -24,6 +24,8 @@ from converter.archives.archive import members
 from converter.archives.base import Import
 from converter.archives.originals import Originals, roomy
 from converter.clock import Progress
+from converter.engine.attributes import Attributes
+from converter.engine.binary import blob_id
 from converter.errors import CannotConvert, CannotWork, NoSandbox, SpecDoesNotParse
 from converter.objects import Entry
 from converter.odb import GitTree, Repository
@@ -204,6 +206,8 @@ class _Verification:
         for path in want.keys() | real.keys() | passed.keys():
             found = real.get(path)
             if found == passed.get(path) or (found is not None and found == want.get(path)):
+                continue
+            if found is not None and path in want and self._git_wrote(found, want[path]):
                 continue
             backup = found is not None and path not in want and self._backup(path, found, was)
             (backups if backup else wrong).add(path)
@@ -478,6 +482,14 @@ class _Verification:
         with self._reading(), ForeignTree(self._here / "proof") as left:
             ours = (subject.repository, subject.base, subject.series)
             return amhistory.compare(left, top, *ours, missing, self._here / "history.git")
+
+    def _git_wrote(self, found: Entry, want: Entry) -> bool:
+        """Tell whether git wrote ``want`` as ``found`` into its work tree: .gitattributes, eol=crlf."""
+        file = self._series.get(want.path)
+        if file is None or found.mode != want.mode:
+            return False
+        written = Attributes(self._series).of(want.path).to_work_tree(file.data)
+        return blob_id(written) == found.id.encode()
 
     def _backup(self, path: bytes, found: Entry, was: Files) -> bool:
         """Tell whether patch(1) left this: a file as it was before a patch, with a suffix.

@@ -86,11 +86,12 @@ make
 class Upstream:
     """The project ``demo`` in git, with the tag v1.2; and what is made of it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, more: Mapping[str, bytes | str] = {}) -> None:
+        """Make it at ``path``, with the files ``more`` besides FILES."""
         self.source = Source(path)
         self._commits: dict[tuple[int, ...], str] = {}
         commit = self.source.commit(
-            FILES, "demo 1.2\n", modes={"tools/run.sh": "100755", "link": "120000"}
+            {**FILES, **more}, "demo 1.2\n", modes={"tools/run.sh": "100755", "link": "120000"}
         )
         self.source.tag(TAG, commit)
         self._commits[()] = commit

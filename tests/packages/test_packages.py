@@ -43,7 +43,7 @@ from tests.packages import (
     stacks,
 )
 from tests.packages.judge import differences, rpmbuild, taken_in
-from tests.packages.model import BOTH, SPEC, TOP, Package, Upstream, resolved
+from tests.packages.model import BOTH, SPEC, TOP, Edit, Package, Upstream, mail, replaced, resolved
 from tests.packages.plans import RECORD, Kept, recorded
 
 MODULES = (autosetup, shell, kinds, conditions, archives, other, stacks, options, configuration)
@@ -263,6 +263,48 @@ def test_an_archive_that_no_patch_touches_is_told(upstream: Upstream, scratch: P
     assert [u["command"] for u in done.series["unrepresented"]] == ["extra-0.9.tar.gz"]
     found = differences(trial.repo.path, done.series["series"]["tree"], left)
     assert found == {"A extra-0.9/Makefile", "A extra-0.9/extra.c"}
+
+
+DOS = {"win/run.bat": "echo one\necho two\necho three\n", "win/put.txt": "one\ntwo\nthree\n"}
+RUN: Edit = {"win/run.bat": replaced("echo two", "echo TWO")}
+PUT: Edit = {"win/put.txt": replaced("two", "TWO"), "win/new.bat": "echo new\n"}
+AM = "git am -q %{patches}"
+CONVERTED = [
+    ("*.bat text eol=crlf", shell.AM + AM, True),
+    ("*.bat eol=crlf", shell.AM + "git apply %{PATCH1}\ngit apply %{PATCH2}", True),
+    ("win/*.bat text=auto eol=crlf", shell.AM + "git apply --index %{patches}", True),
+    ("[attr]dos text eol=crlf\n*.bat dos", "%autosetup -p1 -S git_am", True),
+    ("*.bat text eol=crlf", "%autosetup -p1 -S git", True),
+    ("* text=auto\n*.bat eol=crlf", shell.AM + AM, True),
+    ("*.bat crlf eol=crlf\n*.txt crlf=input", shell.AM + AM, True),
+    ("* text=auto", shell.AM + AM, False),
+    ("*.bat text eol=crlf\n*.bat -text", shell.AM + AM, False),
+    ("*.bat diff=dos ident filter=none", shell.AM + AM, False),
+    ("*.bat whitespace=cr-at-eol", "%autosetup -p1 -S git_am", False),
+]
+
+
+@pytest.mark.parametrize("attributes, prep, cr", CONVERTED)
+def test_line_ends_are_what_git_makes_them(
+    attributes: str, prep: str, cr: bool, tmp_path: Path, scratch: Path
+) -> None:
+    """On upstream's tree as git stores them, on the archive's as they lie in the work tree."""
+    dos = Upstream(tmp_path / "dos.git", {**DOS, ".gitattributes": attributes + "\n"})
+    dos.archive(tmp_path / "demo-1.2.tar.gz")
+    files = {"run.patch": mail(RUN), "put.patch": mail(PUT)}
+    held = {"demo-1.2.tar.gz": (tmp_path / "demo-1.2.tar.gz").read_bytes()}
+    trial = Trial(Package("attributes", prep, {**files, **held}), dos, scratch)
+    left = trial.rpmbuild()
+    for base in ("git", "files"):
+        repo = Repository.create(scratch / f"{base}.git")
+        request = replace(trial.request, archives="whole" if base == "files" else "touched")
+        done = pipeline.convert(request, repo, SandboxedTracer(), prepare=SandboxedPreparer())
+        assert done.verdict is not None and done.verdict.verified
+        tree = repo.tree(done.series["series"]["commit"])
+        for path in ("win/run.bat", "win/new.bat", "win/put.txt"):
+            found, file = (left / path).read_bytes(), tree.get(path.encode())
+            assert file is not None and (b"\r" in found) == (cr and path.endswith(".bat"))
+            assert file.data == (found if base == "files" else found.replace(b"\r\n", b"\n"))
 
 
 def test_a_spec_without_prep(upstream: Upstream, scratch: Path) -> None:
