@@ -226,6 +226,8 @@ def setup_names(prep: str) -> dict[str, str]:
     makes NAME itself (build/parsePrep.c, doSetupMacro).
     """
     made = set(re.findall(r"mkdir -p '([^'\n]+)'", prep))
+    # without quotes before rpm 4.17
+    made |= set(re.findall(r"(?m)^rm -rf '([^'\n]+)'\n/bin/mkdir -p \1$", prep))
     names = [n for n in _SETUP.findall(prep) if not n.startswith("/") and n not in made]
     archives = [os.path.basename(p) for p in re.findall(rf"{SOURCES}/[^\s'\"]+", prep)]
     archives = [a for a in dict.fromkeys(archives) if ARCHIVE.search(a)]
@@ -234,7 +236,8 @@ def setup_names(prep: str) -> dict[str, str]:
     if made and archives:
         # What is to be unpacked in a directory of its own has none, unless %prep speaks of it.
         rest = re.sub(
-            r"(?m)^(?:(?:cd|rm -rf|(?:/bin/)?mkdir -p) '[^'\n]+'$|[^\n]*/rpmuncompress .*)",
+            r"(?m)^(?:(?:cd|rm -rf|(?:/bin/)?mkdir -p) '[^'\n]+'$|/bin/mkdir -p [^'\n]+$"
+            r"|[^\n]*/rpmuncompress .*)",
             "",
             prep,
         )
