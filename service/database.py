@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -213,6 +214,8 @@ def _make_file(path: Path) -> None:
                 beside = Path(scratch) / path.name
                 with contextlib.closing(sqlite3.connect(beside)) as made:
                     made.execute("PRAGMA journal_mode = WAL").close()
+                if path.parent.stat().st_mode & stat.S_ISGID:  # who converts and who publishes
+                    beside.chmod(0o660)  # SQLite's other files get the mode of this one
                 try:
                     os.link(beside, path)
                 except FileExistsError:  # another process was quicker

@@ -408,3 +408,17 @@ def test_a_journal_of_before_publishing_was_apart_is_taken_over(journal_url: str
     names = {str(index["name"]) for index in sa.inspect(engine).get_indexes("builds")}
     assert "builds_one_published_at_a_time" in names
     engine.dispose()
+
+
+def test_a_journal_that_a_group_shares_is_for_the_group_to_write(tmp_path: Path) -> None:
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    shared.mkdir()
+    own.mkdir()
+    shared.chmod(0o2770)
+    own.chmod(0o755)
+    for directory in (shared, own):
+        journal = Journal(f"sqlite:///{directory}/journal.sqlite")
+        journal.add(Row("a-1-1.fc41", "a", "a.fc41"))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
+        assert set(modes.values()) == {0o660 if directory == shared else 0o644}, modes
+        journal.close()

@@ -65,9 +65,6 @@ def test_what_one_account_converts_the_other_signs_and_publishes(
     for name in ("converting", "mirrors", "lookaside"):
         own(state / name, ITS, ITS, 0o755)
     journal = own(state / "journal", OURS, ITS, 0o2770) / "journal.sqlite"
-    journal.touch()
-    os.chown(journal, OURS.pw_uid, ITS.pw_gid)
-    journal.chmod(0o660)
     keys = own(reached / "keys", OURS, OURS, 0o700)
     key = make_key(keys / "key")
     own(keys, OURS, OURS, 0o700)
