@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from converter import commits
+from converter import commits, fsck
 from converter.commits import Draft, Notes
 from converter.engine.apply import Form, Report, Rules, apply
 from converter.engine.diff import DiffError
@@ -16,7 +16,7 @@ from converter.objects import Identity
 from converter.pkggit import Origin
 from converter.stage import Stage
 from converter.text import counted, text
-from converter.tree import Overlay, Tree
+from converter.tree import File, Overlay, Tree
 from specparse.plan import Step
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ class Series:
                 offset, fuzz = max(offset, report.offset), max(fuzz, report.fuzz)
                 if not report.changes and step.tool != "git-am":
                     continue  # patch(1) accepts an empty patch; there is nothing to commit
+                _check_for_remotes(self._stage, report.changes)
                 when = Identity(*self._committer, draft.author.date)
                 mark = self._stage.commit(report.changes, draft.author, when, draft.message)
                 written.append(Written(mark, draft.author, draft.message, draft.source))
@@ -211,6 +212,20 @@ def _made(
     else:
         why = "Its mails, applied one by one, do not add up to what the whole file does."
         yield commits.as_one(step, data, origin, why), whole
+
+
+def _check_for_remotes(tree: Tree, changes: Mapping[bytes, File | None]) -> None:
+    """Raise _Refused for a file with which no remote that has receive.fsckObjects takes a push."""
+    for path, file in changes.items():
+        if file is None or b".git" not in path.rpartition(b"/")[2].lower():
+            continue
+        if why := fsck.why_refused(path, tree.get(path), file):
+            raise _plain_refusal(f"{text(path)}: git fsck refuses it: {why}")
+
+
+def _plain_refusal(told: str) -> _Refused:
+    """Return a refusal that no further analysis explains."""
+    return _Refused(told, lambda _: f"{told}\n")
 
 
 def _mail_by_mail(

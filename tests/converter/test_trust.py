@@ -202,6 +202,17 @@ def test_a_patch_makes_no_link_of_gitmodules(case: Case, name: str) -> None:
         case.convert(request)
 
 
+@pytest.mark.parametrize("tool", ["patch -p1 <", "git apply -p1"])
+def test_a_patch_writes_no_gitmodules_that_a_remote_would_refuse(case: Case, tool: str) -> None:
+    lines = ('[submodule "a"]', "\tpath = a", "\turl = -u./payload")
+    diff = "--- /dev/null\n+++ b/.gitmodules\n@@ -0,0 +1,3 @@\n" + "".join(f"+{x}\n" for x in lines)
+    request = case.commit(
+        SOURCE + PATCH1, f"%setup -q\n{tool} %{{PATCH1}}", TGZ, {"one.patch": diff.encode()}
+    )
+    with pytest.raises(SeriesFailed, match="gitmodulesUrl"):
+        case.convert(request)
+
+
 # -- repositories and archives -----------------------------------------------------------------
 
 
