@@ -82,14 +82,20 @@ def _free(path: Path) -> int:
 
 
 def _size(path: Path, enough: int) -> int:
-    """Return the bytes on disk below ``path``, counted until there are more than ``enough``."""
+    """Return the bytes on disk below ``path``, counted until there are more than ``enough``.
+
+    A tree that is too deep to be counted is more than enough.
+    """
     total = 0
-    for _, _, names, directory in os.fwalk(path):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(name, dir_fd=directory).st_blocks * 512
-        if total > enough:
-            break
+    try:
+        for _, _, names, directory in os.fwalk(path):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):  # %prep goes on
+                    total += os.lstat(name, dir_fd=directory).st_blocks * 512
+            if total > enough:
+                break
+    except (OSError, RecursionError):
+        return enough + 1
     return total
 
 

@@ -119,6 +119,7 @@ class Sandbox:
             "/usr/bin/prlimit" if self.confined else _tool("prlimit", "util-linux"),
             f"--nproc={limits.processes}",
             f"--as={limits.memory}",
+            f"--data={limits.memory}",  # srcgit's own limit is for itself
             f"--fsize={limits.file}",
             f"--cpu={limits.cpu}",
             "--core=0",
