@@ -20,6 +20,9 @@ _ELSEWHERE = {
 }
 
 
+_CHANGED = "changed @"  # before a patch of pkg-git that %prep has edited
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call of a tool: where it ran and what it was given.
@@ -80,6 +83,8 @@ _GIT_QUIET = {
     "get-tar-commit-id", "hash-object", "--help", "maintenance", "repack", "prune",
 }  # fmt: skip
 _ALL = re.compile(r"--all|-[a-z]*a[a-z]*")  # of git commit: what it knows is added first
+# unknown macros that apply patches, or bring the tree to apply them to
+_PATCHES = re.compile(r"'?%\{?[?!]*(?:\w*patch|(?:auto)?setup\b)", re.IGNORECASE)
 _REMOVES = re.compile(r"\b(rm|mv|unlink|delete)\b")
 
 
@@ -231,6 +236,8 @@ class _Interpreter:
             return
         if not source.startswith("@"):
             what = "what comes through its pipe" if source == "pipe" else source
+            if source.startswith(_CHANGED):
+                what = f"{source.removeprefix(_CHANGED)}, as %prep has changed it,"
             self._leave_out(call, f"{what} is no file of pkg-git")
             return
         name = source[1:]
@@ -274,6 +281,7 @@ class _Interpreter:
                 "a macro that is not known here"
                 if command.lstrip("'").startswith("%")
                 else CHANGES,
+                applies=bool(_PATCHES.match(command)),
             )
             for command in self._recording.changes
         ]

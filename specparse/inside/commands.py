@@ -33,6 +33,9 @@ def _may_change(word: str) -> bool:
     return word in _CHANGES or bool(re.match(r"%[A-Za-z_{]", word))
 
 
+_UNPACKS = re.compile(r"%\{?(?:auto)?setup\b")  # left as it is written, where rpm does not take it
+
+
 class Ran(NamedTuple):
     """A command of %prep, as bash traced it."""
 
@@ -75,7 +78,8 @@ def changes(ran: list[Ran]) -> list[str]:
             continue
         if words[0] == "xargs" and set(STANDINS) & {os.path.basename(word) for word in words}:
             continue  # recorded by itself
-        if not inside.setdefault(directory, bool(top_of(directory))):
+        within = inside.setdefault(directory, bool(top_of(directory)))
+        if not within and not _UNPACKS.match(words[0]):
             continue
         seen.setdefault((line, words[0]), []).append(command)
     text = read(PREP).decode("utf-8", "replace").splitlines()

@@ -10,11 +10,11 @@ import os
 import re
 import subprocess
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
-from specparse.inside.paths import BUILD, PACKAGE, ROOT, SOURCES, TRACE, read
-from specparse.inside.sources import COPIED
+from specparse.inside.paths import BUILD, ERRORS, PACKAGE, PREP, ROOT, SOURCES, TRACE, read
+from specparse.inside.sources import COPIED, LINKED
 from specparse.inside.standin import MARKER, WATCHED, record
 
 
@@ -23,6 +23,7 @@ def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
     told = []
     known: dict[bytes, str] = {}
     living = trees(buildsubdir)
+    edited = changed()
     for fields, argv in calls(record(ROOT)):
         tool, call, archive_, top, place, repository, source, asked = fields
         inputs = [source]
@@ -40,8 +41,8 @@ def records(patches: list[str], buildsubdir: str) -> list[dict[str, Any]]:
                 "where": whereabouts(call, living.get(archive_, []))
                 if archive_
                 else "moved" * f"{place}/".startswith(f"{BUILD}/BUILD/{buildsubdir}/"),
-                "inputs": [relative(i) for i in inputs],
-                "argv": [named(a.decode("utf-8", "surrogateescape"), place) for a in argv],
+                "inputs": [relative(i, edited) for i in inputs],
+                "argv": [named(a.decode("utf-8", "surrogateescape"), place, edited) for a in argv],
                 "config": config(f"{ROOT}/config.{asked}") if asked else [],
                 "variables": variables(f"{ROOT}/variables.{asked}") if asked else [],
             }
@@ -160,14 +161,51 @@ def whereabouts(call: str, living: list[tuple[str, set[str]]]) -> str:
     return f"copy {copy.removeprefix(f'{BUILD}/BUILD/')}" if copy else "deleted"
 
 
-def named(word: str, place: str) -> str:
+_REFUSAL = "(?:Read-only file system|Permission denied)"
+_NO_WRITING = re.compile(
+    rf"(?:{SOURCES}|{PACKAGE})/([^\s:']+)'?: {_REFUSAL}"
+    rf"|{_REFUSAL}: '(?:{SOURCES}|{PACKAGE})/([^\s']+)'"
+)
+_NOT_FOUND = 127  # bash(1), "EXIT STATUS"
+
+
+def changed() -> set[str]:
+    """Return the files of the source directory that %prep has changed, or has wanted to.
+
+    The links are all that it can change here: what writes through one fails and says so, or is no
+    program of this host.
+    """
+    edited = set()
+    written = os.stat(PREP).st_mtime_ns if os.path.exists(PREP) else 0
+    for name in LINKED:
+        path = f"{SOURCES}/{name}"
+        with contextlib.suppress(OSError):
+            target = os.path.realpath(path)
+            if not os.path.islink(path) or not target.startswith(f"{PACKAGE}/"):
+                os.lstat(path)
+                edited.add(name)
+            elif os.stat(target).st_mtime_ns > written > 0:
+                edited.add(name)
+    said = read(f"{ROOT}/prep.out").decode("utf-8", "surrogateescape")
+    edited.update(found[1] or found[2] for found in _NO_WRITING.finditer(said))
+    fields = read(ERRORS, 1 << 20).decode("utf-8", "surrogateescape").split("\0")[:-1]
+    for status, command in zip(fields[::2], fields[1::2], strict=False):
+        if int(status) == _NOT_FOUND:
+            edited.update(re.findall(rf"{SOURCES}/([^\s'\"]+)", command))
+    return edited
+
+
+def named(word: str, place: str, edited: Container[str]) -> str:
     """Return an argument of a call at ``place``, a path from there to the source directory resolved."""
     path = os.path.normpath(os.path.join(place, word)) if word.startswith("../") else ""
-    return relative(path if path.startswith(f"{SOURCES}/") else word)
+    return relative(path if path.startswith(f"{SOURCES}/") else word, edited)
 
 
-def relative(path: str) -> str:
-    """Name a file of the source directory by its path in pkg-git, with ``@`` before it."""
+def relative(path: str, edited: Container[str] = ()) -> str:
+    """Name a file of the source directory by its path in pkg-git, with ``@`` before it.
+
+    Before that of a file that was ``edited`` stands "changed".
+    """
     found = re.fullmatch(rf"(.*?)(?:{SOURCES}|{PACKAGE})/(.+)", path, re.DOTALL)
     if found is None:
         return path
@@ -177,7 +215,8 @@ def relative(path: str) -> str:
         target = os.readlink(link)
         if target.startswith(PACKAGE + "/"):
             inside = target[len(PACKAGE) + 1 :]
-    return f"{found[1]}@{inside}"
+    mark = "changed " if found[2] in edited or inside in edited else ""
+    return f"{found[1]}{mark}@{inside}"
 
 
 def unpacked(name: str) -> bytes:

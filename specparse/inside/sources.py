@@ -20,6 +20,7 @@ from specparse.inside.standin import MARKER
 
 INVENTED: set[str] = set()  # files that the spec wants, and that nothing lists
 COPIED: dict[str, str] = {}  # files of the source directory that are no links -> path in pkg-git
+LINKED: set[str] = set()  # files of the source directory that are links to pkg-git's
 REAL: dict[str, bytes] = {}  # files of the upstream base that %prep looks at
 KNOWN: dict[str, list[str]] = {}  # archive -> the paths in it, where that is known
 MADE: dict[str, dict[str, bytes]] = {}  # archive -> what stands in its place: path -> content
@@ -79,6 +80,7 @@ def populate(spec: str) -> None:
                     COPIED[name] = os.path.relpath(path, PACKAGE)
                     continue
                 os.symlink(path, target)
+                LINKED.add(name)
     with contextlib.suppress(OSError), open(f"{SOURCES}/sources", errors="replace") as listed:
         for line in listed:
             found = re.search(r"\(([^)/]+)\) =", line) or re.match(r"\w{32,128}\s+([^\s/]+)$", line)

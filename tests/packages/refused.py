@@ -6,7 +6,18 @@ from tests.packages.shell import AM
 FAR = git_diff({"src/main.c": replaced("result = 15", "result = 16")})
 UNIX: Edit = {"src/dos.c": replaced("\r\n", "\n")}
 
+EDITED = "as %prep has changed it"
+
 PACKAGES = [
+    Package("a patch edited by sed -i", "%setup -q\nsed -i 's/checked/seen/' %{PATCH1}\npatch -p1 < %{PATCH1}", {"one.patch": ONE}, refused=EDITED),
+    Package("a patch edited by perl -pi, %autopatch", "%setup -q\nperl -pi -e 's/checked/seen/' %{PATCH1}\n%autopatch -p1", {"one.patch": ONE}, refused=EDITED),
+    Package("a patch edited before %autosetup", "sed -i 's/checked/seen/' %{PATCH1}\n%autosetup -p1", {"one.patch": ONE}, refused=EDITED),
+    Package("a patch edited, git am", AM + "sed -i 's/checked/seen/' %{PATCH1}\ngit am -q %{PATCH1}", {"one.patch": ONE}, refused=EDITED),
+    Package("a patch edited, through a pipe", "%setup -q\nsed -i 's/checked/seen/' %{PATCH1}\ncat %{PATCH1} | patch -p1", {"one.patch": ONE}, refused=EDITED),
+    Package("a patch to which lines are added", "%setup -q\necho >> %{PATCH1}\npatch -p1 < %{PATCH1}", {"one.patch": ONE}, refused=EDITED),
+    Package("a patch copied over another", "%setup -q\ncp %{PATCH2} %{PATCH1}\npatch -p1 < %{PATCH1}", BOTH, refused=EDITED),
+    Package("a patch written by tee -a", "%setup -q\necho | tee -a %{PATCH1}\npatch -p1 -i %{PATCH1}", {"one.patch": ONE}, refused=EDITED),
+    Package("a patch edited by a script", "%setup -q\npython3 -c 'import sys; name = sys.argv[1]; text = open(name).read(); open(name, \"w\").write(text.replace(\"checked\", \"seen\"))' %{PATCH1}\npatch -p1 < %{PATCH1}", {"one.patch": ONE}, refused=EDITED),
     Package("patch -o", "%setup -q\npatch -p1 -o out < %{PATCH1}", {"one.patch": ONE}, refused="-o"),
     Package("patch -D", "%setup -q\npatch -p1 -D NEW < %{PATCH1}", {"one.patch": ONE}, refused="-D"),
     Package("the file to patch is named", "%setup -q\npatch src/main.c %{PATCH1}", {"one.patch": ONE}, refused="named"),

@@ -370,3 +370,15 @@ def test_a_patch_that_nothing_reads_is_told(traced: Traced) -> None:
     plan = traced(TWO, "%setup -q\n" + check + "wc -l %{PATCH1}", FILES)
     assert [skipped.patch for skipped in plan.skipped] == [ONE, OTHER]
     assert plan.unread == (OTHER,)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "  %apply_patches", "true && %apply_patch 1", "%{patch_all}", "%{?!x}%foo_patch", "(cd .; %quiltpatch)",
+        "if true; then %autopatchall; fi", "for n in 1 2; do %Patch_n $n; done", "{ %my_patches -p1; }",
+    ],
+)  # fmt: skip
+def test_a_macro_that_could_apply_patches_is_no_mere_note(traced: Traced, line: str) -> None:
+    plan = traced("Patch1: a.patch\n", f"%setup -q\n{line}\n", {"a.patch": PATCH})
+    assert [u.applies for u in plan.unrepresented if "%" in u.command] == [True]
