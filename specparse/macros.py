@@ -40,6 +40,9 @@ def built_with(dist: str) -> tuple[int, ...]:
     return of[-1] if of else (4, 14)
 
 
+_TOOLS = ("bzip2", "cat", "chmod", "chown", "cp", "grep", "gzip", "mkdir", "mv", "rm", "sed", "tar")
+
+
 def macros(dist: str, arch: str, build: str = BUILD) -> dict[str, str]:
     """Return macro -> body for a build with the dist tag ``dist`` (``.fc28``) on ``arch``.
 
@@ -58,8 +61,25 @@ def macros(dist: str, arch: str, build: str = BUILD) -> dict[str, str]:
         "_target_cpu": arch,
         "_arch": {"i686": "i386", "armv7hl": "arm", "ppc64le": "ppc64le"}.get(arch, arch),
         "_host_cpu": arch,
+        # where rpm's configure script found them depends on the machine that it ran on
+        **{f"__{tool}": f"/bin/{tool}" for tool in _TOOLS},
+        "__ln_s": "ln -s",
+        "__mkdir_p": "/bin/mkdir -p",
+        "__awk": "/usr/bin/awk",
+        "__cc": "gcc",
+        "__cxx": "g++",
+        "__cpp": "gcc -E",
+        "__ar": "ar",
+        "__as": "as",
+        "_vendor": "redhat",
+        "_host": f"{arch}-redhat-linux-gnu",
+        "_host_vendor": "redhat",
+        "_initddir": "/etc/rc.d/init.d",
+        "_iconsdir": "/usr/share/icons",
         "_default_patch_flags": "--no-backup-if-mismatch -f",  # as of rpm 4.17 (macros.in)
         "_sharedstatedir": "/var/lib",  # as of rpm 4.20 (macros.in), and of all of Fedora's
+        "_smp_mflags": "-j1",
+        "_smp_build_nthreads": "1",
         "_smp_build_ncpus": "1",  # rpm counts this machine's, in a shell for each mention
         # bare names, so that the stand-ins are found
         "__patch": "patch",

@@ -16,6 +16,7 @@ from pathlib import Path
 from specparse.foreign_tree import ForeignTree
 from specparse.inside.bare_words import NO_BARE_WORDS, quoted
 from specparse.inside.edits import alike, edit
+from specparse.inside.names import FUNCTIONS
 from specparse.macros import BUILD, SOURCES, built_with, macros
 from specparse.plan import Prepared, SpecError
 from specparse.sandbox import Done, Limits, Sandbox
@@ -228,12 +229,10 @@ def _options(dist: str, arch: str, defined: Mapping[str, str]) -> tuple[str, ...
 @functools.cache
 def _macros(root: SystemRoot) -> bytes:
     here = Path(__file__).parent
-    functions = b"" if _has_strings(root) else (here / "strings.macros").read_bytes()
-    return functions + (here / "fedora.macros").read_bytes()
-
-
-def _has_strings(root: SystemRoot) -> bool:
-    return bool(Sandbox(root=root).run("rpm", "--eval", "%{?sub:1}").stdout.strip())
+    asked = "|".join(f"%{{?{macro}:1}}" for macro in FUNCTIONS.values())
+    has = Sandbox(root=root).run("rpm", "--eval", asked).stdout.decode().strip().split("|")
+    lacks = [file for file, one in zip(FUNCTIONS, has, strict=True) if not one]
+    return b"".join((here / f"{file}.macros").read_bytes() for file in (*lacks, "fedora"))
 
 
 def _accepted(

@@ -43,6 +43,8 @@ _MODIFIED = re.compile(
     rb"(?<!%)(%(?:define|global))([ \t]+\w+)<([lo,]+)>((?:[^\n\\]|\\.)*)", re.DOTALL
 )
 _PATCH_VALUES = b"PpbzFdo"  # options of %patch with a value (rpm, build/parsePrep.c)
+# Of 4.18 and 4.19 (release notes): an rpm before takes them for a part of the section above.
+_NEWER_SECTIONS = (b"conf", b"preuntrans", b"postuntrans")
 COMMENTS_EXPAND = (4, 20)
 
 
@@ -59,6 +61,9 @@ def alike(spec: bytes, built_with: tuple[int, ...]) -> bytes:
     spec = _MODIFIED.sub(_without_modifiers, _macro_renamed(spec, b"rpmversion"))
     made = []
     for section, _, start, end in _sections(spec):
+        if section in _NEWER_SECTIONS:
+            made.append(_emptied(spec[start:end]))
+            continue
         lines = spec[start:end].split(b"\n")
         made.append(b"\n".join(_alike(line, section, built_with) for line in lines))
     return b"".join(made)
@@ -214,8 +219,8 @@ def _numbered(spec: bytes, found: re.Match[str]) -> tuple[bytes, str]:
     declared = re.findall(rb"^[ \t]*Patch(\d+)[ \t]*:", spec, re.MULTILINE | re.IGNORECASE)
     numbers = b" ".join(dict.fromkeys([found[1].encode(), *declared]))
     macros = (
-        b'%%{lua:for n in ("%b"):gmatch("%%d+") do rpm.define("patch" .. n .. "(-) %%%%patch -P " .. '
-        b'tonumber(n) .. " %%%%**") end}' % numbers
+        b'%%{lua:for n in ("%b"):gmatch("%%d+") do rpm.define("patch" .. n .. "(-) %%patch -P " .. '
+        b'tonumber(n) .. " %%**") end}' % numbers
     )
     if b'rpm.define("patch"' in spec:
         return spec, ""

@@ -10,8 +10,8 @@ from typing import Any
 
 from specparse.inside.bare_words import NO_BARE_WORDS, quoted
 from specparse.inside.edits import alike, edit
-from specparse.inside.names import MOVES_BASE
-from specparse.inside.paths import BUILD, ROOT, SOURCES
+from specparse.inside.names import FUNCTIONS, MOVES_BASE
+from specparse.inside.paths import BUILD, ROOT, SOURCES, read
 from specparse.inside.sources import INVENTED, fake
 
 _MACROS = os.path.dirname(os.path.dirname(__file__))
@@ -92,13 +92,22 @@ def parse(
         rpm.reloadConfig(f"{arch}-linux")
         for name, body in macros.items():
             rpm.addMacro(name, body)
-        for definitions in ("strings", "fedora"):
-            if definitions == "fedora" or not rpm.expandMacro("%{?sub:1}"):
-                rpm.expandMacro(f"%{{load:{_MACROS}/{definitions}.macros}}")
+        lacks = [
+            file for file, macro in FUNCTIONS.items() if not rpm.expandMacro(f"%{{?{macro}:1}}")
+        ]
+        for definitions in (*lacks, "fedora"):
+            rpm.expandMacro(f"%{{load:{_MACROS}/{definitions}.macros}}")
         with open(f"{ROOT}/rpm.log", "w+b") as log:
             rpm.setLogFile(log)
             try:
-                return rpm.spec(path, rpm.RPMSPEC_ANYARCH), edits
+                parsed = rpm.spec(path, rpm.RPMSPEC_ANYARCH)
+                # From 4.20 to 6.0 that is printed, and %prep goes without it (rpm, commit a34f5cb11).
+                lost = re.search(
+                    rb"^error: (No (?:patch|source) number .*)", read(log.name), re.MULTILINE
+                )
+                if lost is None:
+                    return parsed, edits
+                raise Refused(lost[1].decode("utf-8", "replace"), "")
             except (rpm.error, ValueError) as error:
                 log.flush()
                 log.seek(0)

@@ -16,9 +16,13 @@ from specparse.inside.standin import MARKER, STANDINS, functions, record, script
 _MOMENT = 10  # milliseconds
 
 # rpm has RubyGems unpack these (rpm 4.18, tools/rpmuncompress.c); ours are plain archives.
-_GEM = re.compile(r"^\S*/rpmuncompress -x(?: -v)? (\S+/(\S+)\.gem)$", re.MULTILINE)
+_GEM = re.compile(
+    r"^(?:\S*/rpmuncompress -x(?: -v)?(?: -C \S+)?|\S*gem unpack) '?(\S+/(\S+)\.gem)'?(?: && \S*gem spec .*)?$",
+    re.MULTILINE,
+)
 # A patch through rpm's pipe is the same from its file, with half as many processes.
-_PIPED = re.compile(r"^/\S*/rpmuncompress (\S+) \| *\n((?:patch|git) .*)$", re.MULTILINE)
+# Before 4.17 rpm calls cat.
+_PIPED = re.compile(r"^/\S*/(?:rpmuncompress|cat) (\S+) \| *\n((?:patch|git) .*)$", re.MULTILINE)
 # The arguments of a macro that nobody defined may be no shell: Dir.glob('bin/{windows,linux}/x')
 _UNKNOWN = re.compile(r"^[ \t]*(%\{?[A-Za-z_][^'\n]*[(][^\n]*)$", re.MULTILINE)
 _TOOL_PATH = re.compile(rf"(?<![\w/.-])/usr/bin/({'|'.join(STANDINS)})\b")

@@ -229,7 +229,7 @@ def setup_names(prep: str) -> dict[str, str]:
     """
     made = set(re.findall(r"mkdir -p '([^'\n]+)'", prep))
     # without quotes before rpm 4.17
-    made |= set(re.findall(r"(?m)^rm -rf '([^'\n]+)'\n/bin/mkdir -p \1$", prep))
+    made |= set(re.findall(r"mkdir -p ([^'\s]+)\ncd '\1'", prep))
     names = [n for n in _SETUP.findall(prep) if not n.startswith("/") and n not in made]
     archives = [os.path.basename(p) for p in re.findall(rf"{SOURCES}/[^\s'\"]+", prep)]
     archives = [a for a in dict.fromkeys(archives) if ARCHIVE.search(a)]
