@@ -9,6 +9,7 @@ commits in refs/srcgit/base/; a mirror of ours keeps them in refs/srcgit/lent/.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from converter.git import GitFailed
 from converter.mirror import Mirror
 from converter.odb import BASE, Entries, Repository
 
+_MISSING = re.compile(r"fatal: (.*\b[0-9a-f]{40}\b.*)")  # git names the object that it lacks
 _TREES = 2_000  # that are kept in memory: of a series, most are met again
 _KEPT = b"srcgit: copied from where this repository borrows\n"
 
@@ -185,7 +187,18 @@ def _copy(repo: Repository, other: Repository, commit: str) -> None:
     serve = "git -c safe.directory=* -c uploadpack.allowAnySHA1InWant=true upload-pack"
     options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow")
     where = str(other.path.resolve())
-    _run(repo, "fetch", *options, f"--upload-pack={serve}", where, f"{commit}:{BASE}{commit}")
+    try:
+        repo.git.run(
+            *("fetch", *options, f"--upload-pack={serve}", where, f"{commit}:{BASE}{commit}")
+        )
+    except GitFailed as error:
+        said = _MISSING.search(error.stderr.decode("utf-8", "replace"))
+        raise RepositoryUnusable(
+            f"it cannot be copied: {said[1].strip() if said else error.message}",
+            where=where,
+            next_step="complete it with git fetch there, or leave out --standalone: what no patch "
+            "touches is not read then",
+        ) from error
     repo.reopen()
 
 

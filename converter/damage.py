@@ -69,7 +69,9 @@ def _look(repository: Path, deep: bool, depth: int) -> Iterator[Damage]:
         yield Damage(repository, "it is not there")
         return
     objects = repository / "objects"
-    checks = (_settings(repository), _refs(repository), _packs(objects), _loose(objects, deep))
+    checks = [_packs(objects), _loose(objects, deep)]
+    if depth == 0:  # of a lender nothing but its objects is read
+        checks = [_settings(repository), _refs(repository), *checks]
     for check in checks:
         yield from (Damage(repository, what) for what in check)
     for lender in _lenders(objects) if depth < _NESTED else ():

@@ -119,6 +119,16 @@ def _system() -> str:
         return "unknown"
 
 
+def _install(fedora: str, debian: str = "") -> str:
+    """Return the command that installs packages on a system of this kind."""
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        release = {}
+    kinds = {release.get("ID"), *release.get("ID_LIKE", "").split()}
+    return f"apt install {debian or fedora}" if "debian" in kinds else f"dnf install {fedora}"
+
+
 def _of_program(name: str) -> str:
     """Return the version that a program of this machine tells, or nothing."""
     if name == "git":
@@ -150,7 +160,7 @@ def _python() -> Iterator[Finding]:
 def _git() -> Iterator[Finding]:
     found = _of_program("git")
     if not found:
-        yield Finding("git", "missing", "not found", MAIN, "dnf install git-core")
+        yield Finding("git", "missing", "not found", MAIN, _install("git-core", "git"))
     elif _is_older(found, OLDEST["git"]):
         yield Finding("git", "missing", found, MAIN, "install git 2.30 or newer")
     else:
@@ -161,7 +171,7 @@ def _sandbox(config: Config) -> Iterator[Finding]:
     """Ask the sandbox itself: it runs a program, or says why not."""
     found = _of_program("bwrap")
     if not found:
-        yield Finding("bubblewrap", "missing", "not found", MAIN, "dnf install bubblewrap")
+        yield Finding("bubblewrap", "missing", "not found", MAIN, _install("bubblewrap"))
         return
     yield Finding("bubblewrap", "ok", found)
     yield from _asked("sandbox", SystemRoot(), MAIN)
@@ -189,7 +199,7 @@ def _asked(name: str, root: SystemRoot, stops: tuple[str, ...]) -> Iterator[Find
             "missing",
             f"{PYTHON} ({python}) has no rpm binding",
             stops,
-            "dnf install python3-rpm rpm-build",
+            _install("python3-rpm rpm-build", "python3-rpm rpm"),
         )
     elif _is_older(rpm, OLDEST["rpm"]):
         yield Finding(f"rpm{where}", "missing", rpm, stops, "install rpm 4.16 or newer")
@@ -197,7 +207,7 @@ def _asked(name: str, root: SystemRoot, stops: tuple[str, ...]) -> Iterator[Find
         yield Finding(f"rpm{where}", "ok", f"{rpm}, read by Python {python}")
     for tool, needed in (("rpmbuild", ("verify",)), ("patch", ("verify",))):
         if not told[tool]:
-            do = f"dnf install {'rpm-build' if tool == 'rpmbuild' else tool}"
+            do = _install("rpm-build", "rpm") if tool == "rpmbuild" else _install(tool)
             yield Finding(f"{tool}{where}", "warning", "not found", needed, do)
 
 

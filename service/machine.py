@@ -36,7 +36,7 @@ def _journal(journal: Journal) -> Iterator[str]:
 def _repositories(config: Config) -> Iterator[str]:
     for package in config.packages.values():
         here = [Path(place) for place in package.push if place.startswith("/")]
-        for path in dict.fromkeys((package.repo, *here)):
+        for path in dict.fromkeys((package.repo, config.converting(package), *here)):
             if path.exists():
                 for trouble in (*unwritable(path / "objects"), *_damaged(path)):
                     yield f"{package.name}: {trouble}"

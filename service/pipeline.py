@@ -21,7 +21,7 @@ from converter.build import Evr, Nvr
 from converter.clock import Clock, Progress
 from converter.comparison import pairs
 from converter.conversion import Conversion
-from converter.damage import mending
+from converter.damage import damaged, look, mending
 from converter.errors import CannotConvert, Fate, PkgGitInvalid, SrcgitError, TryAgain
 from converter.handover import Statement
 from converter.mirror import Mirror
@@ -88,6 +88,21 @@ class Converting:
             "seconds": {stage: round(s, 3) for stage, s in clock.seconds.items()},
         }
         return Outcome(Fate.CONVERTED, "", {**facts, **made})
+
+    def examine(self, row: Row) -> Outcome | None:
+        """Return how an attempt that came to no end ended, where damage kept it from that."""
+        package = self.config.packages.get(row.package)
+        if package is None:
+            return None
+        cache = self.config.state / "mirrors"
+        places = (package.pkg_git, *package.upstreams)
+        for path in (
+            self.config.converting(package),
+            *(Mirror(place, cache).path for place in places),
+        ):
+            if path.exists() and (found := look(path, deep=True)):
+                return judge(damaged(found[0]))
+        return None
 
     def _made(
         self, row: Row, request: Request, package: Package, progress: Progress, clock: Clock
@@ -230,6 +245,10 @@ class Pipeline:
     def config(self) -> Config:
         """The configuration of both."""
         return self.converting.config
+
+    def examine(self, row: Row) -> Outcome | None:
+        """Return what damage kept an attempt that came to no end from it."""
+        return self.converting.examine(row)
 
     def prepare(self, progress: Progress) -> None:
         """Clone what is to be mirrored; raises SrcgitError."""

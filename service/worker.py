@@ -231,7 +231,10 @@ class Worker:
             if stop.is_set():
                 return None
             if now > deadline:
-                return Outcome(Fate.LATER, f"took more than {self._timeout:g} seconds")
+                # libgit2 may read an object that is cut off for ever.
+                examine = getattr(self._convert, "examine", None)
+                damage: Outcome | None = examine(row) if examine else None
+                return damage or Outcome(Fate.LATER, f"took more than {self._timeout:g} seconds")
             if now > extend:
                 extend = now + self._lease / 3
                 if not self._extend(row):

@@ -75,7 +75,7 @@ def make_world(tmp_path: Path) -> World:
     """Return a world below ``tmp_path``: v1.0, and upstream's fix of it that the package has as a patch."""
     upstream = Source(tmp_path / "upstream.git")
     text = source_file("a", 9)
-    upstream.tag("v1.0", upstream.commit({"a.c": text, "dir/b.c": text}, "1.0\n"))
+    upstream.tag("v1.0", upstream.commit({"a.c": text, "dir/b.c": text, "dir/c.c": "c\n"}, "1.0\n"))
     # What the package's patch does, and so its file, is in upstream's next commit.
     fixed = text.replace("-EINVAL", "-ENODEV", 1)
     fix = upstream.commit({"a.c": fixed}, "fix\n")

@@ -10,7 +10,7 @@ import pytest
 
 from converter import borrowing
 from converter.convert import convert
-from converter.errors import RemoteUnavailable
+from converter.errors import RemoteUnavailable, RepositoryUnusable
 from converter.git import Git
 from converter.mirror import Mirror
 from converter.odb import BASE, LENT, Repository
@@ -122,6 +122,22 @@ def test_standalone_borrows_nothing(world: World) -> None:
     assert borrowing.lenders(repo) == []
     shutil.rmtree(lent)
     assert is_whole(repo.path)
+
+
+def test_standalone_of_an_upstream_that_lacks_a_file(world: World) -> None:
+    """Which no patch touches: it can be borrowed, and not copied."""
+    lent = replace_copy(world)
+    Git(lent).run("gc", "--quiet")
+    [pack] = (lent / "objects/pack").glob("*.pack")
+    shutil.move(pack, world.where / "p.pack")
+    for left in (lent / "objects/pack").iterdir():
+        left.unlink()
+    Git(lent).run("unpack-objects", "-q", input=(world.where / "p.pack").read_bytes())
+    id = world.upstream.git.run("rev-parse", "v1.0:dir/c.c").stdout.decode().strip()
+    (lent / "objects" / id[:2] / id[2:]).unlink()
+    with pytest.raises(RepositoryUnusable, match=f"cannot be copied: .*{id}"):
+        world.convert("1.0", str(lent), standalone=True)
+    world.convert("1.0", str(lent))
 
 
 def test_standalone_ends_what_was_borrowed(world: World) -> None:

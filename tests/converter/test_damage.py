@@ -213,6 +213,16 @@ def test_an_answer_about_content_is_not_changed(case: Case) -> None:
         lost.run()
 
 
+def test_a_lender_may_be_objects_alone(case: Case) -> None:
+    lender = case.world.where / "lender"
+    shutil.copytree(case.world.upstream.path / "objects", lender / "objects")
+    (case.world.upstream.path / "objects/info/alternates").write_text(f"{lender}/objects\n")
+    assert look(case.world.upstream.path, deep=True) == []
+    cut(next(path for path in (lender / "objects").glob("??/*")), 0)
+    [found] = look(case.world.upstream.path)
+    assert found.repository == lender
+
+
 def test_a_bit_that_flipped_in_an_object(case: Case) -> None:
     """No file is cut off; the object is named by who reads it."""
     id = case.world.upstream.rev("v1.0") or ""

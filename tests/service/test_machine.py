@@ -6,16 +6,20 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
+import zlib
 from pathlib import Path
 
 import pytest
 
 from converter.errors import CannotWork, Fate
 from converter.git import Git
-from service.config import load
+from service.config import Retry, load
 from service.database import JournalUnusable
 from service.journal import Journal, Row
 from service.machine import troubles
+from service.pipeline import pipeline
+from service.worker import Worker
 from tests.builders import Sample
 from tests.hub import Hub
 from tests.service.test_bus import ROOT
@@ -63,6 +67,32 @@ def test_a_build_is_not_parked_for_damage(site: Site, tmp_path: Path, which: str
     assert facts["error"]["class"] == "RepositoryDamaged"
     assert facts["error"]["where"] == str(tmp_path / f"{which}.git")
     assert "git fsck" in facts["error"]["next"]
+
+
+def test_an_attempt_without_an_end_on_an_object_that_is_cut_off(
+    site: Site, tmp_path: Path, made: Sample
+) -> None:
+    """libgit2 1.9 reads such an object for ever; the attempt ends with its time, and says why."""
+    journal = Journal(site.config.journal)
+    journal.add(Row(TODAY, "kernel", "kernel f41"))
+    linux = tmp_path / "linux.git"
+    commit = Git(linux).run("rev-parse", "v6.12.8^{commit}").stdout.decode().strip()
+    content = Git(linux).run("cat-file", "commit", commit).stdout
+    for path in (linux / "objects/pack").iterdir():
+        path.unlink()
+    loose = linux / "objects" / commit[:2] / commit[2:]
+    loose.parent.mkdir(exist_ok=True)
+    whole = zlib.compress(b"commit %d\0" % len(content) + content)
+    loose.unlink(missing_ok=True)
+    loose.write_bytes(whole[: len(whole) // 2])
+    worker = Worker(
+        "w", journal, pipeline(site.config), lease=300, timeout=20, retry=Retry(), idle=0.1
+    )
+    with pytest.raises(CannotWork, match="is cut off"):
+        worker.step(threading.Event())
+    row = journal.find(TODAY)
+    journal.close()
+    assert row and row.state == "waiting" and row.attempts == 0
 
 
 def test_the_result_that_is_damaged_stops_the_work(site: Site) -> None:
