@@ -93,6 +93,7 @@ class Publishing:
             sign = self.config.signing.signer(email)
             build, commit, base = statement.build, statement.commit, statement.base
             tag = tagging.adopt(repo, build, commit, base, statement.tag, sign)
+            _hold(repo, mirrors, {tag})
             if statement.tools:
                 repo.write_note(PREPARED, commit, f"Prepared-With: {statement.tools}\n")
             receipts = publish_all(repo, build, commit, tag, base, package.push, progress, trust)

@@ -110,9 +110,10 @@ def test_the_result_that_is_damaged_stops_the_work(site: Site) -> None:
 def test_status_tells_of_a_lender_that_is_gone(site: Site, tmp_path: Path) -> None:
     assert site.convert(TODAY)[0] is Fate.DONE
     (tmp_path / "linux.git").rename(tmp_path / "elsewhere.git")
-    repo = site.config.packages["kernel"].repo
+    package = site.config.packages["kernel"]
     assert wrong(site) == [
         f"kernel: {repo} is damaged: it borrows objects of {tmp_path}/linux.git, which is not there"
+        for repo in (package.repo, site.config.converting(package))
     ]
 
 
@@ -122,10 +123,11 @@ def test_status_tells_of_a_lender_that_lacks_objects(site: Site, tmp_path: Path)
     for ref in linux.run("for-each-ref", "--format=%(refname)").stdout.decode().split():
         linux.run("update-ref", "-d", ref)
     linux.run("gc", "--quiet", "--prune=now")
-    [told] = wrong(site)
-    assert (
-        "1 commits are missing that it borrows of" in told and str(tmp_path / "linux.git") in told
-    )
+    found = wrong(site)
+    assert len(found) == 2  # of what is published, and of where it is converted
+    for told in found:
+        assert "1 commits are missing that it borrows of" in told
+        assert str(tmp_path / "linux.git") in told
 
 
 def test_status_on_a_full_disk(site: Site, tmp_path: Path) -> None:
