@@ -189,7 +189,7 @@ def changed() -> set[str]:
     said = read(f"{ROOT}/prep.out").decode("utf-8", "surrogateescape")
     edited.update(found[1] or found[2] for found in _NO_WRITING.finditer(said))
     fields = read(ERRORS, 1 << 20).decode("utf-8", "surrogateescape").split("\0")[:-1]
-    for status, command in zip(fields[::2], fields[1::2], strict=False):
+    for status, command in zip(fields[::2], fields[1::2]):
         if int(status) == _NOT_FOUND:
             edited.update(re.findall(rf"{SOURCES}/([^\s'\"]+)", command))
     return edited

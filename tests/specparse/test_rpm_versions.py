@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
+import specparse.inside
 from specparse.inside.edits import alike, edit
 from specparse.macros import built_with
 from tests.specparse.conftest import PATCH, Traced
 
+INSIDE = Path(specparse.inside.__file__).parent
 OLD, NEW = (4, 16), (4, 20)
 
 
@@ -113,3 +118,16 @@ def test_traced_under_this_rpm(
     plan = traced(preamble, prep, files)
     assert [step.patch.decode() for step in plan.steps] == applied
     assert not plan.warnings
+
+
+@pytest.mark.parametrize("module", sorted(INSIDE.glob("*.py")), ids=lambda path: path.stem)
+def test_what_runs_in_the_sandbox_is_python_3_9(module: Path) -> None:
+    """RHEL 9's rpm and Debian 11's are bound to it; zip(strict=) and slots came with 3.10."""
+    tree = ast.parse(module.read_text(), feature_version=(3, 9))
+    newer = [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Match)
+        or (isinstance(node, ast.keyword) and node.arg in ("strict", "slots", "kw_only"))
+    ]
+    assert not newer
