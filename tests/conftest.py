@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pygit2
 import pytest
 from pygit2.enums import ConfigLevel
@@ -22,6 +23,9 @@ KEPT = re.compile(
     r"|SRCGIT_[A-Z]+|PYTEST_\w+|PYTHON(DONTWRITEBYTECODE|PATH|WARNINGS|DEVMODE)|COV_\w+",
     re.IGNORECASE,
 )
+# A busy machine is no fault of an example.
+hypothesis.settings.register_profile("srcgit", deadline=None)
+hypothesis.settings.load_profile("srcgit")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
