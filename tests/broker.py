@@ -132,6 +132,12 @@ class Broker:
             if connection.is_open:
                 connection.close()
 
+    def version(self, channel: BlockingChannel) -> tuple[int, ...]:
+        """Return the server's version, as it says it at the beginning of a connection."""
+        told = channel.connection._impl.server_properties["version"]
+        text = told.decode() if isinstance(told, bytes) else told
+        return tuple(int(part) for part in text.split(".")[:2])
+
     def queue(self, name: str, pattern: str = "#") -> None:
         """Declare a durable queue, as Fedora's administrators do for a service."""
         with self.channel() as channel:

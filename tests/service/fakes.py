@@ -47,7 +47,7 @@ class Tagging:
             case "later" if self.flag.exists():
                 raise RemoteUnavailable("no answer", where="there", next_step="wait")
             case "slow":
-                time.sleep(1.5)
+                time.sleep(4)
             case "hang":
                 time.sleep(600)
             case "other":
