@@ -66,9 +66,8 @@ class Step:
 
 SHAPES = {
     "ci": [
-        Step("bookworm", USER, PARTS),
-        Step("trixie", USER, EVERYTHING),
-        Step("sid", "root", EVERYTHING),
+        Step("trixie", USER, PARTS),
+        Step("sid", "root", PARTS),
     ],
     "all": [
         Step(system, user, EVERYTHING)
