@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from converter import planning
@@ -72,13 +73,14 @@ def planned(
     from tests.packages.test_packages import PACKAGES, REFUSED, Trial
 
     with tempfile.TemporaryDirectory(prefix="srcgit-plans-") as name:
-        upstream = Upstream(Path(name) / "demo.git")
+        upstream, making = Upstream(Path(name) / "demo.git"), Lock()
 
         def plan(numbered: tuple[int, Any]) -> tuple[str, dict[str, Any]]:
             number, package = numbered
             scratch = Path(name) / str(number)
             scratch.mkdir()
-            trial = Trial(package, upstream, scratch)
+            with making:  # they commit to one upstream
+                trial = Trial(package, upstream, scratch)
             try:
                 return package.idea, compact(planning.plan(trial.request, trace).plan)
             except CannotConvert as error:

@@ -42,7 +42,7 @@ from tests.packages import (
     shell,
     stacks,
 )
-from tests.packages.judge import differences, rpmbuild, taken_in
+from tests.packages.judge import differences, in_its_words, rpmbuild, taken_in
 from tests.packages.model import BOTH, SPEC, TOP, Edit, Package, Upstream, mail, replaced, resolved
 from tests.packages.plans import RECORD, Kept, recorded
 
@@ -81,7 +81,7 @@ class Trial:
         for name, data in self.files.items():
             (sources / os.path.basename(name)).write_bytes(data)
         judged = package.text(judged=True).replace("@COMMIT@", commit)
-        (sources / "demo.spec").write_text(judged)
+        (sources / "demo.spec").write_text(in_its_words(judged))
         top = TOP if commit not in judged else f"demo-{commit}"
         upstream.archive(sources / f"{top}.tar.gz", top=top)
         upstream.archive(sources / "extra-0.9.tar.gz", top="extra-0.9", under="lib")
