@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -48,8 +49,8 @@ def _filled(value: Any) -> Any:
 class Kept:
     """A tracer that keeps the first plan that it makes, as it is written down."""
 
-    def __init__(self) -> None:
-        self._trace = SandboxedTracer()
+    def __init__(self, trace: SandboxedTracer | None = None) -> None:
+        self._trace = trace or SandboxedTracer()
         self.first: dict[str, Any] | None = None
 
     def __call__(self, *given: Any, **named: Any) -> Plan:
@@ -81,10 +82,10 @@ def planned(
             scratch.mkdir()
             with making:  # they commit to one upstream
                 trial = Trial(package, upstream, scratch)
-            try:
-                return package.idea, compact(planning.plan(trial.request, trace).plan)
-            except CannotConvert as error:
-                return package.idea, {"error": str(error)}
+            kept = Kept(trace)
+            with suppress(CannotConvert):
+                planning.plan(trial.request, kept)  # whose plan has warnings of its own
+            return package.idea, kept.first or {}
 
         trials = [*enumerate(p for p in [*PACKAGES, *REFUSED] if p.idea not in known)]
         with ThreadPoolExecutor(2) as pool:
