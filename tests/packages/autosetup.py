@@ -66,7 +66,6 @@ PACKAGES = [
     Package("%patch -E", "%setup -q\n%patch -P 1 -p1 -E", {"one.patch": ONE}),
     Package("%patch -d", "%setup -q\n%patch -P 1 -p1 -d lib", SUB),
     Package("%patch -F", "%setup -q\n%patch -P 1 -p1 -F 2", {"fuzzy.patch": ONE}),
-    Package("%patch -Z", "%setup -q\n%patch -P 1 -p1 -Z", {"one.patch": ONE}),
     Package("%{__patch}", "%setup -q\n%{__patch} -p1 -s --fuzz=0 < %{PATCH1}", {"one.patch": ONE}),
     Package("automatic numbers", "%autosetup -p1", ALL, "Patch: one.patch\nPatch: two.patch\nPatch: three.patch\n"),
     Package("patchlist", "%autosetup -p1", ALL, "%patchlist\none.patch\ntwo.patch\nthree.patch\n\n"),

@@ -50,6 +50,7 @@ PACKAGES = [
 REFUSED = [
     Package("patch --posix", "%setup -q\npatch --posix -p1 < %{PATCH1}", PLAIN, refused="--posix"),
     Package("patch --merge", "%setup -q\npatch --merge -p1 < %{PATCH1}", PLAIN, refused="--merge"),
+    Package("%patch -Z", "%setup -q\n%patch -P 1 -p1 -Z", PLAIN, refused="-Z"),
     Package("patch -Z", "%setup -q\npatch -Z -p1 < %{PATCH1}", PLAIN, refused="-Z"),
     Package("patch -u of a context diff", "%setup -q\npatch -u -p1 < %{PATCH1} || :", CONTEXT, refused="only garbage"),
     Package("git am --signoff", AM + "git am -q --signoff %{PATCH1}", {"one.patch": ONE}, refused="--signoff"),
