@@ -64,6 +64,11 @@ def _directory(repository: Path) -> Path:
     return repository / ".git" if (repository / ".git").is_dir() else repository
 
 
+def _was_one(path: Path) -> bool:
+    """Whether anything of a repository is there: another directory, or a file, is not damaged."""
+    return any((_directory(path) / name).exists() for name in ("HEAD", "objects", "refs"))
+
+
 def _look(repository: Path, deep: bool, depth: int) -> Iterator[Damage]:
     if not repository.exists():
         yield Damage(repository, "it is not there")
@@ -209,7 +214,7 @@ def instead(
         return None
     foreseen = isinstance(error, SrcgitError)
     by_path = {mirror.path: mirror for mirror in mirrors if mirror.at_hand}
-    paths = [path for path in (repository, *by_path) if path is not None and path.exists()]
+    paths = [path for path in (repository, *by_path) if path is not None and _was_one(path)]
     for path in paths:
         if found := look(path, deep=not foreseen):
             mirror = by_path.get(found[0].repository)

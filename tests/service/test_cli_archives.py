@@ -125,7 +125,7 @@ def test_the_daemon_converts_what_has_no_upstream(asked: str, tmp_path: Path) ->
             f'[consumer_config.packages.demo]\npkg_git = "{location}"\n'
         )
         convert = pipeline(load(config))
-        row = Row(nvr, "demo", key(Nvr.parse(nvr)), commit=commit)
+        row = Row(nvr, "demo", key(Nvr.parse(nvr)), commit=commit, via="queue")
         http.refuse(503)
         outcome = convert(row, lambda stage: None)
         assert (outcome.fate, outcome.evidence["error"]["class"]) == (

@@ -50,7 +50,7 @@ def test_a_build_of_rhel_8_has_them(traced: Traced, condition: str, taken: bool)
     prep = f"%setup -q\n%if {condition}\n%patch -P 1 -p1\n%endif"
     plan = traced(FLAVOUR, prep, {"one.patch": PATCH}, dist=".el8")
     assert len(plan.steps) == taken
-    assert any("the build's rpm needs no quotes" in warning for warning in plan.warnings)
+    assert any("the build's rpm needs no quotes" in edit for edit in plan.edits)
 
 
 def test_a_build_of_rhel_9_has_not(traced: Traced) -> None:

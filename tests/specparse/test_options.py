@@ -37,7 +37,9 @@ def test_a_table_has_every_option_that_the_tool_prints(
 ) -> None:
     names = printed(*command)
     assert len(names) >= least
-    assert names <= table.spellings.keys()
+    # git 2.47 prints --[no-]add; the table has --no-add, which --add takes back
+    known = table.spellings.keys()
+    assert {name for name in names - known if f"--no-{name[2:]}" not in known} == set()
 
 
 @pytest.mark.parametrize("table", [PATCH, AM, APPLY], ids=lambda table: table.tool)
