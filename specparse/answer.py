@@ -38,6 +38,7 @@ _LIMIT_HIT = {128 + 9, 128 + 24, 128 + 25}
 
 _NO_TEXT = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")  # other surrogates stand for bytes
 _MAX_FILE = 64 << 20  # bytes of a spec
+_VERSION = re.compile(r"[0-9A-Za-z.~^+-]{1,40}")
 _LINE = 16 << 20  # bytes of a message; those of 600 patches are 0.3
 # The kinds of messages: key -> what its value is. [T] is any number of T, {str: T} any names with T.
 _RECORD = {
@@ -109,6 +110,8 @@ class Messages:
             if "tops" in said:
                 if self._parsed is not None:
                     raise _disturbed("the spec was read twice")
+                if not _VERSION.fullmatch(said["rpm"]):  # it goes into a note, as a line
+                    raise _disturbed("rpm has no version")
                 self._parsed = said
                 return self.next(printed)
             self._begun = self._whole(said) if "trees" in said else said

@@ -154,8 +154,5 @@ class Roots:
         root.check()
         return root
 
-    def __bool__(self) -> bool:
-        return bool(self.every or self.by_dist)
-
 
 NO_ROOTS = Roots({})

@@ -251,6 +251,8 @@ def test_what_a_worker_says_is_taken_only_whole(package: Path) -> None:
         {"name": None},
         {"name": "\ud800"},
         {"name": "a\0b"},
+        {"rpm": "4.18.0\nVerified: yes"},
+        {"rpm": ""},
         {"epoch": True},
         {"epoch": "1"},
         {"records": [{**RECORD, "argv": "-p1"}]},
